@@ -1,0 +1,7 @@
+"""The few layers that Keras lacks."""
+
+from keras_segen.layers.batch_normalization import FusedBatchNormalization
+from keras_segen.layers.bilinear_up_sampling import BilinearUpSampling
+from keras_segen.layers.pad_and_crop import CropLike, PadToStride
+
+__all__ = ["BilinearUpSampling", "CropLike", "FusedBatchNormalization", "PadToStride"]

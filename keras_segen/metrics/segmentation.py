@@ -1,0 +1,123 @@
+"""Scores of segmentation, all read off one confusion matrix that counts every pixel of a data set."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+# JAX has no 64-bit numbers unless it is told to at its start.
+_COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
+
+
+class ConfusionMatrixMetric(keras.metrics.Metric):
+    """What the scores of segmentation share: a streaming confusion matrix in int64.
+
+    `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width, num_classes)
+    or predicted class ids of the masks' shape. Pixels whose id in the mask is `ignore_class` are left out. The matrix is
+    summed over the whole data set and divided once at the end: a mean over batches would be another number.
+
+    An id in the mask that is neither `ignore_class` nor below `num_classes`, or a predicted id out of range, makes the
+    result NaN: dropped in silence it would raise the score.
+
+    Args:
+        num_classes: classes told apart, background included.
+        ignore_class: the class id of void pixels.
+
+    Raises:
+        ValueError: for shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
+    """
+
+    def __init__(self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_classes = num_classes
+        self.ignore_class = ignore_class
+        self._matrix = self.add_variable((num_classes, num_classes), "zeros", dtype=_COUNT, name="confusion_matrix")
+        self._out_of_range = self.add_variable((), "zeros", dtype=_COUNT, name="out_of_range")
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """The counts so far, (num_classes, num_classes) int64: rows are the truth, columns the prediction."""
+        return ops.convert_to_numpy(self._matrix).astype(np.int64)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch."""
+        if sample_weight is not None:
+            raise ValueError(f"{type(self).__name__} counts pixels and takes no sample weights: mark pixels void instead.")
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if len(y_pred.shape) == len(y_true.shape) + 1:
+            if y_pred.shape[-1] != self.num_classes:
+                raise ValueError(
+                    f"{type(self).__name__} was made for {self.num_classes} classes and got logits for "
+                    f"{y_pred.shape[-1]}. Received: logits {tuple(y_pred.shape)}"
+                )
+            y_pred = ops.argmax(y_pred, -1)
+        elif len(y_pred.shape) != len(y_true.shape):
+            raise ValueError(
+                f"{type(self).__name__} takes masks (batch, height, width) and logits (batch, height, width, num_classes) "
+                f"or class ids (batch, height, width). Received: {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+            )
+        truth, prediction = ops.cast(y_true, "int32"), ops.cast(y_pred, "int32")
+        counts = truth != self.ignore_class
+        known = (truth >= 0) & (truth < self.num_classes) & (prediction >= 0) & (prediction < self.num_classes)
+        bins = self.num_classes**2
+        cells = ops.where(counts & known, truth * self.num_classes + prediction, bins)  # one bin more for the rest
+        cells = ops.reshape(cells, [-1])
+        matrix = ops.segment_sum(ops.ones_like(cells), cells, num_segments=bins + 1)[:bins]
+        self._matrix.assign_add(ops.cast(ops.reshape(matrix, self._matrix.shape), _COUNT))
+        self._out_of_range.assign_add(ops.cast(ops.sum(ops.cast(counts & ~known, "int32")), _COUNT))
+
+    def _ratio(self, numerator: Any, denominator: Any) -> Any:
+        """Divide in float64; nothing by nothing is NaN, and so is everything once an id was out of range."""
+        numerator, denominator = ops.cast(numerator, _RATIO), ops.cast(denominator, _RATIO)
+        defined = (denominator > 0) & (self._out_of_range == 0)
+        return ops.where(defined, numerator / ops.maximum(denominator, 1), float("nan"))
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        config = super().get_config()
+        return {**config, "num_classes": self.num_classes, "ignore_class": self.ignore_class}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class MeanIoU(ConfusionMatrixMetric):
+    """Mean intersection over union, over the classes that occur in the masks or the predictions.
+
+    IoU of a class: true positives / (true positives + false positives + false negatives), over the whole data set
+    (Everingham et al., 2010, section 4.2). Equals scikit-learn's macro `jaccard_score`. NaN before the first pixel.
+    See `ConfusionMatrixMetric` for shapes and arguments.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "mean_iou", **kwargs: Any) -> None:
+        super().__init__(num_classes, name=name, **kwargs)
+
+    def per_class(self) -> np.ndarray:
+        """Return the IoU of each class, (num_classes,) float64; NaN for a class that occurs nowhere."""
+        return ops.convert_to_numpy(self._iou())
+
+    def result(self) -> Any:
+        """Return the mean over the classes that occur, a scalar in [0, 1]."""
+        iou = self._iou()
+        occurs = ops.sum(self._matrix, 0) + ops.sum(self._matrix, 1) > 0
+        total = ops.sum(ops.where(occurs, iou, ops.zeros_like(iou)))
+        return self._ratio(total, ops.sum(ops.cast(occurs, _RATIO)))
+
+    def _iou(self) -> Any:
+        intersection = ops.diagonal(self._matrix)
+        union = ops.sum(self._matrix, 0) + ops.sum(self._matrix, 1) - intersection
+        return self._ratio(intersection, union)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class PixelAccuracy(ConfusionMatrixMetric):
+    """Share of the pixels that are not void whose class is right. NaN before the first pixel.
+
+    See `ConfusionMatrixMetric` for shapes and arguments.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "pixel_accuracy", **kwargs: Any) -> None:
+        super().__init__(num_classes, name=name, **kwargs)
+
+    def result(self) -> Any:
+        """Return the share, a scalar in [0, 1]."""
+        return self._ratio(ops.sum(ops.diagonal(self._matrix)), ops.sum(self._matrix))
