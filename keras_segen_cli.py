@@ -1,1 +1,147 @@
-"""keras-segen"""
+"""The command `keras-segen`: its options, and the exit status that each kind of failure has.
+
+It stands outside the package because importing that imports TensorFlow, which takes seconds: `--help` and wrong options
+answer at once.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, not the whole usage."""
+        self.exit(WRONG_USE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text!r}")
+        return int(text)
+
+    return whole
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number over 0, not {text!r}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = _Parser(prog="keras-segen", description="Train, measure, picture and serve models for images.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    demo = commands.add_parser(
+        "demo", help="everything once in a minute or two, offline: train, measure, picture, export"
+    )
+    demo.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/unet-shapes-N)")
+
+    train = commands.add_parser("train", help="train a model; writes a run folder")
+    train.add_argument("model", choices=["unet"], metavar="MODEL", help="unet")
+    train.add_argument("--data", required=True, help="shapes, or a folder with {train,val}/{images,masks}")
+    train.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/MODEL-DATA-N)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
+    train.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: 12")
+    train.add_argument("--steps-per-epoch", type=_at_least(1), metavar="N", help="at least; default: 100, or one pass")
+    train.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: 8")
+    train.add_argument("--image-size", type=_at_least(16), metavar="N", help="side of the training crops; default: 256")
+    train.add_argument("--learning-rate", type=_positive, metavar="X", help="Adam's at the start; default: 0.001")
+    train.add_argument(
+        "--filters", type=_at_least(1), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128 256"
+    )
+    train.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: 0")
+    train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
+    train.add_argument(
+        "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
+    )
+
+    evaluate = commands.add_parser("evaluate", help="print a run's scores and write RUN/metrics.json")
+    evaluate.add_argument("run", metavar="RUN")
+    evaluate.add_argument("--data", help="other data than the run's own")
+
+    predict = commands.add_parser("predict", help="write label maps and overlays of images")
+    predict.add_argument("run", metavar="RUN")
+    predict.add_argument("images", nargs="+", metavar="IMAGE")
+    predict.add_argument("--out", required=True, metavar="DIR")
+
+    export = commands.add_parser("export", help="write a run's best model as a servable")
+    export.add_argument("run", metavar="RUN")
+    export.add_argument("--to", required=True, metavar="saved_models/NAME")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 1 for a failed run, 2 for wrong use, 130 after Ctrl-C."""
+    options = vars(parser().parse_args(arguments))
+    try:
+        _run(options.pop("command"), options)
+    except KeyboardInterrupt:
+        print("\nkeras-segen: stopped: `keras-segen train … --resume --out RUN` goes on", file=sys.stderr)
+        return INTERRUPTED
+    except ValueError as error:
+        if type(error).__name__ != "InputError":
+            raise
+        print(f"keras-segen: error: {error}", file=sys.stderr)
+        return WRONG_USE
+    except (OSError, FloatingPointError) as error:
+        print(f"keras-segen: failed: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _import_quietly() -> None:
+    """Import TensorFlow without the lines on CPU features and absent GPUs that no setting of it can silence."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    standard_error = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            said.seek(0)
+            os.write(standard_error, said.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+
+
+def _run(command: str, options: dict[str, Any]) -> None:
+    _import_quietly()
+    verbose = sys.stdout.isatty()
+    if command == "demo":
+        from keras_segen.cli.demo import demo
+
+        demo(**options, verbose=verbose)
+    elif command == "train":
+        from keras_segen.cli.train import train
+
+        options["jit_compile"] = {"auto": "auto", "on": True, "off": False}[options["jit_compile"]]
+        train(**options, verbose=verbose)
+    elif command == "evaluate":
+        from keras_segen.cli.evaluate import evaluate
+
+        evaluate(options["run"], data=options["data"], verbose=verbose)
+    elif command == "predict":
+        from keras_segen.cli.predict import predict
+
+        predict(options["run"], options["images"], out=options["out"], verbose=verbose)
+    else:
+        from keras_segen.cli.export import export
+
+        export(options["run"], to=options["to"])

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from keras_segen import layers, losses, metrics, models
+from keras_segen import callbacks, data, layers, losses, metrics, models, serving
 
 __version__ = version("keras-segen")
-__all__ = ["layers", "losses", "metrics", "models"]
+__all__ = ["callbacks", "data", "layers", "losses", "metrics", "models", "serving"]

@@ -56,7 +56,11 @@ class SegmentationLoss(keras.losses.Loss):
         in_range = ops.logical_and(labels >= 0, labels < num_classes)
         void = labels == self.ignore_class
         valid = ops.where(void, 0.0, ops.where(in_range, 1.0, float("nan")))
-        return ops.where(ops.logical_and(in_range, ops.logical_not(void)), labels, 0), ops.cast(y_pred, "float32"), valid
+        return (
+            ops.where(ops.logical_and(in_range, ops.logical_not(void)), labels, 0),
+            ops.cast(y_pred, "float32"),
+            valid,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -147,9 +151,7 @@ class Sum(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the sum of the reduced terms, a scalar."""
-        terms = [
-            w * loss(y_true, y_pred, sample_weight) for w, loss in zip(self.weights, self.losses, strict=True)
-        ]
+        terms = [w * loss(y_true, y_pred, sample_weight) for w, loss in zip(self.weights, self.losses, strict=True)]
         return sum(terms[1:], terms[0])
 
     def get_config(self) -> dict[str, Any]:

@@ -28,7 +28,9 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         ValueError: for shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
     """
 
-    def __init__(self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
         self.ignore_class = ignore_class
@@ -43,7 +45,9 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch."""
         if sample_weight is not None:
-            raise ValueError(f"{type(self).__name__} counts pixels and takes no sample weights: mark pixels void instead.")
+            raise ValueError(
+                f"{type(self).__name__} counts pixels and takes no sample weights: mark pixels void instead."
+            )
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         if len(y_pred.shape) == len(y_true.shape) + 1:
             if y_pred.shape[-1] != self.num_classes:

@@ -1,0 +1,128 @@
+"""Run contenders in turns and print one table.
+
+A machine's speed drifts: its clock, its neighbours, its caches. So everything that is to be compared, the machine's
+limit included, runs in one process in turns (A, B, C, A, B, C, ...), and each is judged by the median of its times.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+import torch
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to time.
+
+    Args:
+        name: its row in the table.
+        run: does it once, and returns when it is done.
+        work: what one run gets done, in the table's unit.
+    """
+
+    name: str
+    run: Callable[[], object]
+    work: float
+
+
+def use_all_cores() -> None:
+    """Give every library all cores; TensorFlow one operation at a time, as a repeatable training has it."""
+    tf.config.threading.set_intra_op_parallelism_threads(CORES)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    torch.set_num_threads(CORES)
+
+
+def measure(contenders: Sequence[Contender], *, rounds: int, warm_up: int = 2) -> list[float]:
+    """Run all in turns, and return each one's median time in seconds over the rounds after the warm-up."""
+    times: list[list[float]] = [[] for _ in contenders]
+    for _ in range(warm_up + rounds):
+        for contender, spent in zip(contenders, times, strict=True):
+            start = time.perf_counter()
+            contender.run()
+            spent.append(time.perf_counter() - start)
+    return [statistics.median(spent[warm_up:]) for spent in times]
+
+
+def compare(
+    title: str,
+    contenders: Sequence[Contender],
+    *,
+    limits: Sequence[Contender] = (),
+    unit: str = "GFLOP",
+    rounds: int = 9,
+) -> None:
+    """Time contenders and limits in turns, and print the table.
+
+    The columns: median time, rate, the time against the first contender's (above 1 is slower), and the rate as a share
+    of the fastest limit's. The limits stand below the contenders; their times are for their own work.
+    """
+    print(f"{title}\n{machine()}\n")
+    entries = [*contenders, *limits]
+    times = measure(entries, rounds=rounds)
+    rates = [entry.work / t for entry, t in zip(entries, times, strict=True)]
+    peak = max(rates[len(contenders) :], default=None)
+    width = max(len(entry.name) for entry in entries)
+    print(f"{'':{width}}  {'time':>10}  {unit + '/s':>10}  {'ratio':>6}  {'of limit':>8}")
+    for row, (entry, t, rate) in enumerate(zip(entries, times, rates, strict=True)):
+        ratio = f"{t / times[0]:6.2f}" if row < len(contenders) else f"{'':6}"
+        share = f"{rate / peak:8.1%}" if peak else f"{'':8}"
+        print(f"{entry.name:{width}}  {t * 1e3:7.1f} ms  {rate:10.1f}  {ratio}  {share}".rstrip())
+
+
+def machine() -> str:
+    """Processor, cores and versions, in one line."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor() or platform.machine()
+    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}, torch {torch.__version__}"
+    return f"{CORES} cores of {processor}; {versions}"
+
+
+def matrix_products(size: int = 2048, repeats: int = 8) -> list[Contender]:
+    """The machine's limit for dense float32 work: a large matrix product, by TensorFlow and by PyTorch, in GFLOP."""
+    a, b = tf.random.normal((2, size, size))
+    c, d = torch.randn(2, size, size)
+
+    def by_tensorflow() -> None:
+        for _ in range(repeats):
+            tf.matmul(a, b)  # on a CPU, an eager operation is done when it returns
+
+    def by_torch() -> None:
+        for _ in range(repeats):
+            torch.mm(c, d)
+
+    work = repeats * 2 * size**3 / 1e9
+    return [
+        Contender("matrix product, TensorFlow", by_tensorflow, work),
+        Contender("matrix product, PyTorch", by_torch, work),
+    ]
+
+
+def training_gflop(model: keras.Model, image: tf.Tensor) -> float:
+    """What one training step on a batch of images costs in convolutions, forward and backward, in GFLOP.
+
+    A convolution costs two operations for each weight at each place where the kernel is laid: once forward, once for
+    the gradient of its weights, once for the gradient of its input, which the first convolution has no use for.
+    Everything else (normalisation, loss, optimiser) counts as overhead.
+    """
+    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D | keras.layers.Conv2DTranspose)]
+    outputs = keras.Model(model.input, [layer.output for layer in convolutions])(image)
+    total = 0
+    for i, (layer, y) in enumerate(zip(convolutions, outputs, strict=True)):
+        batch, height, width, _ = y.shape
+        places = batch * height * width
+        if isinstance(layer, keras.layers.Conv2DTranspose):  # laid at each pixel of its input
+            places //= layer.strides[0] * layer.strides[1]
+        kernel = layer.kernel.shape[0] * layer.kernel.shape[1] * layer.kernel.shape[2] * layer.kernel.shape[3]
+        total += 2 * kernel * places * (2 if i == 0 else 3)
+    return total / 1e9

@@ -1,0 +1,1 @@
+"""What the commands of `keras-segen` do; their options are in `keras_segen_cli`."""

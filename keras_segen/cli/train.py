@@ -1,0 +1,149 @@
+"""`keras-segen train`: from data to a run folder."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_segen
+from keras_segen import plotting
+from keras_segen.callbacks import Checkpoint, save
+from keras_segen.cli.evaluate import evaluate_model, print_scores
+from keras_segen.errors import InputError
+from keras_segen.recipes import RECIPES
+from keras_segen.recipes.segmentation_data import SegmentationData
+from keras_segen.runs import Run, write_json
+
+# What of a config may differ between a run and its resumption.
+_INCIDENTAL = ("versions", "data")
+
+
+def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool, **options: Any) -> Run:
+    """Train, score and picture a model; returns the run.
+
+    Args:
+        model: a recipe's name.
+        data: a data set's name, or a folder.
+        out: the run folder, or None for the next free `runs/MODEL-DATA-N`.
+        resume: go on with the run in `out` if there is one.
+        verbose: progress bars; otherwise a line an epoch.
+        options: the recipe's options; None for its default.
+
+    Raises:
+        InputError: for data, options or a folder that cannot be used.
+    """
+    recipe = RECIPES[model]
+    config = {**recipe.DEFAULTS, **{name: value for name, value in options.items() if value is not None}}
+    config = {"model": model, "data": data, **config}
+    if resume and out is None:
+        raise InputError("--resume needs --out, the run folder to go on with")
+    run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))
+    resuming = resume and run.config_json.is_file()
+    if not resuming:
+        run.require_free()
+
+    _make_repeatable(config["seed"], config["precision"])
+    loaded = recipe.load_data(data, image_size=config["image_size"], seed=config["seed"], verbose=verbose)
+    config["steps_per_epoch"] = max(config["steps_per_epoch"], loaded.count // config["batch_size"])
+    config |= {"data": loaded.name, "class_names": list(loaded.class_names), "data_fingerprint": loaded.fingerprint}
+    if resuming:
+        _require_same(run, config)
+    else:
+        run.create({**config, "versions": _versions()})
+    print(
+        f"{loaded.count} training images, {len(loaded.class_names)} classes; {config['epochs']} epochs of "
+        f"{config['steps_per_epoch']} steps; run folder {run.path}",
+        flush=True,
+    )
+    _fit(run, config, recipe.build, loaded, verbose=verbose)
+    _report(run, loaded, verbose=verbose)
+    return run
+
+
+def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData, *, verbose: bool) -> None:
+    steps = config["steps_per_epoch"]
+    if run.backup.is_file():
+        network = keras.saving.load_model(run.backup)
+        epochs_done = int(network.optimizer.iterations) // steps
+    else:
+        network, epochs_done = build(config), 0
+    run.cut_history(epochs_done)
+    checkpoint = Checkpoint(
+        run.model,
+        run.backup,
+        best_score=max((row["val_mean_iou"] for row in run.history()), default=float("-inf")),
+    )
+    network.fit(
+        loaded.train(config["batch_size"], epochs_done * steps * config["batch_size"]),
+        steps_per_epoch=steps,
+        epochs=config["epochs"],
+        initial_epoch=epochs_done,
+        validation_data=loaded.val,
+        shuffle=False,  # the data set does that itself
+        verbose=1 if verbose else 2,
+        callbacks=[
+            keras.callbacks.CSVLogger(run.history_csv, append=True),
+            keras.callbacks.TensorBoard(run.logs, write_graph=False),
+            checkpoint,
+        ],
+    )
+    save(network, run.final_model)
+
+
+def _report(run: Run, loaded: SegmentationData, *, verbose: bool) -> None:
+    best = keras.saving.load_model(run.model)
+    scores = evaluate_model(best, loaded.val, loaded.class_names, verbose=verbose)
+    write_json(run.metrics_json, scores)
+    plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")
+    picture = run.figures / "predictions.png"
+    plotting.save_figure(_examples(best, loaded), picture)
+    print_scores(scores)
+    print(f"best model {run.model}\npicture    {picture}")
+
+
+def _examples(network: keras.Model, loaded: SegmentationData, count: int = 4) -> Any:
+    images, truths, predictions = [], [], []
+    for image, mask in loaded.val.unbatch().take(count):
+        images.append(image.numpy())
+        truths.append(mask.numpy())
+        predictions.append(np.argmax(network(image[None], training=False)[0], -1))
+    return plotting.comparison(images, truths, predictions, loaded.class_names)
+
+
+def _make_repeatable(seed: int, precision: str) -> None:
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    # With several inter-op threads the order of a CPU's sums differs from run to run; with one it does not.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
+def _next_free(stem: str) -> Path:
+    number = 1
+    while Path(f"{stem}-{number}").exists():
+        number += 1
+    return Path(f"{stem}-{number}")
+
+
+def _require_same(run: Run, config: dict[str, Any]) -> None:
+    before = run.config()
+    for name, value in config.items():
+        if name not in _INCIDENTAL and before.get(name) != value:
+            raise InputError(
+                f"{run.path}: was begun with {name} {before.get(name)} and cannot go on with {value}: "
+                "repeat its options, or begin a new run"
+            )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "keras_segen": keras_segen.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,7 @@
+"""Data sets: functions that return a `tf.data.Dataset` ready for `fit`."""
+
+from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.folder import folder
+from keras_segen.data.shapes import shapes
+
+__all__ = ["Augmentation", "folder", "shapes"]

@@ -1,0 +1,131 @@
+"""One random draw moves an image and its mask alike; another changes the image's colours."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+VOID = 255
+# Beyond the image: mid-grey, which the networks' scaling turns into 0.
+FILL = 127
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far training images are varied. Every draw is uniform.
+
+    Attributes:
+        scale: least and greatest factor by which an image is enlarged before the crop.
+        flip: mirror left and right, every other time.
+        brightness: greatest shift, as a share of the range [0, 255].
+        contrast: greatest change of the distance to mid-grey, as a share.
+        saturation: greatest change of the distance to grey of the same luminance, as a share.
+    """
+
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: bool = True
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"`scale` must be two positive factors in order. Received: scale={self.scale}")
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What one draw makes of one image; every attribute is a tensor.
+
+    Attributes:
+        window: int32 (4,): top, left, height and width of the part of the image that becomes the crop. It may reach
+            beyond the image.
+        flip: boolean scalar: mirror left and right.
+        matrix: float32 (3, 3): RGB rows times this,
+        offset: float32 scalar: plus this, are the varied colours.
+    """
+
+    window: Any
+    flip: Any
+    matrix: Any
+    offset: Any
+
+
+def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: Any) -> Variation:
+    """Turn a draw, float32 (7,) in [0, 1), into what is done to an image of `height` and `width` for a crop of `size`².
+
+    The window is at most as large as the image's longer side, lest crops be mostly void. Where it is larger than the
+    image, it holds all of it at a random place; top or left is then negative.
+    """
+    zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw)
+    least, most = augmentation.scale
+    # Uniform in the logarithm: enlarging by 2 is as likely as shrinking by 2.
+    side = tf.cast(tf.round(size / (least * (most / least) ** zoom)), tf.int32)
+    side = tf.clip_by_value(side, 1, tf.maximum(height, width))
+
+    def place(extent: Any, share: Any) -> Any:
+        return tf.cast(tf.round(tf.cast(extent - side, tf.float32) * share), tf.int32)
+
+    def around(middle: float, reach: float, share: Any) -> Any:
+        return middle + reach * (2 * share - 1)
+
+    # Contrast, saturation and brightness are linear in the colour: one matrix and one offset do all three in one pass.
+    c, s = around(1, augmentation.contrast, contrast), around(1, augmentation.saturation, saturation)
+    luminance = tf.constant([[0.299] * 3, [0.587] * 3, [0.114] * 3])  # ITU-R BT.601
+    return Variation(
+        window=tf.stack([place(height, top), place(width, left), side, side]),
+        flip=(flip < 0.5) if augmentation.flip else tf.constant(False),
+        matrix=c * (s * tf.eye(3) + (1 - s) * luminance),
+        offset=127.5 * (1 - c) + around(0, 255 * augmentation.brightness, brightness),
+    )
+
+
+def inside(window: Any, height: Any, width: Any) -> tuple[Any, Any]:
+    """Split a window into the part inside the image, int32 (4,), and the padding around it, int32 (3, 2)."""
+    extent = tf.stack([height, width])
+    first = tf.clip_by_value(window[:2], 0, extent)
+    last = tf.clip_by_value(window[:2] + window[2:], 0, extent)
+    padding = tf.stack([first - window[:2], window[:2] + window[2:] - last], axis=1)
+    return tf.concat([first, last - first], 0), tf.pad(padding, [[0, 1], [0, 0]])
+
+
+def place_image(part: Any, padding: Any, size: int, *, antialias: bool = False) -> Any:
+    """Pad uint8 (height, width, 3) with grey and resize it, bilinear, to float32 (size, size, 3)."""
+    part = tf.cond(tf.reduce_any(padding > 0), lambda: tf.pad(part, padding, constant_values=FILL), lambda: part)
+    return tf.image.resize(part, [size, size], antialias=antialias)
+
+
+def place_mask(bordered: Any, window: Any, size: int, flip: Any) -> Any:
+    """Cut the window out of a mask and resize it, nearest neighbour, to uint8 (size, size).
+
+    Args:
+        bordered: uint8 (height + 1, width + 1), the mask and a last row and column of void.
+        window: int32 (4,), which may reach beyond the mask: what lies there is void.
+        size: side of the result in pixels.
+        flip: mirror left and right.
+    """
+    shape = tf.shape(bordered)
+
+    def cells(first: Any, extent: Any, last: Any, mirrored: Any) -> Any:
+        centres = (tf.range(size, dtype=tf.float32) + 0.5) * (tf.cast(extent, tf.float32) / size)
+        cells = first + tf.cast(centres, tf.int32)
+        cells = tf.where((cells < 0) | (cells > last), last, cells)
+        return tf.cond(mirrored, lambda: cells[::-1], lambda: cells)
+
+    rows = cells(window[0], window[2], shape[0] - 1, tf.constant(False))
+    columns = cells(window[1], window[3], shape[1] - 1, flip)
+    # Crop, padding, flip and resizing at once. Whole rows are gathered quickly, single columns are not: hence the turns.
+    # As int8, because oneDNN complains of transposing uint8.
+    taken = tf.transpose(tf.gather(tf.bitcast(bordered, tf.int8), rows))
+    return tf.bitcast(tf.transpose(tf.gather(taken, columns)), tf.uint8)
+
+
+@tf.function(jit_compile=True)
+def flip_and_colour(image: Any, flip: Any, matrix: Any, offset: Any) -> Any:
+    """Mirror float32 (size, size, 3) or not, vary its colours and keep them in [0, 255].
+
+    XLA makes one pass of it, a quarter of the time of the operations one by one.
+    """
+    image = tf.where(flip, image[:, ::-1], image)
+    red, green, blue = image[..., :1], image[..., 1:2], image[..., 2:]
+    return tf.clip_by_value(red * matrix[0] + green * matrix[1] + blue * matrix[2] + offset, 0, 255)

@@ -1,0 +1,50 @@
+"""In which order a data set is read, and with which draws: all of it a function of the seed."""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+
+DRAWS = 7
+
+
+def order(count: int, *, training: bool, seed: int = 0, start: int | None = None) -> tf.data.Dataset:
+    """Return the samples' order as a data set of (index, draw).
+
+    Args:
+        count: samples in the data set.
+        training: shuffle. If False: each index once, in order, and `start` is not looked at.
+        seed: what the order and the draws follow from.
+        start: None for one pass an iteration, each iteration newly shuffled. A number for pass after pass without end,
+            beginning behind that many samples: pass p is then a function of seed and p alone, so that an interrupted
+            run goes on exactly where it was.
+
+    Returns:
+        (index int64 scalar, draw float32 (`DRAWS`,) uniform in [0, 1)): what the sample's augmentation follows from,
+        another for each sample of each pass; 0.5 where nothing is drawn.
+    """
+    if not training:
+        return tf.data.Dataset.range(count).map(lambda index: (index, tf.fill([DRAWS], 0.5)))
+
+    def one_pass(number: Any) -> tf.data.Dataset:
+        key = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
+        indices = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
+        # All at once: a draw for each sample on its own would cost more than resizing it does.
+        draws = tf.random.stateless_uniform([count, DRAWS], key)
+        return tf.data.Dataset.from_tensor_slices((indices, draws))
+
+    if start is None:
+        passes = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+        return passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(count))
+    return tf.data.Dataset.range(start // count, tf.int64.max).flat_map(one_pass).skip(start % count)
+
+
+def batched(dataset: tf.data.Dataset, batch_size: int, *, training: bool) -> tf.data.Dataset:
+    """Batch and prefetch; in training a last batch that is not full is dropped."""
+    options = tf.data.Options()
+    # The process may have one inter-op thread, which makes training repeatable; decoding wants every core all the same.
+    options.threading.private_threadpool_size = os.cpu_count() or 1
+    # One thread an operation: the parallelism is across images.
+    options.threading.max_intra_op_parallelism = 1
+    dataset = dataset.batch(batch_size, drop_remainder=training)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

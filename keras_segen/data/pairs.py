@@ -1,0 +1,160 @@
+"""Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen.data import augmentation as augment
+from keras_segen.data import images
+from keras_segen.data.order import batched, order
+from keras_segen.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask, found whole.
+
+    Attributes:
+        image: path of the image.
+        mask: path of the mask.
+        properties: what is known of the image, its height and width above all; the mask's are the same.
+    packed: the mask's class ids, row by row, deflated: palettes are beyond TensorFlow's PNG decoder, and this is quicker.
+        ids: the class ids that occur.
+        digest: SHA-256 of both files' contents.
+    """
+
+    image: Path
+    mask: Path
+    properties: images.Checked
+    packed: bytes
+    ids: frozenset[int]
+    digest: bytes
+
+
+def read_pair(image_path: Path, mask_path: Path) -> Pair:
+    """Read and wholly decode a pair; `InputError` if a file is bad or the sizes differ."""
+    mask = images.read_mask(mask_path)
+    image = images.check_image(image_path)
+    if mask.shape != (image.height, image.width):
+        raise InputError(
+            f"{mask_path}: the mask is {mask.shape[1]}×{mask.shape[0]} pixels, but its image {image_path.name} is "
+            f"{image.width}×{image.height}: give both the same size"
+        )
+    digest = hashlib.sha256(image.digest + mask.tobytes()).digest()
+    return Pair(image_path, mask_path, image, _pack(mask), class_ids(mask), digest)
+
+
+def _pack(mask: np.ndarray) -> bytes:
+    return zlib.compress(np.pad(mask, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 1)
+
+
+def _unpack(pair: Pair) -> np.ndarray:
+    shape = pair.properties.height + 1, pair.properties.width + 1
+    return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1]
+
+
+def class_ids(mask: np.ndarray) -> frozenset[int]:
+    """Return the ids that occur in a uint8 mask, void's among them."""
+    return frozenset(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+
+
+def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
+    """Raise `InputError` for the first mask with an id that is neither void nor below `num_classes`."""
+    for pair in pairs:
+        wrong = sorted(i for i in pair.ids if i >= num_classes and i != augment.VOID)
+        if wrong:
+            raise InputError(
+                f"{pair.mask}: holds class id {wrong[0]}, but there are {num_classes} classes (0 to {num_classes - 1}, "
+                "and 255 for void): mend the mask, or name every class in classes.txt, one a line"
+            )
+
+
+def binary(pairs: Sequence[Pair]) -> list[Pair]:
+    """Number black-and-white masks, 0 and 255, as 0 and 1."""
+
+    def renumbered(pair: Pair) -> Pair:
+        return replace(pair, packed=_pack(_unpack(pair) // 255), ids=frozenset(i // 255 for i in pair.ids))
+
+    return [renumbered(pair) for pair in pairs]
+
+
+def dataset(
+    pairs: Sequence[Pair],
+    *,
+    image_size: int | None = None,
+    batch_size: int = 16,
+    training: bool = False,
+    seed: int = 0,
+    augmentation: augment.Augmentation | None = None,
+    start: int | None = None,
+) -> tf.data.Dataset:
+    """Turn pairs into batches of images float32 (batch, height, width, 3) in [0, 255] and masks uint8 (batch, height, width).
+
+    Args:
+        pairs: what to read.
+        image_size: side of the square crops in training. Otherwise the square into which each image is fitted, the rest
+            void; None for each image as it is.
+        batch_size: images a batch. Images of different sizes cannot share a batch: with `image_size=None` they come one by one.
+        training: shuffle, and crop and vary each image by a draw of its own.
+        seed: what the order and the draws follow from.
+        augmentation: how far training images are varied; by default `Augmentation()`.
+        start: see `order`.
+
+    Raises:
+        InputError: for fewer training pairs than make a batch.
+        ValueError: for training without `image_size`.
+    """
+    if training and image_size is None:
+        raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
+    if training and start is None and len(pairs) < batch_size:
+        raise InputError(f"{len(pairs)} images do not fill one batch of {batch_size}: lower `batch_size`")
+    if image_size is None and len({(p.properties.height, p.properties.width) for p in pairs}) > 1:
+        batch_size = 1
+
+    image_paths = tf.constant([str(p.image) for p in pairs])
+    plain = tf.constant([p.properties.plain for p in pairs])
+    heights = tf.constant([p.properties.height for p in pairs])
+    widths = tf.constant([p.properties.width for p in pairs])
+    packed = tf.constant([p.packed for p in pairs])
+
+    def bordered_mask(index: Any) -> Any:
+        ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
+        return tf.reshape(ids, [heights[index] + 1, widths[index] + 1])
+
+    def image_part(index: Any, window: Any) -> tuple[Any, Any]:
+        part, padding = augment.inside(window, heights[index], widths[index])
+        return images.load_window(image_paths[index], plain[index], part), padding
+
+    def train_sample(size: int, index: Any, draw: Any) -> tuple[Any, Any]:
+        varied = augment.vary(augmentation or augment.Augmentation(), heights[index], widths[index], size, draw)
+        image = augment.place_image(*image_part(index, varied.window), size)
+        image = augment.flip_and_colour(image, varied.flip, varied.matrix, varied.offset)
+        mask = augment.place_mask(bordered_mask(index), varied.window, size, varied.flip)
+        return image, mask
+
+    def fitted_sample(size: int, index: Any, _: Any) -> tuple[Any, Any]:
+        side = tf.maximum(heights[index], widths[index])
+        corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
+        window = tf.concat([corner, [side, side]], 0)
+        image = augment.place_image(*image_part(index, window), size, antialias=True)
+        mask = augment.place_mask(bordered_mask(index), window, size, tf.constant(False))
+        return tf.clip_by_value(image, 0, 255), mask
+
+    def whole_sample(index: Any, _: Any) -> tuple[Any, Any]:
+        image, _ = image_part(index, tf.stack([0, 0, heights[index], widths[index]]))
+        return tf.cast(image, tf.float32), bordered_mask(index)[:-1, :-1]
+
+    if image_size is None:
+        sample = whole_sample
+    else:
+        sample = partial(train_sample if training else fitted_sample, image_size)
+    samples = order(len(pairs), training=training, seed=seed, start=start)
+    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batched(samples, batch_size, training=training)

@@ -1,0 +1,20 @@
+"""Writing files so that what was there stays whole until what is new is complete."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not."""
+    path = Path(path)
+    temporary = path.with_name(f".incomplete-{path.name}")  # the ending stays: writers go by it
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""Pictures of what came out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from keras_segen.files import replacing
+
+VOID = 255
+
+
+def voc_palette() -> np.ndarray:
+    """Return the colours of Pascal VOC's label maps, uint8 (256, 3): the bits of an id, dealt out to red, green and blue."""
+    ids = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return palette
+
+
+def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:
+    """Lay a label map's colours over an image; class 0 and void leave it as it is.
+
+    Args:
+        image: (height, width, 3) in [0, 255].
+        label_map: (height, width) class ids.
+        opacity: of the colours, in [0, 1].
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    coloured = (label_map != 0) & (label_map != VOID)
+    share = opacity * coloured[..., None]
+    return np.round(image * (1 - share) + voc_palette()[label_map] * share).astype(np.uint8)
+
+
+def comparison(
+    images: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    class_names: Sequence[str],
+) -> Figure:
+    """Draw image, truth and prediction side by side, one row an image, with the classes' colours below.
+
+    Args:
+        images: (height, width, 3) in [0, 255] each.
+        truths: (height, width) class ids each, 255 void.
+        predictions: likewise.
+        class_names: the name of each class.
+    """
+    palette = voc_palette()
+    figure = Figure(figsize=(7.5, 2.4 * len(images) + 0.5), layout="constrained")
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    rows = zip(axes, images, truths, predictions, strict=True)
+    for (left, middle, right), image, truth, prediction in rows:
+        left.imshow(np.clip(image, 0, 255).astype(np.uint8))
+        middle.imshow(palette[truth])
+        right.imshow(palette[prediction])
+    for axis, title in zip(axes[0], ("image", "truth", "prediction"), strict=True):
+        axis.set_title(title)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    shown = sorted({int(i) for label_map in (*truths, *predictions) for i in np.unique(label_map)})
+    names = {**dict(enumerate(class_names)), VOID: "void"}
+    patches = [Patch(facecolor=palette[i] / 255, edgecolor="grey", label=names[i]) for i in shown]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 5), frameon=False)
+    return figure
+
+
+def curves(history: Sequence[dict[str, float]]) -> Figure:
+    """Draw what `history.csv` holds: one panel for each quantity, training and validation together."""
+    names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
+    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
+    epochs = [row["epoch"] + 1 for row in history]
+    for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in history[0]:
+                axis.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 40 else None)
+        axis.set_title(name.replace("_", " "))
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; what lay at `path` stays whole until the new file is complete."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,73 @@
+"""What a segmenter is trained and scored on, by its name or its folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_segen.data import pairs, shapes
+from keras_segen.data.folder import read_folder
+from keras_segen.data.shapes import CLASS_NAMES, COUNTS
+from keras_segen.errors import InputError
+
+
+@dataclass(frozen=True)
+class SegmentationData:
+    """Training and validation data of one kind.
+
+    Attributes:
+        name: "shapes" or the folder's path.
+        class_names: one a class.
+        fingerprint: the same if and only if the data are.
+        count: training images.
+        train: (batch_size, start) -> batches without end, beginning behind `start` samples.
+        val: batches of the validation images at their own size, once.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    fingerprint: str
+    count: int
+    train: Callable[[int, int], tf.data.Dataset]
+    val: tf.data.Dataset
+
+
+def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = True) -> SegmentationData:
+    """Read and check the data that `--data` names: "shapes", or a folder's path.
+
+    Args:
+        name: of the data.
+        image_size: side in pixels of the training crops (of every image, with shapes).
+        seed: what training order and augmentation follow from.
+        verbose: show progress.
+
+    Raises:
+        InputError: for data that cannot be used.
+    """
+    if name == "shapes":
+        return SegmentationData(
+            name=name,
+            class_names=CLASS_NAMES,
+            fingerprint=f"shapes-{image_size}",
+            count=COUNTS["train"],
+            train=lambda batch_size, start: shapes(
+                "train", image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+            ),
+            val=shapes("val", image_size=image_size),
+        )
+    root = Path(name).resolve()
+    train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
+    num_classes = max(train.greatest_id, val.greatest_id) + 1
+    if train.class_names is None and num_classes < 2:
+        raise InputError(f"{root}: every mask holds class 0 alone: there is nothing to learn")
+    return SegmentationData(
+        name=str(root),
+        class_names=train.class_names or tuple(f"class_{i}" for i in range(num_classes)),
+        fingerprint=f"{train.fingerprint}-{val.fingerprint}",
+        count=len(train.pairs),
+        train=lambda batch_size, start: pairs.dataset(
+            train.pairs, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+        ),
+        val=pairs.dataset(val.pairs),
+    )

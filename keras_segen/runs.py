@@ -1,0 +1,97 @@
+"""The run folder: what a training run leaves behind, and where.
+
+config.json     every option as resolved, versions, seed, fingerprint of the data
+model.keras     the best model so far
+final.keras     the model after the last epoch
+backup/         what `--resume` goes on from
+history.csv     one row an epoch
+metrics.json    scores of model.keras
+figures/        pictures
+logs/           for TensorBoard
+"""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_segen.errors import InputError
+from keras_segen.files import replacing
+
+
+class Run:
+    """A run folder by its path; nothing is read or written before it is asked for."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config_json = self.path / "config.json"
+        self.model = self.path / "model.keras"
+        self.final_model = self.path / "final.keras"
+        self.backup = self.path / "backup" / "model.keras"
+        self.history_csv = self.path / "history.csv"
+        self.metrics_json = self.path / "metrics.json"
+        self.figures = self.path / "figures"
+        self.logs = self.path / "logs"
+
+    def require_free(self) -> None:
+        """Raise `InputError` if something lies where the run is to be written."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
+
+    def create(self, config: dict[str, Any]) -> None:
+        """Make the folder and write config.json."""
+        for folder in (self.backup.parent, self.figures, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.config_json, config)
+
+    def config(self) -> dict[str, Any]:
+        """Read config.json; `InputError` if the folder is no run."""
+        if not self.config_json.is_file():
+            raise InputError(f"{self.path}: is not a run folder (it holds no config.json): name one that `train` wrote")
+        try:
+            config = json.loads(self.config_json.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self.config_json}: is damaged ({error}): train again") from error
+        return dict(config)
+
+    def trained_model(self) -> Path:
+        """Return the path of the best model; `InputError` if the run has none yet."""
+        self.config()
+        if not self.model.is_file():
+            raise InputError(f"{self.path}: holds no model.keras yet: let `train --resume` finish an epoch first")
+        return self.model
+
+    def history(self) -> list[dict[str, float]]:
+        """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
+        if not self.history_csv.is_file():
+            return []
+        with self.history_csv.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        return [dict(zip(rows[0], map(float, row), strict=True)) for row in rows[1:] if len(row) == len(rows[0])]
+
+    def cut_history(self, epochs: int) -> None:
+        """Drop what history.csv says of epochs that will be run again, counted from 0."""
+        if not self.history_csv.is_file():
+            return
+        lines = self.history_csv.read_text(encoding="utf-8").splitlines(keepends=True)
+        with replacing(self.history_csv) as path:
+            path.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON as the standard has it: numbers of NumPy as plain ones, NaN and infinities as null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, np.generic):
+            value = value.item()
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,5 @@
+"""SavedModels that TensorFlow Serving loads."""
+
+from keras_segen.serving.export import export
+
+__all__ = ["export"]

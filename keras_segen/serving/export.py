@@ -1,0 +1,95 @@
+"""Writing a model as a SavedModel that needs neither Keras nor this package where it is served."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_segen.errors import InputError
+
+
+def export(model: keras.Model, to: Path | str) -> Path:
+    """Write a segmenter as the next version of a servable.
+
+    Signatures:
+        serving_default: `image` uint8 (batch, height, width, channels) of any size ->
+            `label_map` uint8 (batch, height, width), the likeliest class of each pixel, and
+            `score` float32 (batch, height, width), its probability.
+        serve_bytes (models of 1 or 3 channels): `image_bytes` string (batch,), JPEG or PNG, of one size within a
+            request -> the same two, and `label_map_bytes` string (batch,), the label map as grey PNG.
+
+    Args:
+        model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width, num_classes).
+        to: the servable's folder, `saved_models/NAME`.
+
+    Returns:
+        The version folder written, `to/1` at first. Servers never see it half-written: it is renamed into place.
+
+    Raises:
+        InputError: if `to` is a file.
+        ValueError: if the model is no segmenter, or has more than 255 classes.
+    """
+    to = Path(to)
+    if to.exists() and not to.is_dir():
+        raise InputError(f"{to}: is a file: name a folder for the servable")
+    shape = model.output_shape
+    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
+        raise ValueError(
+            "export takes a segmenter: one image in, logits (batch, height, width, num_classes <= 255) out. "
+            f"Received: {model.name} with output shape {shape}"
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    versions = [int(path.name) for path in to.iterdir() if path.name.isdecimal()]
+    folder = to / str(max(versions, default=0) + 1)
+    incomplete = to / f".incomplete-{folder.name}"
+    shutil.rmtree(incomplete, ignore_errors=True)
+    try:
+        module, signatures = _segmenter(model)
+        tf.saved_model.save(module, str(incomplete), signatures)
+        incomplete.rename(folder)
+    finally:
+        shutil.rmtree(incomplete, ignore_errors=True)
+    return folder
+
+
+def _segmenter(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:
+    channels = model.input_shape[-1]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8, "image")])
+    def serve_image(image: Any) -> dict[str, Any]:
+        logits = model(tf.cast(image, tf.float32), training=False)
+        label_map = tf.cast(tf.argmax(logits, -1, tf.int32), tf.uint8)
+        return {"label_map": label_map, "score": tf.reduce_max(tf.nn.softmax(logits), -1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def serve_bytes(image_bytes: Any) -> dict[str, Any]:
+        spec = tf.TensorSpec([None, None, channels], tf.uint8)
+        images = tf.map_fn(lambda contents: _decode(contents, channels), image_bytes, fn_output_signature=spec)
+        outputs = serve_image(images)
+        encoded = tf.map_fn(
+            lambda label_map: tf.io.encode_png(label_map[..., None]),
+            outputs["label_map"],
+            fn_output_signature=tf.string,
+        )
+        return {**outputs, "label_map_bytes": encoded}
+
+    module = tf.Module()
+    module.variables_to_save = [variable.value for variable in model.variables]
+    signatures = {"serving_default": serve_image}
+    if channels in (1, 3):
+        signatures["serve_bytes"] = serve_bytes
+    return module, signatures
+
+
+def _decode(contents: Any, channels: int) -> Any:
+    """Decode JPEG or PNG to uint8 (height, width, channels); what is transparent is laid over white, as in training."""
+
+    def png() -> Any:
+        pixels = tf.io.decode_png(contents, channels=4)
+        colours, alpha = tf.cast(pixels[..., :3], tf.int32), tf.cast(pixels[..., 3:], tf.int32)
+        return tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+
+    image = tf.cond(tf.io.is_jpeg(contents), lambda: tf.io.decode_jpeg(contents, channels=3), png)
+    return image if channels == 3 else tf.image.rgb_to_grayscale(image)

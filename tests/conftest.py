@@ -1,0 +1,57 @@
+"""What the tests share: quiet TensorFlow, real data where it is, small folders drawn on the spot."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+REAL_DATA = Path(os.environ.get("KERAS_SEGEN_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """Give the path of a real data set, or skip the test."""
+
+    def find(name: str) -> Path:
+        path = REAL_DATA / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there: set KERAS_SEGEN_DATA to the folder of real data")
+        return path
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def float32_policy() -> Iterator[None]:
+    """Put the global precision back to what it was."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Draw a folder of images with a bright disc each, and masks with the disc as class 1."""
+
+    def make(name: str = "discs", *, train: int = 6, val: int = 3, size: tuple[int, int] = (40, 48)) -> Path:
+        rng = np.random.default_rng(0)
+        height, width = size
+        rows, columns = np.mgrid[:height, :width]
+        for split, count in (("train", train), ("val", val)):
+            for folder in ("images", "masks"):
+                (tmp_path / name / split / folder).mkdir(parents=True)
+            for i in range(count):
+                disc = (rows - rng.uniform(0, height)) ** 2 + (columns - rng.uniform(0, width)) ** 2 < 12**2
+                image = rng.normal(np.where(disc[..., None], (220, 60, 60), (60, 90, 60)), 10)
+                Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(
+                    tmp_path / name / split / "images" / f"{i}.jpg", quality=95
+                )
+                Image.fromarray(disc.astype(np.uint8)).save(tmp_path / name / split / "masks" / f"{i}.png")
+        return tmp_path / name
+
+    return make

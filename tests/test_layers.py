@@ -1,0 +1,79 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 7, 3)])
+def test_bilinear_up_sampling_equals_tensorflows_resize(factor, shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    expected = tf.image.resize(x, [factor * shape[1], factor * shape[2]], "bilinear")
+    np.testing.assert_allclose(BilinearUpSampling(factor)(x), expected, atol=1e-5)
+
+
+def test_bilinear_up_sampling_keeps_its_gradient_under_xla():
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 4, 5, 2)).astype("float32"))
+    layer = BilinearUpSampling(2)
+
+    def gradient(value):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            loss = tf.reduce_sum(tf.square(layer(value)))
+        return tape.gradient(loss, value)
+
+    np.testing.assert_allclose(tf.function(gradient, jit_compile=True)(x), gradient(x), rtol=1e-5)
+
+
+def test_bilinear_up_sampling_refuses_factor_zero():
+    with pytest.raises(ValueError, match="factor=0"):
+        BilinearUpSampling(0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), stride=st.sampled_from([2, 8, 16]))
+def test_padding_reaches_the_stride_and_cropping_undoes_it(height, width, stride):
+    x = np.random.default_rng(0).normal(size=(1, height, width, 2)).astype("float32")
+    padded = PadToStride(stride)(x)
+    assert padded.shape[1] % stride == padded.shape[2] % stride == 0
+    assert padded.shape[1] < height + stride
+    assert padded.shape[2] < width + stride
+    assert float(tf.reduce_sum(tf.abs(padded))) == pytest.approx(float(np.abs(x).sum()), rel=1e-5)
+    np.testing.assert_array_equal(CropLike()([padded, x]), x)
+
+
+def test_shapes_are_known_where_they_can_be():
+    assert PadToStride(8).compute_output_shape((None, 9, None, 3)) == (None, 16, None, 3)
+    assert BilinearUpSampling(4).compute_output_shape((2, None, 5, 3)) == (2, None, 20, 3)
+    assert CropLike().compute_output_shape([(None, 16, 16, 4), (None, 9, None, 3)]) == (None, 9, None, 4)
+
+
+def test_fused_batch_normalization_equals_keras_layer():
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(3, 2, size=(4, 6, 5, 3)).astype("float32"))
+    weights = [rng.normal(size=3), rng.normal(size=3), rng.normal(size=3), rng.uniform(0.5, 2, 3)]
+    fused, plain = FusedBatchNormalization(), keras.layers.BatchNormalization(momentum=0.9)
+    results = []
+    for layer in (fused, plain):
+        layer.build(x.shape)
+        layer.set_weights(weights)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(y * tf.sin(x))
+        gradients = tape.gradient(loss, [x, *[v.value for v in layer.trainable_variables]])
+        results.append([y, *gradients, *layer.get_weights(), layer(x, training=False)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
+
+
+def test_frozen_batch_normalization_does_not_move():
+    layer = FusedBatchNormalization()
+    layer.build((None, 4, 4, 2))
+    layer.trainable = False
+    layer(np.random.default_rng(0).normal(5, 1, size=(2, 4, 4, 2)).astype("float32"), training=True)
+    np.testing.assert_array_equal(layer.moving_mean, [0, 0])

@@ -1,0 +1,121 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_segen import losses, metrics
+from keras_segen.models import unet
+
+SMALL = (4, 8, 16)
+
+
+def batch(size=(37, 53), channels=3, num_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.uniform(0, 255, (2, *size, channels)).astype("float32")
+    masks = rng.integers(0, num_classes, (2, *size)).astype("uint8")
+    masks[:, :2] = 255
+    return images, masks
+
+
+def trained(steps=3, **compile_options):
+    keras.utils.set_random_seed(0)
+    model = unet(3, filters=SMALL, up_sampling=compile_options.pop("up_sampling", "transposed"))
+    model.compile(
+        keras.optimizers.SGD(0.01),
+        losses.Sum([losses.CrossEntropy(), losses.Dice()]),
+        metrics=[metrics.MeanIoU(3)],
+        **compile_options,
+    )
+    history = [model.train_on_batch(*batch(seed=i), return_dict=True)["loss"] for i in range(steps)]
+    return model, history
+
+
+@pytest.mark.parametrize("up_sampling", ["transposed", "bilinear"])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 64)])
+def test_any_size_and_channels(up_sampling, channels, size):
+    model = unet(7, filters=SMALL, input_channels=channels, up_sampling=up_sampling)
+    images = batch(size, channels)[0]
+    logits = model.predict(images, verbose=0)
+    assert logits.shape == (2, *size, 7)
+    assert logits.dtype == np.float32
+
+
+def test_parameters_of_the_papers_network():
+    # Layer by layer: 3×3 convolutions without bias, 4 numbers a channel of batch norm, 2×2 up-convolutions, 1×1 logits.
+    expected, channels = 0, 3
+    for width in (64, 128, 256, 512, 1024):
+        expected += 9 * (channels * width + width * width) + 8 * width
+        channels = width
+    for width in (512, 256, 128, 64):
+        expected += 4 * channels * width + width + 9 * (2 * width * width + width * width) + 8 * width
+        channels = width
+    assert unet(2).count_params() == expected + 64 * 2 + 2
+
+
+def test_padding_does_not_move_the_picture():
+    model = unet(2, filters=SMALL)
+    images = batch((16, 16))[0]
+    # The bottom right of the larger image is what padding adds: zeros after scaling, 127.5 before.
+    larger = np.full((2, 20, 20, 3), 127.5, "float32")
+    larger[:, :16, :16] = images
+    smaller = larger[:, :17, :17]
+    np.testing.assert_allclose(model(smaller), model(larger)[:, :17, :17], atol=1e-4)
+
+
+@pytest.mark.parametrize("up_sampling", ["transposed", "bilinear"])
+def test_xla_takes_the_same_steps(up_sampling):
+    plain, plain_losses = trained(up_sampling=up_sampling, jit_compile=False)
+    compiled, compiled_losses = trained(up_sampling=up_sampling, jit_compile=True)
+    np.testing.assert_allclose(plain_losses, compiled_losses, rtol=1e-4)
+    for ours, theirs in zip(plain.get_weights(), compiled.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_bfloat16_follows_float32(jit_compile):
+    _, exact = trained(steps=6)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model, rounded = trained(steps=6, jit_compile=jit_compile)
+    assert model.output.dtype == "float32"
+    np.testing.assert_allclose(rounded, exact, rtol=0.03)
+
+
+def test_saved_model_loads_compiled_and_trains_on(tmp_path):
+    model, _ = trained()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images, masks = batch(seed=9)
+    np.testing.assert_array_equal(loaded(images), model(images))
+    assert loaded.evaluate(images, masks, verbose=0) == model.evaluate(images, masks, verbose=0)
+    assert loaded.train_on_batch(images, masks) == model.train_on_batch(images, masks)
+    assert int(loaded.optimizer.iterations) == 4
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_learns_what_a_pixel_says():
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    masks = (images[..., 0] > images[..., 1]).astype("uint8")
+    model = unet(2, filters=SMALL, dropout=0.1)
+    model.compile(keras.optimizers.Adam(0.01), losses.CrossEntropy(), metrics=[metrics.MeanIoU(2)])
+    model.fit(images, masks, batch_size=2, epochs=30, verbose=0)
+    assert model.evaluate(images, masks, verbose=0, return_dict=True)["mean_iou"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes=0"),
+        ({"num_classes": 2, "filters": (8,)}, "at least two"),
+        ({"num_classes": 2, "input_channels": 0}, "input_channels=0"),
+        ({"num_classes": 2, "up_sampling": "nearest"}, "nearest"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        unet(**arguments)
+
+
+def test_random_state_is_not_in_the_network_without_dropout():
+    assert not [v for v in unet(2, filters=SMALL).variables if "seed" in v.path]
