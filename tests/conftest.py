@@ -9,7 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+
+# As the command line has it; TensorFlow takes it only before its first operation.
+tf.config.threading.set_inter_op_parallelism_threads(1)
 
 REAL_DATA = Path(os.environ.get("KERAS_SEGEN_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 

@@ -160,7 +160,7 @@ def load_window(path: Any, plain: Any, window: Any) -> Any:
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
 
     def other() -> Any:
-        return cut(tf.numpy_function(lambda p: read_image(p.decode()), [path], tf.uint8, stateful=False))
+        return cut(tf.numpy_function(lambda p: read_image(np.asarray(p).item().decode()), [path], tf.uint8, stateful=False))
 
     def cut(image: Any) -> Any:
         return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])

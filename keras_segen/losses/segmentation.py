@@ -112,10 +112,9 @@ class Dice(SegmentationLoss):
         occurrences = ops.sum(truth, pixels)
         total = ops.sum(probabilities, pixels) + occurrences
         losses = 1 - (2 * intersection + self.smooth) / (total + self.smooth)
-        weights = ops.cast(occurrences > 0, "float32")
+        weights = ops.cast(occurrences != 0, "float32")  # NaN, from an id out of range, counts and shows
         if self.class_weights is not None:
             weights = weights * ops.convert_to_tensor(self.class_weights, "float32")
-        # 0 · NaN stays NaN: a label out of range must show here as well.
         return ops.divide_no_nan(ops.sum(losses * weights, -1), ops.sum(weights, -1))
 
     def get_config(self) -> dict[str, Any]:

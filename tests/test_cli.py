@@ -1,0 +1,225 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_segen_cli
+
+SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
+
+
+def run(*arguments) -> int:
+    return keras_segen_cli.main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def trained(make_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder()
+    assert run("train", "unet", "--data", root, "--out", "run", *SMALL) == 0
+    return tmp_path / "run"
+
+
+def weights(path):
+    model = keras.saving.load_model(path)
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def assert_equal_runs(one, other):
+    for name in ("model.keras", "final.keras"):
+        for ours, theirs in zip(weights(one / name), weights(other / name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+    assert (one / "metrics.json").read_text() == (other / "metrics.json").read_text()
+
+
+def test_a_run_folder_is_complete(trained, capsys):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["class_names"] == ["class_0", "class_1"]
+    assert config["epochs"] == 2
+    assert set(config["versions"]) >= {"keras_segen", "keras", "tensorflow"}
+    with (trained / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    scores = json.loads((trained / "metrics.json").read_text())
+    assert scores["images"] == 3
+    assert set(scores["per_class_iou"]) == {"class_0", "class_1"}
+    best = max(float(row["val_mean_iou"]) for row in rows)
+    assert scores["mean_iou"] == pytest.approx(best, rel=1e-6)
+    for name in ("figures/curves.png", "figures/predictions.png", "backup/model.keras", "final.keras"):
+        assert (trained / name).stat().st_size > 1000
+    assert any((trained / "logs").rglob("events.*"))
+    assert run("evaluate", trained) == 0
+    again = json.loads((trained / "metrics.json").read_text())
+    assert again["mean_iou"] == scores["mean_iou"]
+    assert "mean IoU" in capsys.readouterr().out
+
+
+def test_predict_and_export(trained, make_folder, capsys):
+    root = make_folder("more", train=1)
+    images = sorted((root / "val/images").iterdir())
+    assert run("predict", trained, *images, "--out", "out") == 0
+    model = keras.saving.load_model(trained / "model.keras")
+    for path in images:
+        with Image.open(f"out/{path.stem}.png") as label_map, Image.open(path) as image:
+            assert label_map.mode == "P"
+            expected = model.predict(np.asarray(image, "float32")[None], verbose=0)[0].argmax(-1)
+            np.testing.assert_array_equal(np.asarray(label_map), expected)
+        with Image.open(f"out/{path.stem}_overlay.png") as overlay:
+            assert overlay.size == (48, 40)
+    capsys.readouterr()
+    assert run("predict", trained, images[0], "--out", "out") == 2
+    assert "exists already" in capsys.readouterr().err
+    assert run("export", trained, "--to", "servables/discs") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("servables/discs/1\n")
+    assert "tensorflow/serving" in printed
+
+
+def test_one_seed_one_run_another_seed_another(trained, tmp_path):
+    root = tmp_path / "discs"
+    assert run("train", "unet", "--data", root, "--out", "again", *SMALL) == 0
+    assert_equal_runs(trained, tmp_path / "again")
+    assert run("train", "unet", "--data", root, "--out", "other", *SMALL, "--seed", "1") == 0
+    assert (trained / "history.csv").read_text() != (tmp_path / "other/history.csv").read_text()
+
+
+def test_resuming_a_finished_run_changes_nothing(trained, tmp_path):
+    before = weights(trained / "final.keras")
+    history = (trained / "history.csv").read_text()
+    assert run("train", "unet", "--data", tmp_path / "discs", "--out", "run", *SMALL, "--resume") == 0
+    for ours, theirs in zip(before, weights(trained / "final.keras"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (trained / "history.csv").read_text() == history
+
+
+def test_killed_and_resumed_equals_undisturbed(make_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder()
+    command = ["train", "unet", "--data", str(root), *SMALL, "--epochs", "12", "--steps-per-epoch", "4"]
+    assert run(*command, "--out", "whole") == 0
+    rng = np.random.default_rng()
+    kills = 0
+    history = tmp_path / "killed" / "history.csv"
+    for _ in range(30):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"]
+            + [*command, "--out", "killed", "--resume"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if kills < 5:
+            # Wherever it is: sometimes before the first step, sometimes in the writing of a file.
+            rows = history.read_bytes().count(b"\n") if history.exists() else 0
+            limit = time.monotonic() + rng.uniform(3, 60)
+            while process.poll() is None and time.monotonic() < limit:
+                if history.exists() and history.read_bytes().count(b"\n") > max(rows, 1):
+                    time.sleep(rng.uniform(0, 0.3))
+                    break
+                time.sleep(0.01)
+            process.kill()
+            kills += 1
+        error = process.communicate()[1]
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, error.decode()
+    assert process.returncode == 0
+    assert kills == 5, "the run was over before it was killed five times"
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+
+
+def damaged(root, damage):
+    images, masks = root / "train/images", root / "train/masks"
+    if damage == "size":
+        Image.new("L", (47, 40)).save(masks / "1.png")
+    elif damage == "pair":
+        (masks / "1.png").unlink()
+    elif damage == "ids":
+        (root / "classes.txt").write_text("a\nb\n")
+        Image.new("L", (48, 40), 9).save(masks / "1.png")
+    elif damage == "jpeg":
+        (images / "1.jpg").write_bytes((images / "1.jpg").read_bytes()[:700])
+    elif damage == "zero":
+        (images / "1.jpg").write_bytes(b"")
+    elif damage == "text":
+        (images / "1.jpg").rename(images / "1.png")
+        (images / "1.png").write_text("hello")
+    elif damage == "rgb":
+        Image.new("RGB", (48, 40), "red").save(masks / "1.png")
+    elif damage == "empty":
+        for path in (*images.iterdir(), *masks.iterdir()):
+            path.unlink()
+
+
+@pytest.mark.parametrize("damage", ["size", "pair", "ids", "jpeg", "zero", "text", "rgb", "empty"])
+def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, capsys, damage):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder()
+    damaged(root, damage)
+    assert run("train", "unet", "--data", root, "--out", "run", *SMALL) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("keras-segen: error: ")
+    assert error.count("\n") == 1
+    assert "train/" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
+    root = tmp_path / "discs"
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "a").write_text("mine")
+    for arguments, named in [
+        (("train", "unet", "--data", tmp_path / "nowhere"), "nowhere"),
+        (("train", "unet", "--data", root, "--out", full), "not empty"),
+        (("train", "unet", "--data", root, "--resume"), "--out"),
+        (("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume", "--seed", "5"), "seed 0"),
+        (("evaluate", full), "not a run folder"),
+        (("predict", full, "a.png", "--out", "x"), "not a run folder"),
+        (("predict", trained, "nowhere.png", "--out", "x"), "nowhere.png"),
+        (("export", tmp_path / "nowhere", "--to", "x"), "not a run folder"),
+    ]:
+        capsys.readouterr()
+        assert run(*arguments) == 2, arguments
+        error = capsys.readouterr().err
+        assert named in error
+        assert error.count("\n") == 1
+    assert (full / "a").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["train"], "MODEL"),
+        (["train", "gan", "--data", "x"], "gan"),
+        (["train", "unet", "--data", "x", "--epochs", "0"], "from 1"),
+        (["train", "unet", "--data", "x", "--learning-rate", "-1"], "over 0"),
+        (["predict", "run"], "IMAGE"),
+    ],
+)
+def test_wrong_options_are_one_line_and_status_2(capsys, arguments, named):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+
+
+def test_failures_have_statuses_of_their_own(monkeypatch, capsys):
+    for error, status in ((OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)):
+
+        def fail(command, options, error=error):
+            raise error
+
+        monkeypatch.setattr(keras_segen_cli, "_run", fail)
+        assert run("demo") == status
+        assert "keras-segen: " in capsys.readouterr().err

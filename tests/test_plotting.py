@@ -1,0 +1,38 @@
+import numpy as np
+from PIL import Image
+
+from keras_segen import plotting
+
+
+def test_palette_is_pascal_vocs(real_data):
+    palette = plotting.voc_palette()
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    assert {i: tuple(palette[i].tolist()) for i in known} == known
+    assert len(np.unique(palette, axis=0)) == 256
+    mask = Image.open(next(real_data("VOCdevkit/VOC2012/SegmentationClass").glob("*.png")))
+    np.testing.assert_array_equal(np.array(mask.getpalette()).reshape(-1, 3)[:21], palette[:21])
+    mask.close()
+
+
+def test_overlay_colours_objects_alone():
+    image = np.full((1, 3, 3), 100, np.uint8)
+    drawn = plotting.overlay(image, np.array([[0, 1, 255]]), opacity=0.25)
+    assert drawn[0].tolist() == [[100] * 3, [107, 75, 75], [100] * 3]
+
+
+def test_comparison_and_curves_are_drawn(tmp_path):
+    image = np.random.default_rng(0).uniform(0, 255, (10, 12, 3))
+    mask = np.zeros((10, 12), int)
+    mask[3:6] = 1
+    mask[0] = 255
+    figure = plotting.comparison([image] * 2, [mask] * 2, [mask * 0] * 2, ["ground", "disc"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ground", "disc", "void"]
+    plotting.save_figure(figure, tmp_path / "a.png")
+    history = [{"epoch": float(i), "loss": 1.0 / (i + 1), "val_loss": 1.0, "learning_rate": 0.1} for i in range(3)]
+    figure = plotting.curves(history)
+    assert [axis.get_title() for axis in figure.axes] == ["loss"]
+    assert len(figure.axes[0].lines) == 2
+    plotting.save_figure(figure, tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert np.asarray(picture).std() > 5
