@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not."""
+    """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not."""
     path = Path(path)
     temporary = path.with_name(f".incomplete-{path.name}")  # the ending stays: writers go by it
     try:

@@ -13,7 +13,7 @@ VOID = 255
 
 
 def voc_palette() -> np.ndarray:
-    """Return the colours of Pascal VOC's label maps, uint8 (256, 3): the bits of an id, dealt out to red, green and blue."""
+    """Return the colours of Pascal VOC's label maps, uint8 (256, 3): an id's bits, dealt out to red, green and blue."""
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):

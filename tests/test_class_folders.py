@@ -47,8 +47,7 @@ def test_bad_folders_are_named(classes, tmp_path):
         folder("train", data_dir=classes, image_size=8, target="label", training=True)
     (classes / "red" / "9.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"9\.png: the file is empty"):
-        for split in ("train", "val"):
-            folder(split, data_dir=classes, image_size=8, target="label")
+        [folder(split, data_dir=classes, image_size=8, target="label") for split in ("train", "val")]
     (classes / "green").mkdir()
     with pytest.raises(InputError, match="green: holds no image"):
         folder("train", data_dir=classes, image_size=8, target="label")

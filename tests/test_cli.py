@@ -12,6 +12,7 @@ from PIL import Image
 
 import keras_segen_cli
 
+MAIN = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
 
@@ -110,8 +111,7 @@ def test_killed_and_resumed_equals_undisturbed(make_folder, tmp_path, monkeypatc
     history = tmp_path / "killed" / "history.csv"
     for _ in range(30):
         process = subprocess.Popen(
-            [sys.executable, "-c", "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"]
-            + [*command, "--out", "killed", "--resume"],
+            [sys.executable, "-c", MAIN, *command, "--out", "killed", "--resume"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

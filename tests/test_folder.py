@@ -180,8 +180,8 @@ def test_wrong_arguments_are_named(make_folder, tmp_path):
         folder("train", data_dir=root, training=True)
     with pytest.raises(InputError, match="6 images do not fill one batch of 16"):
         folder("train", data_dir=root, image_size=16, training=True)
+    (root / "train").rename(root / "other")
     with pytest.raises(ValueError, match="val_fraction=1"):
-        (root / "train").rename(root / "other")
         folder("train", data_dir=root / "other", val_fraction=1)
 
 

@@ -59,7 +59,8 @@ def test_hand_computed_values():
     masks = np.array([[[0, 1, VOID]]])
     logits = np.log(np.array([[[[3.0, 1.0], [1.0, 1.0], [1.0, 9.0]]]]))
     assert float(CrossEntropy()(masks, logits)) == pytest.approx((np.log(4 / 3) + np.log(2)) / 2)
-    # Class 0: p = 3/4 and 1/2 on its valid pixels, t = 1 and 0: (2·3/4 + 1) / (5/4 + 1 + 1); class 1: (2·1/2 + 1) / (3/4 + 1 + 1).
+    # Class 0: p = 3/4 and 1/2 on its valid pixels, t = 1 and 0: (2·3/4 + 1) / (5/4 + 1 + 1).
+    # Class 1: (2·1/2 + 1) / (3/4 + 1 + 1).
     assert float(Dice()(masks, logits)) == pytest.approx(1 - (2.5 / 3.25 + 2 / 2.75) / 2)
 
 

@@ -32,8 +32,8 @@ def folder(
 
     For segmentation (`target="mask"`) the folder holds `{train,val}/{images,masks}`, or one `images` and one `masks` of
     which a share is kept for validation. A mask has its image's name but for the ending; it is a grey or palette PNG of
-    class ids, 255 being void. Black-and-white masks, whose only values in the whole folder are 0 and 255, count as 0 and
-    1. `classes.txt` may name the classes, one a line. Every file is read and checked before this returns.
+    class ids, 255 being void. Masks in black and white, with no value but 0 and 255 in the whole folder, count as 0
+    and 1. `classes.txt` may name the classes, one a line. Every file is read and checked before this returns.
 
     For generation (`target="label"` or None) it holds one sub-folder a class, below `train` and `val` or not.
 
@@ -170,7 +170,7 @@ def find_pairs(root: Path, split: str, val_fraction: float) -> list[tuple[Path, 
 def _files_by_stem(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise InputError(
-            f"{path}: does not exist: a folder for segmentation holds {{train,val}}/{{images,masks}}, or images and masks"
+            f"{path}: does not exist: a segmentation folder holds {{train,val}}/{{images,masks}}, or images and masks"
         )
     files: dict[str, Path] = {}
     for file in sorted(path.iterdir()):

@@ -41,8 +41,8 @@ def read_mask(path: Path | str) -> np.ndarray:
         uint8 (height, width) of class ids.
 
     Raises:
-        InputError: as `read_image`; also for a mask with colours or alpha instead of ids, in a lossy format, or with ids
-            over 255.
+        InputError: as `read_image`; also for a mask with colours or alpha instead of ids, in a lossy format, or
+            with ids over 255.
     """
     mask = open_image(path)
     if mask.format == "JPEG":
@@ -139,6 +139,10 @@ def is_plain(image: Image.Image, contents: bytes) -> bool:
     return image.format == "PNG" and image.mode in ("L", "RGB") and not image.has_transparency_data
 
 
+def _read_encoded_path(path: np.ndarray) -> np.ndarray:
+    return read_image(np.asarray(path).item().decode())
+
+
 def load_window(path: Any, plain: Any, window: Any) -> Any:
     """Read part of an image inside a TensorFlow graph.
 
@@ -160,7 +164,7 @@ def load_window(path: Any, plain: Any, window: Any) -> Any:
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
 
     def other() -> Any:
-        return cut(tf.numpy_function(lambda p: read_image(np.asarray(p).item().decode()), [path], tf.uint8, stateful=False))
+        return cut(tf.numpy_function(_read_encoded_path, [path], tf.uint8, stateful=False))
 
     def cut(image: Any) -> Any:
         return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])

@@ -4,7 +4,6 @@ import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ class Pair:
         image: path of the image.
         mask: path of the mask.
         properties: what is known of the image, its height and width above all; the mask's are the same.
-    packed: the mask's class ids, row by row, deflated: palettes are beyond TensorFlow's PNG decoder, and this is quicker.
+        packed: the mask's class ids, (height + 1, width + 1) with a last row and column of void, deflated. Palettes are
+            beyond TensorFlow's PNG decoder, and this is quicker.
         ids: the class ids that occur.
         digest: SHA-256 of both files' contents.
     """
@@ -95,13 +95,15 @@ def dataset(
     augmentation: augment.Augmentation | None = None,
     start: int | None = None,
 ) -> tf.data.Dataset:
-    """Turn pairs into batches of images float32 (batch, height, width, 3) in [0, 255] and masks uint8 (batch, height, width).
+    """Turn pairs into batches.
+
+    Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
 
     Args:
         pairs: what to read.
         image_size: side of the square crops in training. Otherwise the square into which each image is fitted, the rest
             void; None for each image as it is.
-        batch_size: images a batch. Images of different sizes cannot share a batch: with `image_size=None` they come one by one.
+        batch_size: images a batch. Images of different sizes cannot share one: with `image_size=None` they come singly.
         training: shuffle, and crop and vary each image by a draw of its own.
         seed: what the order and the draws follow from.
         augmentation: how far training images are varied; by default `Augmentation()`.
@@ -139,7 +141,7 @@ def dataset(
         mask = augment.place_mask(bordered_mask(index), varied.window, size, varied.flip)
         return image, mask
 
-    def fitted_sample(size: int, index: Any, _: Any) -> tuple[Any, Any]:
+    def fitted_sample(size: int, index: Any) -> tuple[Any, Any]:
         side = tf.maximum(heights[index], widths[index])
         corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
         window = tf.concat([corner, [side, side]], 0)
@@ -147,14 +149,15 @@ def dataset(
         mask = augment.place_mask(bordered_mask(index), window, size, tf.constant(False))
         return tf.clip_by_value(image, 0, 255), mask
 
-    def whole_sample(index: Any, _: Any) -> tuple[Any, Any]:
+    def whole_sample(index: Any) -> tuple[Any, Any]:
         image, _ = image_part(index, tf.stack([0, 0, heights[index], widths[index]]))
         return tf.cast(image, tf.float32), bordered_mask(index)[:-1, :-1]
 
-    if image_size is None:
-        sample = whole_sample
-    else:
-        sample = partial(train_sample if training else fitted_sample, image_size)
+    def sample(index: Any, draw: Any) -> tuple[Any, Any]:
+        if image_size is None:
+            return whole_sample(index)
+        return train_sample(image_size, index, draw) if training else fitted_sample(image_size, index)
+
     samples = order(len(pairs), training=training, seed=seed, start=start)
     samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batched(samples, batch_size, training=training)

@@ -8,10 +8,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis, whose training step is one fused kernel.
 
     Keras spells out mean, variance and scaling as a dozen passes over the activations. The fused kernel reads them
-    twice and takes the ReLU that follows with it; on a CPU a U-Net's training step is a tenth shorter for it. The
-    result is the same but for rounding. Backends other than TensorFlow, inference and a frozen layer use Keras's own code.
+    twice and takes the ReLU that follows with it. The result is the same but for rounding. Backends other than
+    TensorFlow, inference and a frozen layer use Keras's own code.
 
-    The default momentum is 0.9, not Keras's 0.99: a segmenter fine-tuned on a few hundred images takes so few steps that
+    The default momentum is 0.9, not Keras's 0.99: a segmenter trained on a few hundred images takes so few steps that
     with 0.99 the running statistics, and with them every validation score, lag behind for the first epochs.
 
     Shapes: any with channels last -> the same. Source: Ioffe and Szegedy, 2015 (arXiv:1502.03167).

@@ -27,7 +27,7 @@ class BilinearUpSampling(keras.layers.Layer):
         return self._enlarge(self._enlarge(inputs, axis=1), axis=2)
 
     def _enlarge(self, x: Any, axis: int) -> Any:
-        # The new pixel k of cell i lies at i + (k + 0.5) / factor - 0.5 on the old grid: between i - 1 and i, or i and i + 1.
+        # On the old grid the new pixel k of cell i lies at i + (k + 0.5) / factor - 0.5: between i and a neighbour.
         offsets = [(k + 0.5) / self.factor - 0.5 for k in range(self.factor)]
         first = [slice(None)] * axis + [slice(None, 1)]
         last = [slice(None)] * axis + [slice(-1, None)]

@@ -40,7 +40,8 @@ class PadToStride(keras.layers.Layer):
 class CropLike(keras.layers.Layer):
     """Cut the bottom and right of the first input down to the height and width of the second.
 
-    Shapes: [(batch, H, W, channels), (batch, height, width, any)] -> (batch, height, width, channels), H >= height, W >= width.
+    Shapes: [(batch, H, W, channels), (batch, height, width, any)] -> (batch, height, width, channels), with H >= height
+    and W >= width.
     """
 
     def call(self, inputs: Any) -> Any:

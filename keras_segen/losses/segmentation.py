@@ -40,10 +40,10 @@ class SegmentationLoss(keras.losses.Loss):
         return {**config, "ignore_class": self.ignore_class, "class_weights": self.class_weights}
 
     def _prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
-        """Return labels int32 with void as 0, logits float32, and valid float32 (1 counts, 0 void, NaN out of range)."""
+        """Return labels int32 with void as 0, logits float32, and valid float32: 1 counts, 0 void, NaN out of range."""
         if len(y_pred.shape) != len(y_true.shape) + 1:
             raise ValueError(
-                f"{type(self).__name__} takes masks (batch, height, width) and logits (batch, height, width, num_classes). "
+                f"{type(self).__name__} takes masks (batch, height, width) and logits (…, num_classes) to match. "
                 f"Received: masks {tuple(y_true.shape)}, logits {tuple(y_pred.shape)}"
             )
         num_classes = y_pred.shape[-1]

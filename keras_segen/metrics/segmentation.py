@@ -13,9 +13,10 @@ _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else (
 class ConfusionMatrixMetric(keras.metrics.Metric):
     """What the scores of segmentation share: a streaming confusion matrix in int64.
 
-    `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width, num_classes)
-    or predicted class ids of the masks' shape. Pixels whose id in the mask is `ignore_class` are left out. The matrix is
-    summed over the whole data set and divided once at the end: a mean over batches would be another number.
+    `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width,
+    num_classes) or predicted class ids of the masks' shape. Pixels whose id in the mask is `ignore_class` are left out.
+    The matrix is summed over the whole data set and divided once at the end: a mean over batches would be another
+    number.
 
     An id in the mask that is neither `ignore_class` nor below `num_classes`, or a predicted id out of range, makes the
     result NaN: dropped in silence it would raise the score.
@@ -58,7 +59,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
             y_pred = ops.argmax(y_pred, -1)
         elif len(y_pred.shape) != len(y_true.shape):
             raise ValueError(
-                f"{type(self).__name__} takes masks (batch, height, width) and logits (batch, height, width, num_classes) "
+                f"{type(self).__name__} takes masks (batch, height, width), logits (batch, height, width, num_classes) "
                 f"or class ids (batch, height, width). Received: {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
             )
         truth, prediction = ops.cast(y_true, "int32"), ops.cast(y_pred, "int32")
