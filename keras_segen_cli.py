@@ -54,13 +54,13 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", required=True, help="shapes, or a folder with {train,val}/{images,masks}")
     train.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/MODEL-DATA-N)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: 12")
-    train.add_argument("--steps-per-epoch", type=_at_least(1), metavar="N", help="at least; default: 100, or one pass")
-    train.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: 8")
-    train.add_argument("--image-size", type=_at_least(16), metavar="N", help="side of the training crops; default: 256")
+    train.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: 6")
+    train.add_argument("--steps-per-epoch", type=_at_least(1), metavar="N", help="at least; default: 200, or one pass")
+    train.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: 16")
+    train.add_argument("--image-size", type=_at_least(16), metavar="N", help="side of the training crops; default: 128")
     train.add_argument("--learning-rate", type=_positive, metavar="X", help="Adam's at the start; default: 0.001")
     train.add_argument(
-        "--filters", type=_at_least(1), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128 256"
+        "--filters", type=_at_least(1), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128"
     )
     train.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: 0")
     train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _import_quietly() -> None:
     """Import TensorFlow without the lines on CPU features and absent GPUs that no setting of it can silence."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters comes as an exception
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)

@@ -48,7 +48,9 @@ def main() -> None:
     losses = [step() for step in steps.values()]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
 
-    title = f"U-Net's training step: {BATCH} images of {SIZE}×{SIZE}, {model.count_params():,} weights, {gflop:.1f} GFLOP"
+    title = (
+        f"U-Net's training step: {BATCH} images of {SIZE}×{SIZE}, {model.count_params():,} weights, {gflop:.1f} GFLOP"
+    )
     compare(title, [Contender(n, s, gflop) for n, s in steps.items()], limits=matrix_products(), rounds=rounds)
 
 
@@ -91,7 +93,7 @@ class TorchUNet(nn.Module):
         self.up = nn.ModuleList(double_convolution(2 * b, b) for _, b in pairs)
         self.logits = nn.Conv2d(FILTERS[0], CLASSES, 1)
 
-        # Keras's order is that of the layers; its kernels (h, w, in, out), or (h, w, out, in), become (out, in, h, w), or (in, out, h, w).
+        # Keras's order is that of the layers; its kernels have height and width in front, PyTorch's at the end.
         parts = [*self.down, *(part for pair in zip(self.enlarge, self.up, strict=True) for part in pair), self.logits]
         parameters = [parameter for part in parts for parameter in part.parameters()]
         with torch.no_grad():

@@ -15,10 +15,10 @@ def demo(*, out: str | None, verbose: bool) -> None:
         seed=0,
         precision="float32",
         jit_compile="auto",
-        epochs=6,
-        steps_per_epoch=128,
+        epochs=5,
+        steps_per_epoch=200,
         batch_size=16,
         image_size=64,
-        filters=[16, 32, 64, 128],
+        learning_rate=3e-3,
     )
     export(str(run.path), to=str(run.path / "saved_models" / "unet"))

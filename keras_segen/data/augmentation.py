@@ -114,10 +114,8 @@ def place_mask(bordered: Any, window: Any, size: int, flip: Any) -> Any:
 
     rows = cells(window[0], window[2], shape[0] - 1, tf.constant(False))
     columns = cells(window[1], window[3], shape[1] - 1, flip)
-    # Crop, padding, flip and resizing at once. Whole rows are gathered quickly, single columns are not: hence the
-    # turns; as int8, because oneDNN complains of transposing uint8.
-    taken = tf.transpose(tf.gather(tf.bitcast(bordered, tf.int8), rows))
-    return tf.bitcast(tf.transpose(tf.gather(taken, columns)), tf.uint8)
+    # Crop, padding, flip and resizing at once. Whole rows are gathered quickly, single columns are not: so turn it.
+    return tf.transpose(tf.gather(tf.transpose(tf.gather(bordered, rows)), columns))
 
 
 @tf.function(jit_compile=True)
