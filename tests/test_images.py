@@ -54,7 +54,7 @@ def test_a_cameras_rotation_is_applied(colours, tmp_path):
     upright = images.read_image(path)
     assert upright.shape == (7, 9, 3)
     assert np.abs(upright.astype(int) - np.rot90(colours, -1)).max() < 30
-    assert not images.check_image(path).plain
+    assert images.check_image(path).way == images.OTHER
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
@@ -88,8 +88,8 @@ def test_masks_of_every_kind_hold_ids(tmp_path, mode):
 def test_the_graph_reads_what_pillow_reads(tmp_path, name, mode):
     smooth = np.linspace(0, 255, 40 * 50 * 3).reshape(40, 50, 3).astype(np.uint8)
     path = save(smooth, tmp_path / name, mode=mode)
-    plain = images.check_image(path).plain
-    part = images.load_window(tf.constant(str(path)), tf.constant(plain), tf.constant([3, 5, 20, 30]))
+    way = images.check_image(path).way
+    part = images.load_window(tf.constant(str(path)), tf.constant(way), tf.constant([3, 5, 20, 30]))
     difference = part.numpy().astype(int) - images.read_image(path)[3:23, 5:35]
     assert np.abs(difference).max() <= (2 if name == "a.jpg" else 0)  # two builds of libjpeg may round differently
 

@@ -1,7 +1,7 @@
 """One random draw moves an image and its mask alike; another changes the image's colours."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -33,16 +33,15 @@ class Augmentation:
             raise ValueError(f"`scale` must be two positive factors in order. Received: scale={self.scale}")
 
 
-@dataclass(frozen=True)
-class Variation:
-    """What one draw makes of one image; every attribute is a tensor.
+class Variation(NamedTuple):
+    """What draws make of images; every attribute is a tensor, with the draws' leading dimensions first.
 
     Attributes:
-        window: int32 (4,): top, left, height and width of the part of the image that becomes the crop. It may reach
+        window: int32 (..., 4): top, left, height and width of the part of the image that becomes the crop. It may reach
             beyond the image.
-        flip: boolean scalar: mirror left and right.
-        matrix: float32 (3, 3): RGB rows times this,
-        offset: float32 scalar: plus this, are the varied colours.
+        flip: boolean (...): mirror left and right.
+        matrix: float32 (..., 3, 3): RGB rows times this,
+        offset: float32 (...): plus this, are the varied colours.
     """
 
     window: Any
@@ -52,12 +51,12 @@ class Variation:
 
 
 def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: Any) -> Variation:
-    """Turn a draw, float32 (7,) in [0, 1), into what is done to an image of `height` and `width` for a crop of `size`².
+    """Turn draws, float32 (..., 7) in [0, 1), into what is done to images of `height` and `width` for crops of `size`².
 
     The window is at most as large as the image's longer side, lest crops be mostly void. Where it is larger than the
     image, it holds all of it at a random place; top or left is then negative.
     """
-    zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw)
+    zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw, axis=-1)
     least, most = augmentation.scale
     # Uniform in the logarithm: enlarging by 2 is as likely as shrinking by 2.
     side = tf.cast(tf.round(size / (least * (most / least) ** zoom)), tf.int32)
@@ -72,21 +71,34 @@ def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: A
     # Contrast, saturation and brightness are linear in the colour: one matrix and one offset do all three in one pass.
     c, s = around(1, augmentation.contrast, contrast), around(1, augmentation.saturation, saturation)
     luminance = tf.constant([[0.299] * 3, [0.587] * 3, [0.114] * 3])  # ITU-R BT.601
+    saturate = s[..., None, None] * tf.eye(3) + (1 - s)[..., None, None] * luminance
     return Variation(
-        window=tf.stack([place(height, top), place(width, left), side, side]),
-        flip=(flip < 0.5) if augmentation.flip else tf.constant(False),
-        matrix=c * (s * tf.eye(3) + (1 - s) * luminance),
+        window=tf.stack([place(height, top), place(width, left), side, side], -1),
+        flip=(flip < 0.5) & augmentation.flip,
+        matrix=c[..., None, None] * saturate,
         offset=127.5 * (1 - c) + around(0, 255 * augmentation.brightness, brightness),
     )
 
 
+def fit_in(height: Any, width: Any) -> Variation:
+    """Leave the colours as they are, and take the least square around each image for its window."""
+    side = tf.maximum(height, width)
+    return Variation(
+        window=tf.stack([(height - side) // 2, (width - side) // 2, side, side], -1),
+        flip=tf.zeros_like(side, tf.bool),
+        matrix=tf.zeros_like(side, tf.float32)[..., None, None] + tf.eye(3),
+        offset=tf.zeros_like(side, tf.float32),
+    )
+
+
 def inside(window: Any, height: Any, width: Any) -> tuple[Any, Any]:
-    """Split a window into the part inside the image, int32 (4,), and the padding around it, int32 (3, 2)."""
-    extent = tf.stack([height, width])
-    first = tf.clip_by_value(window[:2], 0, extent)
-    last = tf.clip_by_value(window[:2] + window[2:], 0, extent)
-    padding = tf.stack([first - window[:2], window[:2] + window[2:] - last], axis=1)
-    return tf.concat([first, last - first], 0), tf.pad(padding, [[0, 1], [0, 0]])
+    """Split windows, int32 (..., 4), into the parts inside the images, likewise, and the padding, int32 (..., 3, 2)."""
+    extent = tf.stack([height, width], -1)
+    corner, end = window[..., :2], window[..., :2] + window[..., 2:]
+    first, last = tf.clip_by_value(corner, 0, extent), tf.clip_by_value(end, 0, extent)
+    padding = tf.stack([first - corner, end - last], -1)
+    channels = tf.zeros_like(padding[..., :1, :])
+    return tf.concat([first, last - first], -1), tf.concat([padding, channels], -2)
 
 
 def place_image(part: Any, padding: Any, size: int, *, antialias: bool = False) -> Any:

@@ -57,14 +57,14 @@ def dataset(
         raise InputError(f"{root}: {len(paths)} images do not fill one batch of {batch_size}: lower `batch_size`")
     checked = in_threads(images.check_image, paths)
     image_paths = tf.constant([str(path) for path in paths])
-    plain = tf.constant([c.plain for c in checked])
+    ways = tf.constant([c.way for c in checked])
     heights = tf.constant([c.height for c in checked])
     widths = tf.constant([c.width for c in checked])
 
     def sample(index: Any, draw: Any) -> Any:
         side = tf.minimum(heights[index], widths[index])
         corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
-        image = images.load_window(image_paths[index], plain[index], tf.concat([corner, [side, side]], 0))
+        image = images.load_window(image_paths[index], ways[index], tf.concat([corner, [side, side]], 0))
         image = tf.image.resize(image, [image_size, image_size], antialias=True)
         if training:
             image = tf.cond(draw[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)

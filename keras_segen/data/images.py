@@ -13,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_segen.errors import InputError
 
+# The ways to read an image inside a graph.
+JPEG, PNG, OTHER = range(3)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -110,13 +112,14 @@ class Checked:
     """What is known of an image that was decoded once.
 
     Attributes:
-        plain: whether TensorFlow's decoders give what `to_rgb` gives.
+        way: how `load_window` reads it: `JPEG` or `PNG` by TensorFlow's decoders, where these give what `to_rgb` gives
+            but for rounding, `OTHER` by Pillow.
         height: in pixels, after a camera's rotation.
         width: likewise.
         digest: SHA-256 of the file.
     """
 
-    plain: bool
+    way: int
     height: int
     width: int
     digest: bytes
@@ -126,39 +129,44 @@ def check_image(path: Path) -> Checked:
     """Read and wholly decode an image once; `InputError` says what is wrong with it."""
     contents = _read_bytes(path)
     image = _decode(contents, path)
-    plain = is_plain(image, contents)
-    height, width = (image.height, image.width) if plain else to_rgb(image).shape[:2]
-    return Checked(plain, height, width, hashlib.sha256(contents).digest())
+    way = _way(image, contents)
+    height, width = to_rgb(image).shape[:2] if way == OTHER else (image.height, image.width)
+    return Checked(way, height, width, hashlib.sha256(contents).digest())
 
 
-def is_plain(image: Image.Image, contents: bytes) -> bool:
-    """Say whether TensorFlow's decoders give what `to_rgb` gives, but for rounding: then files take the fast way."""
+def _way(image: Image.Image, contents: bytes) -> int:
     if image.format == "JPEG":
         upright = image.getexif().get(0x0112, 1) == 1
-        return image.mode in ("L", "RGB") and upright and contents.rstrip(b"\0").endswith(b"\xff\xd9")
-    return image.format == "PNG" and image.mode in ("L", "RGB") and not image.has_transparency_data
+        whole = contents.rstrip(b"\0").endswith(b"\xff\xd9")
+        return JPEG if image.mode in ("L", "RGB") and upright and whole else OTHER
+    plain = image.format == "PNG" and image.mode in ("L", "RGB") and not image.has_transparency_data
+    return PNG if plain else OTHER
 
 
 def _read_encoded_path(path: np.ndarray) -> np.ndarray:
     return read_image(np.asarray(path).item().decode())
 
 
-def load_window(path: Any, plain: Any, window: Any) -> Any:
+def load_window(path: Any, way: Any, window: Any, *, quick: bool = False) -> Any:
     """Read part of an image inside a TensorFlow graph.
 
-    A JPEG's pixels outside the window are not decoded, which is most of what makes reading crops quick.
+    A JPEG's pixels outside the window are not decoded.
 
     Args:
         path: string scalar.
-        plain: boolean scalar, as `is_plain` says.
+        way: integer scalar, as `check_image` says.
         window: int32 (4,): top, left, height, width, inside the image.
+        quick: take a JPEG's nearest sample of colour instead of interpolating, as will do for crops that are resized
+            and recoloured anyway.
 
     Returns:
         uint8 (height, width, 3).
     """
 
     def jpeg() -> Any:
-        return tf.io.decode_and_crop_jpeg(tf.io.read_file(path), window, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.io.decode_and_crop_jpeg(
+            tf.io.read_file(path), window, channels=3, fancy_upscaling=not quick, dct_method="INTEGER_ACCURATE"
+        )
 
     def png() -> Any:
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
@@ -169,6 +177,4 @@ def load_window(path: Any, plain: Any, window: Any) -> Any:
     def cut(image: Any) -> Any:
         return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
 
-    is_png = tf.strings.regex_full_match(path, r"(?i).*\.png")
-    image = tf.cond(plain, lambda: tf.cond(is_png, png, jpeg), other)
-    return tf.ensure_shape(image, [None, None, 3])
+    return tf.ensure_shape(tf.switch_case(way, {JPEG: jpeg, PNG: png, OTHER: other}), [None, None, 3])

@@ -1,6 +1,7 @@
 """In which order a data set is read, and with which draws: all of it a function of the seed."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -8,7 +9,14 @@ import tensorflow as tf
 DRAWS = 7
 
 
-def order(count: int, *, training: bool, seed: int = 0, start: int | None = None) -> tf.data.Dataset:
+def order(
+    count: int,
+    *,
+    training: bool,
+    seed: int = 0,
+    start: int | None = None,
+    plan: Callable[[Any, Any], Any] = lambda indices, draws: (indices, draws),
+) -> tf.data.Dataset:
     """Return the samples' order as a data set of (index, draw).
 
     Args:
@@ -18,20 +26,23 @@ def order(count: int, *, training: bool, seed: int = 0, start: int | None = None
         start: None for one pass an iteration, each iteration newly shuffled. A number for pass after pass without end,
             beginning behind that many samples: pass p is then a function of seed and p alone, so that an interrupted
             run goes on exactly where it was.
+        plan: what to make of a whole pass's indices (count,) and draws (count, `DRAWS`) before they are dealt out, sample
+            by sample: what is worked out for all at once costs next to nothing.
 
     Returns:
-        (index int64 scalar, draw float32 (`DRAWS`,) uniform in [0, 1)): what the sample's augmentation follows from,
-        another for each sample of each pass; 0.5 where nothing is drawn.
+        What `plan` makes of a sample; by default (index int64 scalar, draw float32 (`DRAWS`,) uniform in [0, 1)). The
+        draw is what the sample's augmentation follows from, another for each sample of each pass; 0.5 where nothing is
+        drawn.
     """
     if not training:
-        return tf.data.Dataset.range(count).map(lambda index: (index, tf.fill([DRAWS], 0.5)))
+        indices = tf.range(count, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices(plan(indices, tf.fill([count, DRAWS], 0.5)))
 
     def one_pass(number: Any) -> tf.data.Dataset:
         key = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
         indices = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
-        # All at once: a draw for each sample on its own would cost more than resizing it does.
         draws = tf.random.stateless_uniform([count, DRAWS], key)
-        return tf.data.Dataset.from_tensor_slices((indices, draws))
+        return tf.data.Dataset.from_tensor_slices(plan(indices, draws))
 
     if start is None:
         passes = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)

@@ -52,7 +52,7 @@ def read_pair(image_path: Path, mask_path: Path) -> Pair:
 
 
 def _pack(mask: np.ndarray) -> bytes:
-    return zlib.compress(np.pad(mask, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 1)
+    return zlib.compress(np.pad(mask, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 3)
 
 
 def _unpack(pair: Pair) -> np.ndarray:
@@ -121,43 +121,30 @@ def dataset(
         batch_size = 1
 
     image_paths = tf.constant([str(p.image) for p in pairs])
-    plain = tf.constant([p.properties.plain for p in pairs])
+    ways = tf.constant([p.properties.way for p in pairs])
     heights = tf.constant([p.properties.height for p in pairs])
     widths = tf.constant([p.properties.width for p in pairs])
     packed = tf.constant([p.packed for p in pairs])
 
-    def bordered_mask(index: Any) -> Any:
+    def plan(indices: Any, draws: Any) -> tuple[Any, ...]:
+        height, width = tf.gather(heights, indices), tf.gather(widths, indices)
+        if training:
+            varied = augment.vary(augmentation or augment.Augmentation(), height, width, image_size or 0, draws)
+        else:
+            varied = augment.fit_in(height, width)
+        part, padding = augment.inside(varied.window, height, width)
+        return indices, varied, part, padding
+
+    def sample(index: Any, varied: augment.Variation, part: Any, padding: Any) -> tuple[Any, Any]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
-        return tf.reshape(ids, [heights[index] + 1, widths[index] + 1])
-
-    def image_part(index: Any, window: Any) -> tuple[Any, Any]:
-        part, padding = augment.inside(window, heights[index], widths[index])
-        return images.load_window(image_paths[index], plain[index], part), padding
-
-    def train_sample(size: int, index: Any, draw: Any) -> tuple[Any, Any]:
-        varied = augment.vary(augmentation or augment.Augmentation(), heights[index], widths[index], size, draw)
-        image = augment.place_image(*image_part(index, varied.window), size)
-        image = augment.flip_and_colour(image, varied.flip, varied.matrix, varied.offset)
-        mask = augment.place_mask(bordered_mask(index), varied.window, size, varied.flip)
-        return image, mask
-
-    def fitted_sample(size: int, index: Any) -> tuple[Any, Any]:
-        side = tf.maximum(heights[index], widths[index])
-        corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
-        window = tf.concat([corner, [side, side]], 0)
-        image = augment.place_image(*image_part(index, window), size, antialias=True)
-        mask = augment.place_mask(bordered_mask(index), window, size, tf.constant(False))
-        return tf.clip_by_value(image, 0, 255), mask
-
-    def whole_sample(index: Any) -> tuple[Any, Any]:
-        image, _ = image_part(index, tf.stack([0, 0, heights[index], widths[index]]))
-        return tf.cast(image, tf.float32), bordered_mask(index)[:-1, :-1]
-
-    def sample(index: Any, draw: Any) -> tuple[Any, Any]:
+        mask = tf.reshape(ids, [heights[index] + 1, widths[index] + 1])
+        image = images.load_window(image_paths[index], ways[index], part, quick=training)
         if image_size is None:
-            return whole_sample(index)
-        return train_sample(image_size, index, draw) if training else fitted_sample(image_size, index)
+            return tf.cast(image, tf.float32), mask[:-1, :-1]
+        image = augment.place_image(image, padding, image_size, antialias=not training)
+        image = augment.flip_and_colour(image, varied.flip, varied.matrix, varied.offset)
+        return image, augment.place_mask(mask, varied.window, image_size, varied.flip)
 
-    samples = order(len(pairs), training=training, seed=seed, start=start)
+    samples = order(len(pairs), training=training, seed=seed, start=start, plan=plan)
     samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batched(samples, batch_size, training=training)
