@@ -26,7 +26,7 @@ def order(
         start: None for one pass an iteration, each iteration newly shuffled. A number for pass after pass without end,
             beginning behind that many samples: pass p is then a function of seed and p alone, so that an interrupted
             run goes on exactly where it was.
-        plan: what to make of a whole pass's indices (count,) and draws (count, `DRAWS`) before they are dealt out, sample
+        plan: what to make of a pass's indices (count,) and draws (count, `DRAWS`) before they are dealt out, sample
             by sample: what is worked out for all at once costs next to nothing.
 
     Returns:

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_segen.data.folder import read_folder
+from keras_segen.data.pairs import dataset
+from keras_segen.metrics import MeanIoU
+
+SAVED = Path(__file__).parents[1] / "saved_models"
+NAMES = sorted(path.parent.name for path in SAVED.glob("*/model.keras"))
+
+
+def test_there_are_saved_models():
+    assert NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_whole_small_and_the_same_as_its_servable(name):
+    folder = SAVED / name
+    assert (folder / "README.md").is_file()
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 5e6
+    model = keras.saving.load_model(folder / "model.keras")
+    assert model.compiled
+    image = np.random.default_rng(0).integers(0, 256, (1, 45, 70, 3), dtype=np.uint8)
+    newest = max((path for path in folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    answer = tf.saved_model.load(str(newest)).signatures["serving_default"](image=tf.constant(image))
+    np.testing.assert_array_equal(answer["label_map"], np.argmax(model(image.astype("float32")), -1))
+
+
+def test_unet_nuclei_scores_what_its_card_says(real_data):
+    model = keras.saving.load_model(SAVED / "unet_nuclei" / "model.keras")
+    mean_iou = MeanIoU(2)
+    for image, mask in dataset(read_folder("val", real_data("nuclei")).pairs):
+        mean_iou.update_state(mask, model(image, training=False))
+    assert round(float(mean_iou.result()), 3) == 0.889
+    assert mean_iou.per_class().round(3).tolist() == [0.966, 0.813]
