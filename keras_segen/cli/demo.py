@@ -16,7 +16,7 @@ def demo(*, out: str | None, verbose: bool) -> None:
         precision="float32",
         jit_compile="auto",
         epochs=5,
-        steps_per_epoch=160,
+        steps_per_epoch=200,
         batch_size=16,
         image_size=64,
         learning_rate=3e-3,
