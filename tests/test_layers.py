@@ -42,7 +42,8 @@ def test_padding_reaches_the_stride_and_cropping_undoes_it(height, width, stride
     assert padded.shape[1] % stride == padded.shape[2] % stride == 0
     assert padded.shape[1] < height + stride
     assert padded.shape[2] < width + stride
-    assert float(tf.reduce_sum(tf.abs(padded))) == pytest.approx(float(np.abs(x).sum()), rel=1e-5)
+    extra = [(0, 0), (0, padded.shape[1] - height), (0, padded.shape[2] - width), (0, 0)]
+    np.testing.assert_array_equal(padded, np.pad(x, extra, mode="edge"))
     np.testing.assert_array_equal(CropLike()([padded, x]), x)
 
 

@@ -8,9 +8,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_segen")
 class PadToStride(keras.layers.Layer):
-    """Pad bottom and right with zeros until height and width are multiples of `stride`.
+    """Pad bottom and right until height and width are multiples of `stride`, by repeating the last row and column.
 
-    Zeros are what a 'same' convolution sees beyond the border too, so put the layer behind the scaling of the input.
+    Padded by a constant instead, an image ends in an edge that a network takes for something in the picture.
     Shapes: (batch, height, width, channels) -> the same with height and width rounded up.
     """
 
@@ -20,8 +20,11 @@ class PadToStride(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Pad."""
-        _, height, width, _ = ops.shape(inputs)
-        return ops.pad(inputs, [[0, 0], [0, -height % self.stride], [0, -width % self.stride], [0, 0]])
+        for axis in (1, 2):
+            size = ops.shape(inputs)[axis]
+            indices = ops.minimum(ops.arange(size + -size % self.stride), size - 1)
+            inputs = ops.take(inputs, indices, axis)
+        return inputs
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Height and width rounded up; None stays None."""
