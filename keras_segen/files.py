@@ -8,7 +8,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not."""
+    """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not.
+
+    Raises:
+        OSError: naming `path`, if it cannot be written.
+    """
     path = Path(path)
     temporary = path.with_name(f".incomplete-{path.name}")  # the ending stays: writers go by it
     try:
@@ -16,5 +20,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be written: {error.strerror or error}; what was there before is whole"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

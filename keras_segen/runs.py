@@ -13,9 +13,11 @@ logs/           for TensorBoard
 import csv
 import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_segen.errors import InputError
@@ -39,7 +41,8 @@ class Run:
     def require_free(self) -> None:
         """Raise `InputError` if something lies where the run is to be written."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
+            what = "is not empty" if self.path.is_dir() else "is a file"
+            raise InputError(f"{self.path}: {what}: give --out another folder, or go on with a run by --resume")
 
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder and write config.json."""
@@ -57,12 +60,12 @@ class Run:
             raise InputError(f"{self.config_json}: is damaged ({error}): train again") from error
         return dict(config)
 
-    def trained_model(self) -> Path:
-        """Return the path of the best model; `InputError` if the run has none yet."""
+    def load_best(self) -> keras.Model:
+        """Load the best model; `InputError` if the run has none yet, or a damaged one."""
         self.config()
         if not self.model.is_file():
             raise InputError(f"{self.path}: holds no model.keras yet: let `train --resume` finish an epoch first")
-        return self.model
+        return load_model(self.model)
 
     def history(self) -> list[dict[str, float]]:
         """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
@@ -79,6 +82,17 @@ class Run:
         lines = self.history_csv.read_text(encoding="utf-8").splitlines(keepends=True)
         with replacing(self.history_csv) as path:
             path.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
+
+
+def load_model(path: Path) -> keras.Model:
+    """Load a model as `train` left it; `InputError` if the file is damaged."""
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{path}: is damaged, or no model that this version can load ({reason}): train again"
+        ) from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

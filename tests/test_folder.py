@@ -95,8 +95,9 @@ def test_void_stays_void_where_any_mask_has_other_ids(make_folder):
 def test_class_names(make_folder):
     root = make_folder()
     assert read_folder("val", root).class_names is None
-    (root / "classes.txt").write_text("ground\ndisc\n")
-    assert read_folder("val", root).class_names == ("ground", "disc")
+    for contents in (b"ground\ndisc\n", b"\xef\xbb\xbfground\r\n\r\ndisc"):
+        (root / "classes.txt").write_bytes(contents)
+        assert read_folder("val", root).class_names == ("ground", "disc")
 
 
 def test_the_fingerprint_follows_the_contents(make_folder):

@@ -24,7 +24,10 @@ def test_what_is_no_run_is_named(tmp_path):
         Run(tmp_path).config()
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no model\.keras"):
-        Run(tmp_path).trained_model()
+        Run(tmp_path).load_best()
+    (tmp_path / "model.keras").write_text("hello")
+    with pytest.raises(InputError, match=r"model\.keras: is damaged"):
+        Run(tmp_path).load_best()
 
 
 def test_history_drops_torn_rows_and_epochs_to_be_run_again(tmp_path):
@@ -45,7 +48,7 @@ def test_json_is_the_standards(tmp_path):
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), replacing(path) as temporary:
+    with pytest.raises(OSError, match=r"a\.txt: cannot be written: full"), replacing(path) as temporary:
         temporary.write_text("half")
         raise OSError("full")
     assert path.read_text() == "old"

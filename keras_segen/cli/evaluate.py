@@ -23,7 +23,7 @@ def evaluate(run_folder: str, *, data: str | None, verbose: bool) -> dict[str, A
     """
     run = Run(run_folder)
     config = run.config()
-    model = keras.saving.load_model(run.trained_model())
+    model = run.load_best()
     load_data = RECIPES[config["model"]].load_data
     loaded = load_data(data or config["data"], image_size=config["image_size"], seed=config["seed"], verbose=verbose)
     if len(loaded.class_names) > len(config["class_names"]):

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import keras
-
 from keras_segen import serving
 from keras_segen.runs import Run
 
 
 def export(run_folder: str, *, to: str) -> Path:
     """Write the next version of the servable `to`; print it and the command that serves it."""
-    folder = serving.export(keras.saving.load_model(Run(run_folder).trained_model()), to)
+    folder = serving.export(Run(run_folder).load_best(), to)
     servable = folder.parent.resolve()
     print(
         f"{folder}\nserve it:  docker run --rm -p 8501:8501 -v {servable}:/models/{servable.name} "

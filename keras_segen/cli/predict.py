@@ -28,7 +28,7 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
     Raises:
         InputError: before anything is written, for images that cannot be used, share a name, or have a result already.
     """
-    model = keras.saving.load_model(Run(run_folder).trained_model())
+    model = Run(run_folder).load_best()
     images = {Path(name): read_image(name) for name in image_files}
     folder = Path(out)
     if folder.exists() and not folder.is_dir():

@@ -15,7 +15,7 @@ from keras_segen.cli.evaluate import evaluate_model, print_scores
 from keras_segen.errors import InputError
 from keras_segen.recipes import RECIPES
 from keras_segen.recipes.segmentation_data import SegmentationData
-from keras_segen.runs import Run, write_json
+from keras_segen.runs import Run, load_model, write_json
 
 # What of a config may differ between a run and its resumption.
 _INCIDENTAL = ("versions", "data")
@@ -66,7 +66,7 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
 def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData, *, verbose: bool) -> None:
     steps = config["steps_per_epoch"]
     if run.backup.is_file():
-        network = keras.saving.load_model(run.backup)
+        network = load_model(run.backup)
         epochs_done = int(network.optimizer.iterations) // steps
     else:
         network, epochs_done = build(config), 0
@@ -94,7 +94,7 @@ def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData,
 
 
 def _report(run: Run, loaded: SegmentationData, *, verbose: bool) -> None:
-    best = keras.saving.load_model(run.model)
+    best = run.load_best()
     scores = evaluate_model(best, loaded.val, loaded.class_names, verbose=verbose)
     write_json(run.metrics_json, scores)
     plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")

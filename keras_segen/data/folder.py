@@ -144,7 +144,7 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     """Read class names, one a line, the first being class 0; None without such a file."""
     if not path.exists():
         return None
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"{path}: must name at least two classes, each once, one a line; it holds {list(names)}")
     return names

@@ -60,7 +60,9 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
     train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
     num_classes = max(train.greatest_id, val.greatest_id) + 1
     if train.class_names is None and num_classes < 2:
-        raise InputError(f"{root}: every mask holds class 0 alone: there is nothing to learn")
+        raise InputError(
+            f"{root}: no mask holds a class but 0 (and void): there is nothing to learn, draw objects as 1, 2, …"
+        )
     return SegmentationData(
         name=str(root),
         class_names=train.class_names or tuple(f"class_{i}" for i in range(num_classes)),

@@ -29,6 +29,7 @@ def export(model: keras.Model, to: Path | str) -> Path:
 
     Raises:
         InputError: if `to` is a file.
+        OSError: if it cannot be written; no half-written version stays behind.
         ValueError: if the model is no segmenter, or has more than 255 classes.
     """
     to = Path(to)
@@ -49,6 +50,8 @@ def export(model: keras.Model, to: Path | str) -> Path:
         module, signatures = _segmenter(model)
         tf.saved_model.save(module, str(incomplete), signatures)
         incomplete.rename(folder)
+    except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
+        raise OSError(f"{folder}: cannot be written: {error.message.splitlines()[0]}") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     return folder
