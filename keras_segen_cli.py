@@ -22,8 +22,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _at_least(least: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text!r}")
+        if not text.lstrip("-").isdecimal() or not least <= int(text) < 2**31:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} and below 2^31, not {text!r}")
         return int(text)
 
     return whole
@@ -89,7 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options.pop("command"), options)
     except KeyboardInterrupt:
-        print("\nkeras-segen: stopped: `keras-segen train … --resume --out RUN` goes on", file=sys.stderr)
+        print(
+            "\nkeras-segen: stopped; a training goes on by repeating its command with --resume --out RUN",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except ValueError as error:
         if type(error).__name__ != "InputError":

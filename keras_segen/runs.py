@@ -58,7 +58,9 @@ class Run:
             config = json.loads(self.config_json.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{self.config_json}: is damaged ({error}): train again") from error
-        return dict(config)
+        if not isinstance(config, dict) or "model" not in config:
+            raise InputError(f"{self.config_json}: is not a run's config: name a folder that `train` wrote")
+        return config
 
     def load_best(self) -> keras.Model:
         """Load the best model; `InputError` if the run has none yet, or a damaged one."""

@@ -10,8 +10,8 @@ from keras_segen.runs import Run, write_json
 def test_a_new_run_holds_its_config(tmp_path):
     run = Run(tmp_path / "run")
     run.require_free()
-    run.create({"seed": 3})
-    assert run.config() == {"seed": 3}
+    run.create({"model": "unet", "seed": 3})
+    assert run.config() == {"model": "unet", "seed": 3}
     with pytest.raises(InputError, match="is not empty"):
         run.require_free()
 
@@ -22,7 +22,11 @@ def test_what_is_no_run_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         Run(tmp_path).config()
-    (tmp_path / "config.json").write_text("{}")
+    for contents in ("[1]", "{}"):
+        (tmp_path / "config.json").write_text(contents)
+        with pytest.raises(InputError, match="not a run's config"):
+            Run(tmp_path).config()
+    (tmp_path / "config.json").write_text('{"model": "unet"}')
     with pytest.raises(InputError, match=r"no model\.keras"):
         Run(tmp_path).load_best()
     (tmp_path / "model.keras").write_text("hello")

@@ -38,6 +38,8 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     recipe = RECIPES[model]
     config = {**recipe.DEFAULTS, **{name: value for name, value in options.items() if value is not None}}
     config = {"model": model, "data": data, **config}
+    if len(config["filters"]) < 2:
+        raise InputError(f"--filters needs at least two widths, one a level; it has {config['filters']}")
     if resume and out is None:
         raise InputError("--resume needs --out, the run folder to go on with")
     run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))

@@ -144,7 +144,11 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     """Read class names, one a line, the first being class 0; None without such a file."""
     if not path.exists():
         return None
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from error
+    names = tuple(line.strip() for line in lines if line.strip())
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"{path}: must name at least two classes, each once, one a line; it holds {list(names)}")
     return names
