@@ -23,9 +23,10 @@ def apply(augmentation, image, mask, size, draw):
     part, padding = augment.inside(varied.window, height, width)
     top, left, rows, columns = part.numpy()
     placed = augment.place_image(tf.constant(image)[top : top + rows, left : left + columns], padding, size)
-    placed = augment.flip_and_colour(placed, varied.flip, varied.matrix, varied.offset)
-    bordered = np.pad(mask, [(0, 1), (0, 1)], constant_values=augment.VOID)
-    return placed.numpy(), augment.place_mask(tf.constant(bordered), varied.window, size, varied.flip).numpy()
+    turned = np.pad(mask.T, [(0, 1), (0, 1)], constant_values=augment.VOID)
+    moved = augment.place_mask(tf.constant(turned), varied.window, size)
+    images, masks = augment.flip_and_colour(placed[None], moved[None], tf.nest.map_structure(lambda x: x[None], varied))
+    return images[0].numpy(), masks[0].numpy()
 
 
 @settings(max_examples=40, deadline=None)

@@ -58,13 +58,15 @@ def dataset(
     checked = in_threads(images.check_image, paths)
     image_paths = tf.constant([str(path) for path in paths])
     ways = tf.constant([c.way for c in checked])
+    among = {c.way for c in checked}
     heights = tf.constant([c.height for c in checked])
     widths = tf.constant([c.width for c in checked])
 
     def sample(index: Any, draw: Any) -> Any:
         side = tf.minimum(heights[index], widths[index])
         corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
-        image = images.load_window(image_paths[index], ways[index], tf.concat([corner, [side, side]], 0))
+        window = tf.concat([corner, [side, side]], 0)
+        image = images.load_window(image_paths[index], ways[index], window, among=among)
         image = tf.image.resize(image, [image_size, image_size], antialias=True)
         if training:
             image = tf.cond(draw[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)

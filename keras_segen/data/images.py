@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,9 @@ def _read_encoded_path(path: np.ndarray) -> np.ndarray:
     return read_image(np.asarray(path).item().decode())
 
 
-def load_window(path: Any, way: Any, window: Any, *, quick: bool = False) -> Any:
+def load_window(
+    path: Any, way: Any, window: Any, *, among: Collection[int] = (JPEG, PNG, OTHER), quick: bool = False
+) -> Any:
     """Read part of an image inside a TensorFlow graph.
 
     A JPEG's pixels outside the window are not decoded.
@@ -156,6 +159,7 @@ def load_window(path: Any, way: Any, window: Any, *, quick: bool = False) -> Any
         path: string scalar.
         way: integer scalar, as `check_image` says.
         window: int32 (4,): top, left, height, width, inside the image.
+        among: the ways that `way` may be. Where it is but one, the graph needs no switch, a tenth of the time.
         quick: take a JPEG's nearest sample of colour instead of interpolating, as will do for crops that are resized
             and recoloured anyway.
 
@@ -177,4 +181,6 @@ def load_window(path: Any, way: Any, window: Any, *, quick: bool = False) -> Any
     def cut(image: Any) -> Any:
         return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
 
-    return tf.ensure_shape(tf.switch_case(way, {JPEG: jpeg, PNG: png, OTHER: other}), [None, None, 3])
+    ways = {JPEG: jpeg, PNG: png, OTHER: other}
+    image = ways[next(iter(among))]() if len(among) == 1 else tf.switch_case(way, ways)
+    return tf.ensure_shape(image, [None, None, 3])

@@ -50,12 +50,16 @@ def order(
     return tf.data.Dataset.range(start // count, tf.int64.max).flat_map(one_pass).skip(start % count)
 
 
-def batched(dataset: tf.data.Dataset, batch_size: int, *, training: bool) -> tf.data.Dataset:
-    """Batch and prefetch; in training a last batch that is not full is dropped."""
+def batched(
+    dataset: tf.data.Dataset, batch_size: int, *, training: bool, finish: Callable[..., Any] | None = None
+) -> tf.data.Dataset:
+    """Batch, `finish` each batch, and prefetch; in training a last batch that is not full is dropped."""
     options = tf.data.Options()
     # The process may have one inter-op thread, which makes training repeatable; decoding wants every core all the same.
     options.threading.private_threadpool_size = os.cpu_count() or 1
     # One thread an operation: the parallelism is across images.
     options.threading.max_intra_op_parallelism = 1
     dataset = dataset.batch(batch_size, drop_remainder=training)
+    if finish:
+        dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

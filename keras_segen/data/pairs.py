@@ -24,8 +24,8 @@ class Pair:
         image: path of the image.
         mask: path of the mask.
         properties: what is known of the image, its height and width above all; the mask's are the same.
-        packed: the mask's class ids, (height + 1, width + 1) with a last row and column of void, deflated. Palettes are
-            beyond TensorFlow's PNG decoder, and this is quicker.
+        packed: the mask's class ids, transposed, with a last row and column of void, (width + 1, height + 1), deflated.
+            Palettes are beyond TensorFlow's PNG decoder, and this is quicker.
         ids: the class ids that occur.
         digest: SHA-256 of both files' contents.
     """
@@ -52,12 +52,12 @@ def read_pair(image_path: Path, mask_path: Path) -> Pair:
 
 
 def _pack(mask: np.ndarray) -> bytes:
-    return zlib.compress(np.pad(mask, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 3)
+    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 3)
 
 
 def _unpack(pair: Pair) -> np.ndarray:
-    shape = pair.properties.height + 1, pair.properties.width + 1
-    return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1]
+    shape = pair.properties.width + 1, pair.properties.height + 1
+    return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1].T
 
 
 def class_ids(mask: np.ndarray) -> frozenset[int]:
@@ -125,26 +125,25 @@ def dataset(
     heights = tf.constant([p.properties.height for p in pairs])
     widths = tf.constant([p.properties.width for p in pairs])
     packed = tf.constant([p.packed for p in pairs])
+    among = {p.properties.way for p in pairs}
 
     def plan(indices: Any, draws: Any) -> tuple[Any, ...]:
         height, width = tf.gather(heights, indices), tf.gather(widths, indices)
-        if training:
-            varied = augment.vary(augmentation or augment.Augmentation(), height, width, image_size or 0, draws)
-        else:
-            varied = augment.fit_in(height, width)
-        part, padding = augment.inside(varied.window, height, width)
-        return indices, varied, part, padding
+        if not training:
+            window = augment.fit_in(height, width)
+            return indices, window, *augment.inside(window, height, width)
+        varied = augment.vary(augmentation or augment.Augmentation(), height, width, image_size or 0, draws)
+        return indices, varied.window, *augment.inside(varied.window, height, width), varied
 
-    def sample(index: Any, varied: augment.Variation, part: Any, padding: Any) -> tuple[Any, Any]:
+    def sample(index: Any, window: Any, part: Any, padding: Any, *varied: augment.Variation) -> tuple[Any, ...]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
-        mask = tf.reshape(ids, [heights[index] + 1, widths[index] + 1])
-        image = images.load_window(image_paths[index], ways[index], part, quick=training)
+        turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
+        image = images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
         if image_size is None:
-            return tf.cast(image, tf.float32), mask[:-1, :-1]
+            return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
         image = augment.place_image(image, padding, image_size, antialias=not training)
-        image = augment.flip_and_colour(image, varied.flip, varied.matrix, varied.offset)
-        return image, augment.place_mask(mask, varied.window, image_size, varied.flip)
+        return image, augment.place_mask(turned, window, image_size), *varied
 
     samples = order(len(pairs), training=training, seed=seed, start=start, plan=plan)
     samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched(samples, batch_size, training=training)
+    return batched(samples, batch_size, training=training, finish=augment.flip_and_colour if training else None)
