@@ -39,6 +39,12 @@ def _positive(text: str) -> float:
     return value
 
 
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = _Parser(prog="keras-segen", description="Train, measure, picture and serve models for images.")
@@ -51,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model; writes a run folder")
     train.add_argument("model", choices=["unet"], metavar="MODEL", help="unet")
-    train.add_argument("--data", required=True, help="shapes, or a folder with {train,val}/{images,masks}")
+    train.add_argument("--data", type=_named, required=True, help="shapes, or a folder with {train,val}/{images,masks}")
     train.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/MODEL-DATA-N)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
     train.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: 6")
@@ -115,7 +121,7 @@ def _import_quietly() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-        except BaseException:
+        except Exception:
             said.seek(0)
             os.write(standard_error, said.read())
             raise

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+INCOMPLETE = ".incomplete-"
+
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
@@ -14,7 +16,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         OSError: naming `path`, if it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".incomplete-{path.name}")  # the ending stays: writers go by it
+    temporary = path.with_name(INCOMPLETE + path.name)  # the ending stays: writers go by it
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -22,7 +24,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise OSError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is whole"
+            f"{path}: cannot be written: {error.strerror or error}: mend that; what was there before is whole"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

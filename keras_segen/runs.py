@@ -13,6 +13,7 @@ logs/           for TensorBoard
 import csv
 import json
 import math
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import keras
 import numpy as np
 
 from keras_segen.errors import InputError
-from keras_segen.files import replacing
+from keras_segen.files import INCOMPLETE, replacing
 
 
 class Run:
@@ -39,15 +40,20 @@ class Run:
         self.logs = self.path / "logs"
 
     def require_free(self) -> None:
-        """Raise `InputError` if something lies where the run is to be written."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            what = "is not empty" if self.path.is_dir() else "is a file"
-            raise InputError(f"{self.path}: {what}: give --out another folder, or go on with a run by --resume")
+        """Raise `InputError` if something lies where the run is to be written, or it cannot be written there."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: is a file: give --out another folder")
+        if self.path.exists() and any(not path.name.startswith(INCOMPLETE) for path in self.path.iterdir()):
+            if not self.config_json.is_file():
+                raise InputError(f"{self.path}: is not empty, and no run folder: give --out another folder")
+            raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
+        existing = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(f"{self.path}: cannot be made, {existing} is not a folder to write to: give --out another")
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder and write config.json."""
-        for folder in (self.backup.parent, self.figures, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder and write config.json, which makes it a run, before anything else."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_json, config)
 
     def config(self) -> dict[str, Any]:

@@ -171,6 +171,16 @@ def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, c
     assert not (tmp_path / "run").exists()
 
 
+def test_changed_data_are_not_resumed_and_absent_classes_are_named(trained, make_folder, tmp_path, capsys):
+    root = tmp_path / "discs"
+    Image.new("L", (48, 40), 1).save(root / "train/masks/1.png")
+    assert run("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume") == 2
+    assert "not those that it was begun with" in capsys.readouterr().err
+    (root / "classes.txt").write_text("a\nb\nunicorn\n")
+    assert run("train", "unet", "--data", root, "--out", "other", *SMALL) == 0
+    assert "no training mask holds unicorn" in capsys.readouterr().out
+
+
 def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
     root = tmp_path / "discs"
     full = tmp_path / "full"
@@ -180,6 +190,8 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (("train", "unet", "--data", tmp_path / "nowhere"), "nowhere"),
         (("train", "unet", "--data", root, "--out", full), "not empty"),
         (("train", "unet", "--data", root, "--resume"), "--out"),
+        (("train", "unet", "--data", root, "--out", full, "--resume"), "no run folder"),
+        (("predict", trained, root, "--out", "x"), "is a folder"),
         (("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume", "--seed", "5"), "seed 0"),
         (("evaluate", full), "not a run folder"),
         (("predict", full, "a.png", "--out", "x"), "not a run folder"),

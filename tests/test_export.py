@@ -75,6 +75,16 @@ def test_bytes_are_read_as_in_training(model, tmp_path, kind):
         np.testing.assert_array_equal(np.asarray(label_map), answer["label_map"][1])
 
 
+def test_16_bits_are_rounded_to_8_as_in_training(model, tmp_path):
+    grey = np.random.default_rng(0).integers(0, 2**16, (16, 16), dtype=np.uint16)
+    contents = encoded(Image.fromarray(grey), "png")
+    (tmp_path / "a.png").write_bytes(contents)
+    servable = tf.saved_model.load(str(export(model, tmp_path / "unet")))
+    answer = servable.signatures["serve_bytes"](image_bytes=tf.constant([contents]))
+    expected = servable.signatures["serving_default"](image=tf.constant(read_image(tmp_path / "a.png")[None]))
+    np.testing.assert_array_equal(answer["score"], expected["score"])
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_other_channels(tmp_path, channels):
     folder = export(unet(2, filters=(4, 8), input_channels=channels), tmp_path / "unet")

@@ -49,3 +49,8 @@ def test_seeds_and_draws_differ():
 @pytest.mark.parametrize(("training", "sizes"), [(True, [4, 4]), (False, [4, 4, 2])])
 def test_a_last_batch_that_is_not_full(training, sizes):
     assert [len(b) for b in batched(tf.data.Dataset.range(10), 4, training=training)] == sizes
+
+
+def test_a_batch_of_none_is_refused():
+    with pytest.raises(ValueError, match="batch_size=0"):
+        batched(tf.data.Dataset.range(10), 0, training=True)

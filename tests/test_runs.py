@@ -16,6 +16,16 @@ def test_a_new_run_holds_its_config(tmp_path):
         run.require_free()
 
 
+def test_places_where_no_run_can_be_are_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place, named in (("file", "is a file"), ("file/run", "is not a folder to write to"), (".", "no run folder")):
+        with pytest.raises(InputError, match=named):
+            Run(tmp_path / place).require_free()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/.incomplete-config.json").write_text("{")
+    Run(tmp_path / "begun").require_free()
+
+
 def test_what_is_no_run_is_named(tmp_path):
     with pytest.raises(InputError, match="is not a run folder"):
         Run(tmp_path).config()

@@ -28,7 +28,8 @@ def evaluate(run_folder: str, *, data: str | None, verbose: bool) -> dict[str, A
     loaded = load_data(data or config["data"], image_size=config["image_size"], seed=config["seed"], verbose=verbose)
     if len(loaded.class_names) > len(config["class_names"]):
         raise InputError(
-            f"{loaded.name}: holds {len(loaded.class_names)} classes, but the model knows {len(config['class_names'])}"
+            f"{loaded.name}: holds {len(loaded.class_names)} classes, but the model knows {len(config['class_names'])} "
+            f"({', '.join(config['class_names'])}): score it on data with these"
         )
     scores = evaluate_model(model, loaded.val, config["class_names"], verbose=verbose)
     write_json(run.metrics_json, {**scores, "data": loaded.name})

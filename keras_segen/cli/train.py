@@ -55,6 +55,8 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
         _require_same(run, config)
     else:
         run.create({**config, "versions": _versions()})
+    if loaded.absent:
+        print(f"warning: no training mask holds {', '.join(loaded.absent)}: the model cannot learn that", flush=True)
     print(
         f"{loaded.count} training images, {len(loaded.class_names)} classes; {config['epochs']} epochs of "
         f"{config['steps_per_epoch']} steps; run folder {run.path}",
@@ -66,6 +68,8 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
 
 
 def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData, *, verbose: bool) -> None:
+    for folder in (run.backup.parent, run.figures, run.logs):
+        folder.mkdir(exist_ok=True)
     steps = config["steps_per_epoch"]
     if run.backup.is_file():
         network = load_model(run.backup)
@@ -133,6 +137,11 @@ def _next_free(stem: str) -> Path:
 
 def _require_same(run: Run, config: dict[str, Any]) -> None:
     before = run.config()
+    if before.get("data_fingerprint") != config["data_fingerprint"]:
+        raise InputError(
+            f"{run.path}: the images or masks in {config['data']} are not those that it was begun with: "
+            "put them back, or begin a new run"
+        )
     for name, value in config.items():
         if name not in _INCIDENTAL and before.get(name) != value:
             raise InputError(

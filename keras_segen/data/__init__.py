@@ -2,6 +2,7 @@
 
 from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.folder import folder
+from keras_segen.data.images import read_image
 from keras_segen.data.shapes import shapes
 
-__all__ = ["Augmentation", "folder", "shapes"]
+__all__ = ["Augmentation", "folder", "read_image", "shapes"]

@@ -167,7 +167,7 @@ def find_pairs(root: Path, split: str, val_fraction: float) -> list[tuple[Path, 
         kept = choose(stems, split, val_fraction)
         stems = [stem for stem in stems if stem in kept]
     if not stems:
-        raise InputError(f"{base / 'images'}: holds too few images for a split {split!r}: add some")
+        raise InputError(f"{base / 'images'}: {len(found_images)} images are too few for a split {split!r}: add some")
     return [(found_images[stem], found_masks[stem]) for stem in stems]
 
 
@@ -180,6 +180,8 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
     for file in sorted(path.iterdir()):
         if file.name.startswith(".") or file.name == "Thumbs.db":
             continue
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder: put its images into {path} itself, or move it away")
         if file.suffix.lower() not in images.EXTENSIONS:
             raise InputError(f"{file}: is not one of {', '.join(images.EXTENSIONS)}: convert or remove it")
         if file.stem in files:

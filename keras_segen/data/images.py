@@ -68,6 +68,8 @@ def open_image(path: Path | str) -> Image.Image:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: name the image files in it")
     try:
         return path.read_bytes()
     except OSError as error:

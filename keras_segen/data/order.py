@@ -54,6 +54,8 @@ def batched(
     dataset: tf.data.Dataset, batch_size: int, *, training: bool, finish: Callable[..., Any] | None = None
 ) -> tf.data.Dataset:
     """Batch, `finish` each batch, and prefetch; in training a last batch that is not full is dropped."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     options = tf.data.Options()
     # The process may have one inter-op thread, which makes training repeatable; decoding wants every core all the same.
     options.threading.private_threadpool_size = os.cpu_count() or 1

@@ -21,6 +21,7 @@ class SegmentationData:
         class_names: one a class.
         fingerprint: the same if and only if the data are.
         count: training images.
+        absent: names of classes that no training image holds.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
     """
@@ -29,6 +30,7 @@ class SegmentationData:
     class_names: tuple[str, ...]
     fingerprint: str
     count: int
+    absent: tuple[str, ...]
     train: Callable[[int, int], tf.data.Dataset]
     val: tf.data.Dataset
 
@@ -51,6 +53,7 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
             class_names=CLASS_NAMES,
             fingerprint=f"shapes-{image_size}",
             count=COUNTS["train"],
+            absent=(),
             train=lambda batch_size, start: shapes(
                 "train", image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
@@ -63,11 +66,14 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
         raise InputError(
             f"{root}: no mask holds a class but 0 (and void): there is nothing to learn, draw objects as 1, 2, …"
         )
+    class_names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
+    present = frozenset().union(*(pair.ids for pair in train.pairs))
     return SegmentationData(
         name=str(root),
-        class_names=train.class_names or tuple(f"class_{i}" for i in range(num_classes)),
+        class_names=class_names,
         fingerprint=f"{train.fingerprint}-{val.fingerprint}",
         count=len(train.pairs),
+        absent=tuple(name for i, name in enumerate(class_names) if i not in present),
         train=lambda batch_size, start: pairs.dataset(
             train.pairs, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),

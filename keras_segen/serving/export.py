@@ -18,7 +18,9 @@ def export(model: keras.Model, to: Path | str) -> Path:
             `label_map` uint8 (batch, height, width), the likeliest class of each pixel, and
             `score` float32 (batch, height, width), its probability.
         serve_bytes (models of 1 or 3 channels): `image_bytes` string (batch,), JPEG or PNG, of one size within a
-            request -> the same two, and `label_map_bytes` string (batch,), the label map as grey PNG.
+            request -> the same two, and `label_map_bytes` string (batch,), the label map as grey PNG. Bytes are read as
+            `data.read_image` reads files, but for a camera's rotation (EXIF), which TensorFlow does not apply, and
+            rounding in JPEG and transparency.
 
     Args:
         model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width, num_classes).
@@ -51,7 +53,8 @@ def export(model: keras.Model, to: Path | str) -> Path:
         tf.saved_model.save(module, str(incomplete), signatures)
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
-        raise OSError(f"{folder}: cannot be written: {error.message.splitlines()[0]}") from error
+        reason = error.message.splitlines()[0].rpartition(":")[2].strip()  # before it: the temporary file's path
+        raise OSError(f"{folder}: cannot be written: {reason}: free some space or name another folder") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     return folder
@@ -90,8 +93,9 @@ def _decode(contents: Any, channels: int) -> Any:
     """Decode JPEG or PNG to uint8 (height, width, channels); what is transparent is laid over white, as in training."""
 
     def png() -> Any:
-        pixels = tf.io.decode_png(contents, channels=4)
-        colours, alpha = tf.cast(pixels[..., :3], tf.int32), tf.cast(pixels[..., 3:], tf.int32)
+        pixels = tf.cast(tf.io.decode_png(contents, channels=4, dtype=tf.uint16), tf.int32)
+        pixels = (pixels + 128) // 257  # 16 bits are rounded to 8; what has 8 comes back as it was
+        colours, alpha = pixels[..., :3], pixels[..., 3:]
         return tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
     image = tf.cond(tf.io.is_jpeg(contents), lambda: tf.io.decode_jpeg(contents, channels=3), png)
