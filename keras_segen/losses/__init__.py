@@ -1,5 +1,27 @@
 """Losses: registered classes that save and load with a model."""
 
+from keras_segen.losses.adversarial import (
+    DRAGAN,
+    R1,
+    GradientPenalty,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+)
 from keras_segen.losses.segmentation import CrossEntropy, Dice, Sum
 
-__all__ = ["CrossEntropy", "Dice", "Sum"]
+__all__ = [
+    "DRAGAN",
+    "R1",
+    "CrossEntropy",
+    "Dice",
+    "GradientPenalty",
+    "Hinge",
+    "LeastSquares",
+    "Minimax",
+    "NonSaturating",
+    "Sum",
+    "Wasserstein",
+]

@@ -1,0 +1,112 @@
+"""Derivatives, which each backend takes in its own way: the seam below what is written in `keras.ops`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+
+
+def losses_and_gradients(
+    compute: Callable[[], tuple[dict[str, Any], Any]],
+    variables: Mapping[str, Sequence[keras.Variable]],
+    state: Sequence[keras.Variable],
+) -> tuple[dict[str, Any], Any, dict[str, list[Any]]]:
+    """Differentiate several losses that come from one forward pass, each for its own player's variables.
+
+    Args:
+        compute: () -> (losses, extras): one scalar for each player, and whatever else the caller wants back.
+        variables: of each player, the ones that its loss trains.
+        state: every other variable that `compute` may read or assign: running statistics, seeds.
+
+    Returns:
+        losses and extras as computed, and for each player the gradients in the order of its variables.
+
+    Raises:
+        NotImplementedError: on a backend other than TensorFlow and JAX.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return _by_tapes(compute, variables)
+    if backend == "jax":
+        return _by_vjp(compute, variables, state)
+    raise NotImplementedError(f"Training these models needs TensorFlow or JAX. Received: KERAS_BACKEND={backend}")
+
+
+def _by_tapes(compute: Any, variables: Any) -> Any:
+    import tensorflow as tf
+
+    with ExitStack() as stack:
+        tapes = {}
+        for player, own in variables.items():
+            tapes[player] = stack.enter_context(tf.GradientTape(watch_accessed_variables=False))
+            for variable in own:
+                tapes[player].watch(variable.value)
+        losses, extras = compute()
+    gradients = {
+        player: tapes[player].gradient(losses[player], [variable.value for variable in own])
+        for player, own in variables.items()
+    }
+    return losses, extras, gradients
+
+
+def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
+    import jax
+
+    players = list(variables)
+    trained = [variable for own in variables.values() for variable in own]
+    known = {id(variable) for variable in trained}
+    state = [variable for variable in state if id(variable) not in known]
+    before = [variable.value for variable in state]
+
+    def pure(values: Any) -> Any:
+        mapping = [*zip(trained, values, strict=True), *zip(state, before, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            losses, extras = compute()
+            after = [scope.get_current_value(variable) for variable in state]
+        return [losses[player] for player in players], (extras, after)
+
+    losses, pull_back, (extras, after) = jax.vjp(pure, [variable.value for variable in trained], has_aux=True)
+    for variable, value in zip(state, after, strict=True):
+        variable.assign(value)
+    gradients, first = {}, 0
+    for i, player in enumerate(players):
+        one_hot = [jax.numpy.full_like(loss, i == j) for j, loss in enumerate(losses)]
+        last = first + len(variables[player])
+        gradients[player] = pull_back(one_hot)[0][first:last]  # what no one asks for, the compiler leaves out
+        first = last
+    return dict(zip(players, losses, strict=True)), extras, gradients
+
+
+def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, Any]:
+    """Differentiate a model's outputs by its input.
+
+    The model runs as in training, but what it would assign (running statistics) is dropped.
+
+    Args:
+        model: called with `x`, or with `[x, *conditions]`.
+        x: float (batch, ...).
+        conditions: the model's further inputs.
+
+    Returns:
+        The gradient of the sum of the outputs, shaped as `x`, and the outputs.
+    """
+    trainable = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+
+    def outputs(x: Any) -> Any:
+        inputs = [x, *conditions] if conditions else x
+        return model.stateless_call(trainable, others, inputs, training=True)[0]
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            y = outputs(x)
+        return tape.gradient(y, x), y
+
+    import jax
+
+    y, pull_back = jax.vjp(outputs, x)
+    return pull_back(jax.numpy.ones_like(y))[0], y

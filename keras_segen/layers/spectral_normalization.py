@@ -1,0 +1,49 @@
+"""Convolution with a spectrally normalised kernel."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class SpectralConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` whose kernel is divided by its largest singular value.
+
+    The kernel counts as a matrix (height·width·inputs, filters), and the value is followed by one step of power
+    iteration a training call. The kernel itself stays as it is, and its
+    gradient goes through the division; the singular vectors are constants to it.
+
+    Shapes: as `Conv2D`. Source: Miyato et al., 2018 (arXiv:1802.05957), algorithm 1.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Make the kernel and the left singular vector."""
+        super().build(input_shape)
+        self.u = self.add_weight(
+            shape=(self.filters,),
+            initializer=keras.initializers.RandomNormal(seed=0),
+            trainable=False,
+            aggregation="only_first_replica",
+            autocast=False,
+            name="u",
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Convolve by the normalised kernel; in training, first take a step of power iteration."""
+        matrix = ops.cast(ops.reshape(self.kernel, (-1, self.filters)), "float32")
+        constant = ops.stop_gradient(matrix)
+        u = _unit(self.u.value)
+        if training:
+            u = _unit(ops.matmul(_unit(ops.matmul(constant, u)), constant))
+            self.u.assign(u)
+        v = _unit(ops.matmul(constant, u))
+        sigma = ops.sum(ops.stop_gradient(v) * ops.matmul(matrix, ops.stop_gradient(u)))
+        outputs = self.convolution_op(inputs, ops.cast(self.kernel / ops.cast(sigma, self.kernel.dtype), inputs.dtype))
+        if self.use_bias:
+            outputs = ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+def _unit(vector: Any) -> Any:
+    return vector / (ops.norm(vector) + 1e-12)

@@ -1,0 +1,114 @@
+"""DCGAN (Radford, Metz and Chintala, 2016, arXiv:1511.06434), at any power of two from 16."""
+
+from typing import Any, Literal
+
+import keras
+from keras import layers
+
+from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
+
+# Section 4 of the paper.
+SLOPE = 0.2
+SPREAD = 0.02
+# A multiple of the stride 2, unlike the paper's 5: each output pixel is then covered equally often, which avoids
+# checkerboards (Odena et al., 2016).
+KERNEL = 4
+
+
+def dcgan_generator(
+    image_shape: tuple[int, int, int], latent_dim: int = 100, *, filters: int = 64, name: str = "dcgan_generator"
+) -> keras.Model:
+    """Build DCGAN's generator.
+
+    Latents become 4×4 positions, and transposed convolutions of stride 2 double them up to the image; each but the last
+    is followed by batch normalisation and ReLU, the last by tanh.
+
+    Args:
+        image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
+        latent_dim: numbers in a latent.
+        filters: of the last layer before the image; each layer before has twice as many.
+        name: of the model.
+
+    Returns:
+        Latents (batch, latent_dim), standard normal -> images (batch, height, width, channels) in [-1, 1].
+
+    Raises:
+        ValueError: for an image that the network cannot have.
+    """
+    doublings = image_doublings(image_shape)
+    latents = keras.Input((latent_dim,), name="latent")
+    x = layers.Reshape((1, 1, latent_dim))(latents)
+    width = filters * 2 ** (doublings - 1)
+    x = up(x, width, strides=1, padding="valid")  # 4×4
+    for i in range(doublings - 1):
+        x = up(x, width // 2 ** (i + 1))
+    x = layers.Conv2DTranspose(image_shape[-1], KERNEL, 2, "same", kernel_initializer=initializer())(x)
+    # float32 whatever the policy: images are what losses and users see.
+    images = layers.Activation("tanh", dtype="float32", name="image")(x)
+    return keras.Model(latents, images, name=name)
+
+
+def dcgan_discriminator(
+    image_shape: tuple[int, int, int],
+    *,
+    filters: int = 64,
+    normalization: Literal["batch", "spectral"] | None = "batch",
+    name: str = "dcgan_discriminator",
+) -> keras.Model:
+    """Build DCGAN's discriminator: convolutions of stride 2 down to 4×4, LeakyReLU, and one logit.
+
+    Args:
+        image_shape: as the generator's.
+        filters: of the first layer; each layer after has twice as many.
+        normalization: "batch", on all but the first and the last layer, as in the paper; "spectral", on every layer
+            (Miyato et al., 2018); or None, as gradient penalties want it.
+        name: of the model.
+
+    Returns:
+        Images (batch, height, width, channels) in [-1, 1] -> logits (batch, 1).
+
+    Raises:
+        ValueError: for an image that the network cannot have, or another normalization.
+    """
+    if normalization not in ("batch", "spectral", None):
+        raise ValueError(f'`normalization` is "batch", "spectral" or None. Received: normalization={normalization!r}')
+    doublings = image_doublings(image_shape)
+    convolution = SpectralConv2D if normalization == "spectral" else layers.Conv2D
+    images = keras.Input(image_shape, name="image")
+    x = images
+    for i in range(doublings):
+        normalized = normalization == "batch" and i > 0
+        x = convolution(filters * 2**i, KERNEL, 2, "same", use_bias=not normalized, kernel_initializer=initializer())(x)
+        x = normalize(x) if normalized else x
+        x = layers.LeakyReLU(SLOPE)(x)
+    x = convolution(1, KERNEL, kernel_initializer=initializer())(x)
+    logits = layers.Flatten(dtype="float32", name="logit")(x)
+    return keras.Model(images, logits, name=name)
+
+
+def image_doublings(image_shape: tuple[int, int, int]) -> int:
+    """Return how often 4 must be doubled to give the image's side; ValueError where none does."""
+    height, width, channels = image_shape
+    doublings = max(height, 4).bit_length() - 3
+    if height != width or height != 4 * 2**doublings or doublings < 2 or channels < 1:
+        raise ValueError(
+            "DCGAN makes square images whose side is a power of two from 16, such as (64, 64, 3). "
+            f"Received: image_shape={tuple(image_shape)}"
+        )
+    return doublings
+
+
+def up(x: Any, filters: int, strides: int = 2, padding: str = "same") -> Any:
+    """Enlarge, normalise, ReLU."""
+    x = layers.Conv2DTranspose(filters, KERNEL, strides, padding, use_bias=False, kernel_initializer=initializer())(x)
+    return layers.ReLU()(normalize(x))
+
+
+def normalize(x: Any) -> Any:
+    """Batch normalisation as the paper starts it."""
+    return FusedBatchNormalization(epsilon=1e-5, gamma_initializer=keras.initializers.RandomNormal(1.0, SPREAD))(x)
+
+
+def initializer() -> keras.initializers.Initializer:
+    """Return a new initializer of weights, section 4."""
+    return keras.initializers.RandomNormal(0.0, SPREAD)

@@ -1,0 +1,160 @@
+"""Generative adversarial networks (Goodfellow et al., 2014, arXiv:1406.2661), with and without labels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_segen.losses.adversarial import NonSaturating
+from keras_segen.training.players import Players
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class GAN(Players):
+    """A generator and a discriminator that learn from each other.
+
+    ```
+    gan = GAN(dcgan_generator((64, 64, 3), 100), dcgan_discriminator((64, 64, 3)))
+    gan.compile()
+    gan.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
+    pictures = gan.predict(keras.random.normal((16, 100)))
+    ```
+
+    Where the generator takes labels beside latents, so does the discriminator, and the data are (images, labels).
+
+    Both players learn from one forward pass of the generator, so their updates are simultaneous.
+
+    Args:
+        generator: latents (batch, latent_dim), or [latents, labels], -> images in [-1, 1].
+        discriminator: images, or [images, labels], -> logits (batch, 1), the higher the more real.
+        half_life: of the generator's exponential moving average, in images; None for none. With it, the average is
+            what `predict` and the exports use.
+        ramp_up: the average's half-life is at first this share of the images seen (Karras et al., 2020).
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        half_life: float | None = None,
+        ramp_up: float = 0.05,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, averaged=generator, half_life=half_life, ramp_up=ramp_up, **kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.conditional = len(generator.inputs) == 2
+        if self.conditional != (len(discriminator.inputs) == 2):
+            raise ValueError("Either both networks take labels as a second input, or neither does.")
+        if generator.output_shape[1:] != discriminator.inputs[0].shape[1:]:
+            raise ValueError(
+                "The generator makes what the discriminator takes. Received: generator's output "
+                f"{generator.output_shape}, discriminator's input {tuple(discriminator.inputs[0].shape)}"
+            )
+        self.latent_dim = int(generator.inputs[0].shape[-1])
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Generate images: latents, or [latents, labels], -> (batch, height, width, channels) in [-1, 1]."""
+        return (self.generator if self.average is None else self.average)(inputs, training=training)
+
+    def compile(
+        self,
+        *,
+        generator_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        loss: Any = None,
+        regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Compile for `fit`.
+
+        Args:
+            generator_optimizer: a `keras.optimizers.Optimizer`; by default DCGAN's Adam(2e-4, beta_1=0.5).
+            discriminator_optimizer: likewise, and another object.
+            loss: of both players, from `keras_segen.losses`; by default `NonSaturating()`.
+            regularizer: of the discriminator, from `keras_segen.losses`, or None.
+            kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
+        """
+        self.adversarial_loss = loss or NonSaturating()
+        self.regularizer = regularizer
+        optimizers = {
+            "discriminator": discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
+            "generator": generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
+        }
+        if optimizers["generator"] is optimizers["discriminator"]:
+            raise ValueError("Each network needs an optimizer of its own: give two objects.")
+        self.compile_players(optimizers, ["real_logit", "fake_logit", *(["penalty"] if regularizer else [])], **kwargs)
+
+    @property
+    def networks(self) -> Mapping[str, keras.Model]:
+        """The players."""
+        return {"discriminator": self.discriminator, "generator": self.generator}
+
+    def compute_losses(self, data: Any, *, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Losses of both players on a batch of images, or of (images, labels)."""
+        real, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        labels = [labels] if self.conditional else []
+        batch = ops.shape(real)[0]
+        latents = self.draw(keras.random.normal, batch, (self.latent_dim,))
+        fake = self.generator([latents, *labels] if labels else latents, training=training)
+        # Two batches, not one: batch normalisation must not mix real and fake.
+        real_logits, fake_logits = (
+            ops.cast(self.discriminator([x, *labels] if labels else x, training=training), "float32")
+            for x in (real, fake)
+        )
+        losses = {
+            "discriminator": self.adversarial_loss.discriminator(real_logits, fake_logits),
+            "generator": self.adversarial_loss.generator(fake_logits),
+        }
+        extras = {"real_logit": ops.mean(real_logits), "fake_logit": ops.mean(fake_logits)}
+        if self.regularizer:
+            penalty = self.regularizer(
+                self.discriminator,
+                real,
+                ops.stop_gradient(fake),
+                labels,
+                draw=self.draw,
+                step=self.optimizer.iterations.value,
+            )
+            losses["discriminator"] += penalty
+            extras["penalty"] = penalty
+        return losses, extras
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        return {
+            **super().get_config(),
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "half_life": self.half_life,
+            "ramp_up": self.ramp_up,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "GAN":
+        """Make it from its config."""
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return what `compile_from_config` needs."""
+        parts = {
+            "generator_optimizer": self.optimizer.optimizers["generator"],
+            "discriminator_optimizer": self.optimizer.optimizers["discriminator"],
+            "loss": self.adversarial_loss,
+            "regularizer": self.regularizer,
+        }
+        config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {**config, "jit_compile": self.jit_compile, "steps_per_execution": self.steps_per_execution}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as it was when saved."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(part) for name, part in config.items()})

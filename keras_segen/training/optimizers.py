@@ -1,0 +1,66 @@
+"""Several optimizers as one, because Keras saves, restores and distributes the state of one."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class PlayerOptimizers(keras.optimizers.Optimizer):
+    """One optimizer a player. Its variables are the union of theirs; its own `iterations` count the training steps.
+
+    Under `mixed_float16` each optimizer is wrapped to scale its loss.
+
+    Args:
+        optimizers: name of the player -> `keras.optimizers.Optimizer`.
+    """
+
+    def __init__(self, optimizers: Mapping[str, keras.optimizers.Optimizer], name: str = "players") -> None:
+        super().__init__(learning_rate=0.0, name=name)
+        # Not a dict: Keras, which saves all variables by this object, would find the optimizers and save each again.
+        self.optimizers = MappingProxyType(dict(optimizers))
+
+    def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
+        """Make every optimizer's slots for its player's variables."""
+        self.built = True
+        for player, optimizer in self.optimizers.items():
+            optimizer.build(variables[player])
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Do nothing: `build_players` has built it."""
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The steps' count and every optimizer's variables."""
+        return [self.iterations, *(v for optimizer in self.optimizers.values() for v in optimizer.variables)]
+
+    def scale(self, player: str, loss: Any) -> Any:
+        """Scale a player's loss as its optimizer wants it."""
+        return self.optimizers[player].scale_loss(loss)
+
+    def apply_to(self, player: str, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
+        """Update a player's variables."""
+        optimizer = self.optimizers[player]
+        if keras.backend.backend() == "tensorflow":
+            optimizer.apply(gradients, variables)
+            return
+        # Elsewhere loss scaling assigns inside a branch, which only the stateless form gets out again.
+        state = optimizer.variables
+        values = optimizer.stateless_apply([v.value for v in state], gradients, [v.value for v in variables])
+        for variable, value in zip([*variables, *state], [*values[0], *values[1]], strict=True):
+            variable.assign(value)
+
+    def count_step(self) -> None:
+        """Say that all players have been updated."""
+        self.iterations.assign_add(1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        return {"optimizers": {p: keras.saving.serialize_keras_object(o) for p, o in self.optimizers.items()}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlayerOptimizers":
+        """Make it from its config."""
+        return cls({p: keras.saving.deserialize_keras_object(o) for p, o in config["optimizers"].items()})

@@ -1,0 +1,160 @@
+"""The training step that every generative model here shares: players, each with a loss and an optimizer of its own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_segen.autodiff import losses_and_gradients
+from keras_segen.training.optimizers import PlayerOptimizers
+from keras_segen.training.replicas import replica_count, rows
+
+
+class Players(keras.Model):
+    """A model whose parts ("players") are trained at once, each by its own loss; a VAE has one, a GAN two.
+
+    A subclass says what differs: `networks`, which player is which network, and `compute_losses`. The rest is here,
+    once, in `keras.ops`: gradients, optimizers, scaling of losses, replicas, metrics, the running average. It runs on
+    TensorFlow (eagerly, as a graph, under XLA, under `MirroredStrategy`) and on JAX.
+
+    Args:
+        seed: of the noise; None for another one each time.
+        average: a network of the same form as `averaged`, which follows it as an exponential moving average, or None.
+        averaged: the network that `average` follows.
+        half_life: of the average, in images.
+        ramp_up: at first the half-life is this share of the images seen, lest the average remember the beginning.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        averaged: keras.Model | None = None,
+        half_life: float | None = None,
+        ramp_up: float = 0.05,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if half_life is not None and not half_life > 0:
+            raise ValueError(f"`half_life` must be over 0 images. Received: half_life={half_life}")
+        self.seed = seed
+        self.half_life = half_life
+        self.ramp_up = ramp_up
+        self.noise = keras.random.SeedGenerator(seed)
+        self.trackers: dict[str, keras.metrics.Mean] = {}
+        self.averaged = averaged
+        self.average = None
+        if half_life is not None and averaged is not None:
+            self.average = keras.models.clone_model(averaged)
+            self.average.set_weights(averaged.get_weights())
+            self.average.trainable = False
+
+    # What a subclass gives.
+
+    @property
+    def networks(self) -> Mapping[str, keras.Model]:
+        """Each player's network, whose trainable variables its loss trains, in the order of their updates."""
+        raise NotImplementedError
+
+    def compute_losses(self, data: Any, *, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run the networks once on a batch.
+
+        Returns:
+            One loss for each player, a mean over the batch; and further scalars to report by name.
+        """
+        raise NotImplementedError
+
+    # What all share.
+
+    def compile_players(self, optimizers: Mapping[str, Any], names: list[str], **kwargs: Any) -> None:
+        """Compile with an optimizer for each player.
+
+        Args:
+            optimizers: of each player.
+            names: the scalars that `compute_losses` reports beside the losses.
+            kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
+        """
+        prepared = {player: keras.optimizers.get(optimizers[player]) for player in self.networks}
+        if keras.config.dtype_policy().compute_dtype == "float16":
+            scaled = keras.optimizers.LossScaleOptimizer
+            prepared = {p: o if isinstance(o, scaled) else scaled(o) for p, o in prepared.items()}
+        both = PlayerOptimizers(prepared)
+        both.build_players({p: network.trainable_variables for p, network in self.networks.items()})
+        super().compile(optimizer=both, loss=None, auto_scale_loss=False, **kwargs)
+        reported = [*(f"{player}_loss" for player in self.networks), *names]
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in reported}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The epoch's means of the losses and of what else is reported."""
+        return list(self.trackers.values())
+
+    def draw(self, draw: Callable[..., Any], batch: Any, shape: tuple[int, ...]) -> Any:
+        """Draw random numbers (batch, *shape) by a function of `keras.random`, others on each replica."""
+        return rows(lambda count: draw((count, *shape), seed=self.noise), batch)
+
+    def train_step(self, *arguments: Any) -> Any:
+        """Update every player once on one batch: `(data)`, and on JAX `(state, data)`."""
+        return _stateful(self, self._update, arguments, with_optimizer=True)
+
+    def test_step(self, *arguments: Any) -> Any:
+        """Report the losses on one batch, in inference mode."""
+        return _stateful(self, self._report, arguments, with_optimizer=False)
+
+    def _update(self, data: Any) -> dict[str, Any]:
+        networks, replicas = self.networks, replica_count()
+
+        def compute() -> Any:
+            losses, extras = self.compute_losses(data, training=True)
+            # Each replica takes the mean of its images, and Keras adds up the replicas' gradients.
+            scaled = {player: self.optimizer.scale(player, loss / replicas) for player, loss in losses.items()}
+            return scaled, (losses, extras)
+
+        trained = {player: network.trainable_variables for player, network in networks.items()}
+        state = [*self.non_trainable_variables, *self.optimizer.variables]
+        _, (losses, extras), gradients = losses_and_gradients(compute, trained, state)
+        for player, variables in trained.items():
+            self.optimizer.apply_to(player, gradients[player], variables)
+        self.optimizer.count_step()
+        batch = ops.shape(keras.tree.flatten(data)[0])[0]
+        self._follow(batch * replicas)
+        return self._logs(losses, extras, batch)
+
+    def _report(self, data: Any) -> dict[str, Any]:
+        losses, extras = self.compute_losses(data, training=False)
+        return self._logs(losses, extras, ops.shape(keras.tree.flatten(data)[0])[0])
+
+    def _logs(self, losses: Any, extras: Any, batch: Any) -> dict[str, Any]:
+        scalars = {**{f"{player}_loss": loss for player, loss in losses.items()}, **extras}
+        for name, tracker in self.trackers.items():
+            tracker.update_state(scalars[name], sample_weight=batch)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _follow(self, images: Any) -> None:
+        """Move the average towards its network: weights by decay, statistics as they are, seeds not at all."""
+        if self.average is None or self.averaged is None or self.half_life is None:
+            return
+        images = ops.cast(images, "float32")
+        seen = ops.cast(self.optimizer.iterations, "float32") * images
+        half_life = ops.minimum(self.half_life, ops.maximum(self.ramp_up * seen, 1e-3))
+        share = 1 - 0.5 ** (images / half_life)
+        for ours, theirs in zip(self.average.weights, self.averaged.weights, strict=True):
+            if theirs.trainable:
+                ours.assign_add(ops.cast(share, ours.dtype) * (theirs.value - ours.value))
+            else:
+                ours.assign(theirs.value)
+
+
+def _stateful(model: Players, step: Callable[[Any], Any], arguments: Any, *, with_optimizer: bool) -> Any:
+    """Run a step that reads and assigns variables as the backend's trainer wants it: on JAX, from state to state."""
+    if keras.backend.backend() != "jax":
+        return step(*arguments)
+    state, data = arguments
+    optimizer = [model.optimizer.variables] if with_optimizer else []
+    groups = [model.trainable_variables, model.non_trainable_variables, *optimizer, model.metrics_variables]
+    mapping = [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = step(data)
+        after = tuple([scope.get_current_value(variable) for variable in group] for group in groups)
+    return logs, after
