@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_segen.losses import DRAGAN, R1, GradientPenalty, Hinge, NonSaturating, Wasserstein
 from keras_segen.models import dcgan_discriminator, dcgan_generator
@@ -19,10 +20,12 @@ def images(count=BATCH * STEPS):
     return np.random.default_rng(1).uniform(-1, 1, (count, *SHAPE)).astype("float32")
 
 
-def networks(normalization="batch"):
+def networks(normalization="batch", synchronized=False):
     keras.utils.set_random_seed(0)
     generator = dcgan_generator(SHAPE, LATENT, filters=4)
     discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
+    if synchronized:
+        generator = with_synchronized_normalization(generator)
     rng = np.random.default_rng(2)  # the backends' own initializers differ
     for network in (generator, discriminator):
         network.set_weights(
@@ -32,6 +35,15 @@ def networks(normalization="batch"):
             ]
         )
     return generator, discriminator
+
+
+def with_synchronized_normalization(network):
+    def synchronized(layer):
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            return layer.__class__.from_config(layer.get_config())
+        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, synchronized=True)
+
+    return keras.models.clone_model(network, clone_function=synchronized)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -60,9 +72,9 @@ KINDS = {
 }
 
 
-def build(kind, **compiling):
+def build(kind, synchronized=False, **compiling):
     options = dict(KINDS[kind])
-    gan = WithGivenNoise(*networks(options.pop("normalization", "batch")), half_life=100, seed=0)
+    gan = WithGivenNoise(*networks(options.pop("normalization", "batch"), synchronized), half_life=100, seed=0)
     gan.compile(
         generator_optimizer=keras.optimizers.Adam(1e-3, beta_1=0.5),
         discriminator_optimizer=keras.optimizers.SGD(1e-2),
@@ -86,6 +98,15 @@ def assert_equal(ours, theirs, tolerance=1e-4):
         np.testing.assert_allclose(other, mine, rtol=tolerance, atol=tolerance)
 
 
+def in_process(code, **environment):
+    """Run code that begins with `import test_gan as t` in a process of its own; what it prints after RESULT."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment}
+    code = "import json, test_gan as t\n" + code
+    answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return json.loads(answer.stdout.split("RESULT ")[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_eager_graph_and_xla_take_the_same_steps(kind):
     graph = trained(build(kind, jit_compile=False))
@@ -98,20 +119,117 @@ def test_several_steps_an_execution_are_the_same_steps():
     assert_equal(trained(one), trained(four))
 
 
-def test_jax_takes_the_same_steps(tmp_path):
+def test_jax_takes_the_same_steps():
     pytest.importorskip("jax")
-    code = (
-        "import json, test_gan as t\n"
-        "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))\n"
-    )
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    results = json.loads(answer.stdout.split("RESULT ")[1])
+    code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
+    results = in_process(code, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     for kind, result in results.items():
         assert_equal(trained(build(kind)), result)
+
+
+TWO_REPLICAS = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+"""
+
+
+@pytest.mark.parametrize("kind", ["spectral", "wgan-gp", "r1"])
+def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
+    # Without batch normalisation in the discriminator; the generator's is synchronised here.
+    code = TWO_REPLICAS + (
+        "with strategy.scope():\n"
+        f"    gan = t.build({kind!r}, synchronized=True)\n"
+        "print('RESULT', json.dumps(t.trained(gan)))\n"
+    )
+    assert_equal(trained(build(kind)), in_process(code))
+
+
+def test_replicas_draw_different_noise():
+    code = TWO_REPLICAS + (
+        "import keras\n"
+        "with strategy.scope():\n"
+        "    gan = t.GAN(*t.networks(), seed=0)\n"
+        "run = tf.function(lambda: strategy.run(lambda: gan.draw(keras.random.normal, 4, (3,))))\n"
+        "first, second = (x.numpy().tolist() for x in strategy.experimental_local_results(run()))\n"
+        "print('RESULT', json.dumps([first, second]))\n"
+    )
+    halves = np.array(in_process(code))
+    whole = GAN(*networks(), seed=0).draw(keras.random.normal, 8, (3,))
+    np.testing.assert_array_equal(halves.reshape(8, 3), whole)
+
+
+def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
+    def fresh():
+        gan = GAN(*networks(), half_life=100, seed=3)
+        gan.compile(loss=NonSaturating(0.1), regularizer=R1(0.5, interval=2))
+        return gan
+
+    data = images()
+    whole = fresh()
+    whole.fit(data, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
+    broken = fresh()
+    broken.fit(data, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    broken.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert int(loaded.optimizer.iterations) == STEPS
+    loaded.fit(data, batch_size=BATCH, epochs=2, initial_epoch=1, shuffle=False, verbose=0)
+    for ours, theirs in zip(
+        [*whole.variables, *whole.optimizer.variables],
+        [*loaded.variables, *loaded.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert loaded.regularizer.interval == 2
+    assert loaded.adversarial_loss.smoothing == 0.1
+
+
+def test_only_players_in_training_move_their_statistics():
+    gan = build("dcgan")
+    before = {player: [np.array(w) for w in n.non_trainable_weights] for player, n in gan.networks.items()}
+    gan.evaluate(images(), batch_size=BATCH, verbose=0)
+    for player, network in gan.networks.items():
+        for ours, theirs in zip(before[player], network.non_trainable_weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    trained(gan)
+    for player, network in gan.networks.items():
+        for ours, theirs in zip(before[player], network.non_trainable_weights, strict=True):
+            assert np.abs(ours - np.asarray(theirs)).max() > 1e-3
+
+
+def test_the_average_follows():
+    gan = GAN(*networks(), half_life=16, ramp_up=1e9, seed=0)
+    gan.compile()
+    old = [np.array(w) for w in gan.average.weights]
+    gan.train_on_batch(images(BATCH))
+    share = 1 - 0.5 ** (BATCH / 16)
+    for was, ours, theirs in zip(old, gan.average.weights, gan.generator.weights, strict=True):
+        expected = was + share * (np.array(theirs) - was) if theirs.trainable else np.array(theirs)
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+    latents = np.random.default_rng(0).normal(size=(2, LATENT)).astype("float32")
+    np.testing.assert_array_equal(gan.predict(latents, verbose=0), gan.average.predict(latents, verbose=0))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_losses_stay_finite_in_half_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    gan = GAN(dcgan_generator(SHAPE, LATENT, filters=4), dcgan_discriminator(SHAPE, filters=4), seed=0)
+    gan.compile(regularizer=R1(0.1, interval=4))
+    data = tf.data.Dataset.from_tensor_slices(images(64)).repeat().batch(BATCH)
+    history = gan.fit(data, steps_per_epoch=100, epochs=5, shuffle=False, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert all(np.isfinite(w).all() for w in gan.get_weights())
+    assert history["discriminator_loss"][-1] < history["discriminator_loss"][0]
+
+
+def test_what_does_not_fit_together_is_refused():
+    generator, discriminator = networks()
+    with pytest.raises(ValueError, match="what the discriminator takes"):
+        GAN(dcgan_generator((32, 32, 3), LATENT, filters=4), discriminator)
+    with pytest.raises(ValueError, match="half_life"):
+        GAN(generator, discriminator, half_life=0)
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="of its own"):
+        GAN(generator, discriminator).compile(generator_optimizer=optimizer, discriminator_optimizer=optimizer)

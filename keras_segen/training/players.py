@@ -102,6 +102,19 @@ class Players(keras.Model):
         """Report the losses on one batch, in inference mode."""
         return _stateful(self, self._report, arguments, with_optimizer=False)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Save the states of all random generators, which Keras's layers leave out."""
+        for i, state in enumerate(self._seed_states()):
+            store[f"seed_{i}"] = state.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        for i, state in enumerate(self._seed_states()):
+            state.assign(store[f"seed_{i}"][...])
+
+    def _seed_states(self) -> list[keras.Variable]:
+        return [variable for variable in self.variables if variable.name == "seed_generator_state"]
+
     def _update(self, data: Any) -> dict[str, Any]:
         networks, replicas = self.networks, replica_count()
 
