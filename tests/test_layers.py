@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride, SpectralConv2D
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])
@@ -78,3 +78,40 @@ def test_frozen_batch_normalization_does_not_move():
     layer.trainable = False
     layer(np.random.default_rng(0).normal(5, 1, size=(2, 4, 4, 2)).astype("float32"), training=True)
     np.testing.assert_array_equal(layer.moving_mean, [0, 0])
+
+
+def test_spectral_norm_is_the_largest_singular_value():
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2D(6, 3, use_bias=False)
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype("float32")
+    for _ in range(30):
+        layer(x, training=True)
+    kernel = layer.kernel.numpy()
+    sigma = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
+    plain = keras.ops.conv(x, kernel, padding="valid")
+    np.testing.assert_allclose(layer(x), plain / sigma, rtol=1e-3, atol=1e-3)
+    before = layer.u.numpy()
+    layer(x)
+    np.testing.assert_array_equal(before, layer.u.numpy())  # inference leaves it alone
+
+
+def test_the_gradient_goes_through_the_spectral_norm():
+    keras.utils.set_random_seed(0)
+    layer = SpectralConv2D(6, 3, use_bias=False)
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype("float32")
+    for _ in range(200):
+        layer(x, training=True)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x) ** 2)
+    gradient = tape.gradient(loss, layer.kernel.value).numpy()
+    # The output does not change with the kernel's size: its gradient has no part along the kernel.
+    assert abs(np.sum(gradient * layer.kernel.numpy())) < 1e-3 * np.linalg.norm(gradient)
+    kernel = layer.kernel.numpy()
+    direction = np.random.default_rng(1).normal(size=kernel.shape)
+
+    def value(step):
+        moved = kernel + step * direction
+        sigma = np.linalg.svd(moved.reshape(-1, 6), compute_uv=False)[0]
+        return float(np.sum(np.asarray(keras.ops.conv(x.astype("float64"), moved / sigma, padding="valid")) ** 2))
+
+    assert np.sum(gradient * direction) == pytest.approx((value(1e-5) - value(-1e-5)) / 2e-5, rel=1e-3)
