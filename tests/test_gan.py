@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from keras_segen.losses import DRAGAN, R1, GradientPenalty, Hinge, NonSaturating, Wasserstein
-from keras_segen.models import dcgan_discriminator, dcgan_generator
+from keras_segen.models import cgan_discriminator, cgan_generator, dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
 
-SHAPE, LATENT, BATCH, STEPS = (16, 16, 3), 8, 8, 5
+SHAPE, LATENT, CLASSES, BATCH, STEPS = (16, 16, 3), 8, 3, 8, 5
 
 
 def images(count=BATCH * STEPS):
@@ -22,8 +22,12 @@ def images(count=BATCH * STEPS):
 
 def networks(normalization="batch", synchronized=False):
     keras.utils.set_random_seed(0)
-    generator = dcgan_generator(SHAPE, LATENT, filters=4)
-    discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
+    if normalization in ("projection", "concat"):
+        generator = cgan_generator(SHAPE, LATENT, CLASSES, conditioning=normalization, filters=4)
+        discriminator = cgan_discriminator(SHAPE, CLASSES, conditioning=normalization, filters=4)
+    else:
+        generator = dcgan_generator(SHAPE, LATENT, filters=4)
+        discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
     if synchronized:
         generator = with_synchronized_normalization(generator)
     rng = np.random.default_rng(2)  # the backends' own initializers differ
@@ -69,6 +73,8 @@ KINDS = {
     "wgan-gp": {"loss": Wasserstein(), "regularizer": GradientPenalty(), "normalization": None},
     "r1": {"loss": NonSaturating(), "regularizer": R1(1.0, interval=2), "normalization": None},
     "dragan": {"loss": NonSaturating(), "regularizer": DRAGAN(), "normalization": None},
+    "projection": {"loss": Hinge(), "normalization": "projection"},
+    "concat": {"loss": NonSaturating(), "regularizer": R1(), "normalization": "concat"},
 }
 
 
@@ -86,7 +92,8 @@ def build(kind, synchronized=False, **compiling):
 
 def trained(gan):
     """Losses and weights after five steps on five batches."""
-    history = gan.fit(images(), batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
+    labels = np.arange(BATCH * STEPS) % CLASSES if gan.conditional else None
+    history = gan.fit(images(), labels, batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
     return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in gan.weights]}
 
 
@@ -233,3 +240,65 @@ def test_what_does_not_fit_together_is_refused():
     optimizer = keras.optimizers.Adam()
     with pytest.raises(ValueError, match="of its own"):
         GAN(generator, discriminator).compile(generator_optimizer=optimizer, discriminator_optimizer=optimizer)
+
+
+def test_an_independent_pytorch_loop_takes_the_same_steps():
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    gan = build("dcgan", jit_compile=False)
+    gan.optimizer.optimizers["generator"].epsilon = 1e-8  # PyTorch's
+
+    def block(kind, inputs, outputs, stride, bias):
+        return kind(inputs, outputs, 4, stride, padding=stride - 1, bias=bias)
+
+    def normalized(channels):
+        return nn.BatchNorm2d(channels, eps=1e-5)
+
+    generator = nn.Sequential(
+        block(nn.ConvTranspose2d, LATENT, 8, 1, False), normalized(8), nn.ReLU(),
+        block(nn.ConvTranspose2d, 8, 4, 2, False), normalized(4), nn.ReLU(),
+        block(nn.ConvTranspose2d, 4, 3, 2, True), nn.Tanh(),
+    )  # fmt: skip
+    discriminator = nn.Sequential(
+        block(nn.Conv2d, 3, 4, 2, True), nn.LeakyReLU(0.2),
+        block(nn.Conv2d, 4, 8, 2, False), normalized(8), nn.LeakyReLU(0.2),
+        block(nn.Conv2d, 8, 1, 1, True), nn.Flatten(),
+    )  # fmt: skip
+
+    def as_torch(weight):
+        value = torch.from_numpy(weight.numpy())
+        return value.permute(3, 2, 0, 1) if value.ndim == 4 else value
+
+    for ours, theirs in ((gan.generator, generator), (gan.discriminator, discriminator)):
+        with torch.no_grad():
+            for weight, parameter in zip(ours.trainable_weights, theirs.parameters(), strict=True):
+                parameter.copy_(as_torch(weight))
+    adam = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    sgd = torch.optim.SGD(discriminator.parameters(), lr=1e-2)
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    losses = {"generator_loss": [], "discriminator_loss": []}
+    for step, start in enumerate(range(0, BATCH * STEPS, BATCH)):
+        real = torch.from_numpy(images()[start : start + BATCH]).permute(0, 3, 1, 2)
+        waves = np.sin((np.arange(BATCH * LATENT) * np.float32(1.7) + 13 * step).astype("float32"))
+        fake = generator(torch.from_numpy(waves.reshape(BATCH, LATENT, 1, 1)))
+        real_logits, fake_logits = discriminator(real), discriminator(fake)
+        ones = torch.ones_like(real_logits)
+        generator_loss = cross_entropy(fake_logits, ones)
+        discriminator_loss = cross_entropy(real_logits, 0.9 * ones) + cross_entropy(fake_logits, 0 * ones)
+        of_generator = torch.autograd.grad(generator_loss, list(generator.parameters()), retain_graph=True)
+        of_discriminator = torch.autograd.grad(discriminator_loss, list(discriminator.parameters()))
+        for network, gradients in ((generator, of_generator), (discriminator, of_discriminator)):
+            for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+        adam.step()
+        sgd.step()
+        losses["generator_loss"].append(generator_loss.item())
+        losses["discriminator_loss"].append(discriminator_loss.item())
+
+    result = trained(gan)
+    for name, values in losses.items():
+        assert result["losses"][name] == pytest.approx(np.mean(values), rel=1e-3)
+    for ours, theirs in ((gan.generator, generator), (gan.discriminator, discriminator)):
+        for weight, parameter in zip(ours.trainable_weights, theirs.parameters(), strict=True):
+            np.testing.assert_allclose(as_torch(weight), parameter.detach(), rtol=1e-3, atol=1e-3)

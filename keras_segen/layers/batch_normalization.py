@@ -30,8 +30,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=tf.convert_to_tensor(self.gamma),
-            offset=tf.convert_to_tensor(self.beta),
+            scale=tf.ones_like(self.moving_variance) if self.gamma is None else tf.convert_to_tensor(self.gamma),
+            offset=tf.zeros_like(self.moving_mean) if self.beta is None else tf.convert_to_tensor(self.beta),
             mean=[],
             variance=[],
             epsilon=self.epsilon,

@@ -1,0 +1,138 @@
+"""Conditional GANs on DCGAN's networks: images of a class, or with attributes, that the user names."""
+
+from typing import Any, Literal
+
+import keras
+from keras import layers, ops
+
+from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
+from keras_segen.models.dcgan import KERNEL, SLOPE, image_doublings, initializer, normalize
+
+Conditioning = Literal["projection", "concat"]
+
+
+def cgan_generator(
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_classes: int,
+    *,
+    conditioning: Conditioning = "projection",
+    multi_label: bool = False,
+    filters: int = 64,
+    name: str = "cgan_generator",
+) -> keras.Model:
+    """Build a conditional generator: DCGAN's, told the class.
+
+    Args:
+        image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
+        latent_dim: numbers in a latent.
+        num_classes: classes, or attributes.
+        conditioning: "projection": every batch normalisation has a scale and a shift for each class (Miyato and Koyama,
+            2018, arXiv:1802.05637, section 4); the other half of the pair is the projection discriminator. "concat":
+            the one-hot class is joined to the latent (Mirza and Osindero, 2014, arXiv:1411.1784).
+        multi_label: labels are vectors of `num_classes` attributes, not class ids.
+        filters: of the last layer before the image; each layer before has twice as many.
+        name: of the model.
+
+    Returns:
+        [latents (batch, latent_dim), labels] -> images (batch, height, width, channels) in [-1, 1]. Labels are integers
+        (batch,) in [0, num_classes), or float (batch, num_classes) with `multi_label`.
+
+    Raises:
+        ValueError: for an image that the network cannot have, or another conditioning.
+    """
+    check_condition(conditioning, num_classes)
+    doublings = image_doublings(image_shape)
+    latents = keras.Input((latent_dim,), name="latent")
+    labels, condition = label_input(num_classes, multi_label)
+    x = latents if conditioning == "projection" else layers.Concatenate()([latents, condition])
+    x = layers.Reshape((1, 1, x.shape[-1]))(x)
+    for i in range(doublings):
+        strides, padding = (1, "valid") if i == 0 else (2, "same")  # 4×4 at first
+        x = layers.Conv2DTranspose(
+            filters * 2 ** (doublings - 1 - i),
+            KERNEL,
+            strides,
+            padding,
+            use_bias=False,
+            kernel_initializer=initializer(),
+        )(x)
+        x = conditional_normalize(x, condition) if conditioning == "projection" else normalize(x)
+        x = layers.ReLU()(x)
+    x = layers.Conv2DTranspose(image_shape[-1], KERNEL, 2, "same", kernel_initializer=initializer())(x)
+    images = layers.Activation("tanh", dtype="float32", name="image")(x)
+    return keras.Model([latents, labels], images, name=name)
+
+
+def cgan_discriminator(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    conditioning: Conditioning = "projection",
+    multi_label: bool = False,
+    filters: int = 64,
+    name: str = "cgan_discriminator",
+) -> keras.Model:
+    """Build a conditional discriminator: DCGAN's with spectral norm, told the class.
+
+    Args:
+        image_shape: as the generator's.
+        num_classes: classes, or attributes.
+        conditioning: "projection": the logit is one of the image's features plus their product with a vector for the
+            class (Miyato and Koyama, 2018, eq. 7). "concat": the one-hot class becomes further channels of the image.
+        multi_label: as the generator's.
+        filters: of the first layer; each layer after has twice as many.
+        name: of the model.
+
+    Returns:
+        [images (batch, height, width, channels) in [-1, 1], labels as the generator's] -> logits (batch, 1).
+
+    Raises:
+        ValueError: for an image that the network cannot have, or another conditioning.
+    """
+    check_condition(conditioning, num_classes)
+    doublings = image_doublings(image_shape)
+    images = keras.Input(image_shape, name="image")
+    labels, condition = label_input(num_classes, multi_label)
+    x = images
+    vector = layers.Reshape((1, 1, num_classes))(condition)
+    if conditioning == "concat":
+        x = layers.Concatenate()([x, layers.UpSampling2D(image_shape[:2])(vector)])
+    for i in range(doublings):
+        x = SpectralConv2D(filters * 2**i, KERNEL, 2, "same", kernel_initializer=initializer())(x)
+        x = layers.LeakyReLU(SLOPE)(x)
+    if conditioning == "concat":
+        x = SpectralConv2D(1, KERNEL, kernel_initializer=initializer())(x)
+    else:
+        features = ops.sum(x, axis=(1, 2), keepdims=True)
+        # A convolution over one pixel is a dense layer, here with spectral norm; of a one-hot vector, an embedding.
+        embedded = SpectralConv2D(features.shape[-1], 1, use_bias=False, name="embedding")(vector)
+        x = SpectralConv2D(1, 1)(features) + ops.sum(embedded * features, axis=-1, keepdims=True)
+    logits = layers.Flatten(dtype="float32", name="logit")(x)
+    return keras.Model([images, labels], logits, name=name)
+
+
+def check_condition(conditioning: str, num_classes: int) -> None:
+    """Raise `ValueError` for a conditioning that there is not, or for no classes."""
+    if conditioning not in ("projection", "concat"):
+        raise ValueError(f'`conditioning` is "projection" or "concat". Received: conditioning={conditioning!r}')
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
+
+
+def label_input(num_classes: int, multi_label: bool) -> tuple[Any, Any]:
+    """Return the input of labels, and the vectors (batch, num_classes) that they become."""
+    if multi_label:
+        labels = keras.Input((num_classes,), name="label")
+        return labels, labels
+    labels = keras.Input((), dtype="int32", name="label")
+    return labels, ops.one_hot(labels, num_classes)
+
+
+def conditional_normalize(x: Any, condition: Any) -> Any:
+    """Batch normalisation whose scale and shift follow from the condition; both start as if there were none."""
+    channels = x.shape[-1]
+    x = FusedBatchNormalization(epsilon=1e-5, center=False, scale=False)(x)
+    scale = layers.Dense(channels, use_bias=False, kernel_initializer="ones")(condition)
+    shift = layers.Dense(channels, use_bias=False, kernel_initializer="zeros")(condition)
+    return x * layers.Reshape((1, 1, channels))(scale) + layers.Reshape((1, 1, channels))(shift)

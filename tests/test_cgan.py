@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_segen.models import cgan_discriminator, cgan_generator
+
+LATENTS = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "concat"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_shapes_and_ranges(conditioning, multi_label):
+    options = {"conditioning": conditioning, "multi_label": multi_label, "filters": 4}
+    labels = np.eye(4)[:3] if multi_label else np.arange(3)
+    images = np.asarray(cgan_generator((32, 32, 1), 5, 4, **options)([LATENTS, labels]))
+    assert images.shape == (3, 32, 32, 1)
+    assert np.abs(images).max() <= 1
+    assert cgan_discriminator((32, 32, 1), 4, **options)([images, labels]).shape == (3, 1)
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "concat"])
+def test_the_class_changes_what_comes_out(conditioning):
+    keras.utils.set_random_seed(0)
+    generator = cgan_generator((16, 16, 3), 5, 4, conditioning=conditioning, filters=4)
+    discriminator = cgan_discriminator((16, 16, 3), 4, conditioning=conditioning, filters=4)
+    for network in (generator, discriminator):  # as if after some training
+        network.set_weights(
+            [w + np.random.default_rng(i).normal(0, 0.1, w.shape) for i, w in enumerate(network.get_weights())]
+        )
+    one, other = (np.asarray(generator([LATENTS, np.full(3, i)], training=True)) for i in (0, 1))
+    assert np.abs(one - other).max() > 1e-3
+    logits = [np.asarray(discriminator([one, np.full(3, i)])) for i in (0, 1)]
+    assert np.abs(logits[0] - logits[1]).max() > 1e-4
+
+
+def test_projection_is_a_product_with_the_classs_vector():
+    keras.utils.set_random_seed(0)
+    discriminator = cgan_discriminator((16, 16, 3), 4, filters=4)
+    embedding = discriminator.get_layer("embedding").kernel
+    embedding.assign(np.zeros(embedding.shape))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
+    unconditional = [np.asarray(discriminator([images, np.full(2, i)])) for i in (0, 3)]
+    np.testing.assert_allclose(unconditional[0], unconditional[1], rtol=1e-5)
+
+
+def test_attributes_as_vectors_equal_class_ids():
+    options = {"filters": 4}
+    by_id = cgan_generator((16, 16, 3), 5, 4, **options)
+    by_vector = cgan_generator((16, 16, 3), 5, 4, multi_label=True, **options)
+    by_vector.set_weights(by_id.get_weights())
+    labels = np.array([2, 0, 1])
+    np.testing.assert_allclose(by_id([LATENTS, labels]), by_vector([LATENTS, np.eye(4)[labels]]), atol=1e-6)
+
+
+def test_what_cannot_be_is_refused():
+    for builder in (lambda **k: cgan_generator((16, 16, 3), 5, **k), lambda **k: cgan_discriminator((16, 16, 3), **k)):
+        with pytest.raises(ValueError, match="'film'"):
+            builder(num_classes=3, conditioning="film")
+        with pytest.raises(ValueError, match="num_classes=0"):
+            builder(num_classes=0)
