@@ -20,22 +20,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def _at_least(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or not least <= int(text) < 2**31:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} and below 2^31, not {text!r}")
+        if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
         return int(text)
 
     return whole
 
 
-def _positive(text: str) -> float:
+def _rate(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number over 0, not {text!r}")
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be a number over 0 and at most 1000, not {text!r}")
     return value
 
 
@@ -53,44 +53,51 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo", help="everything once in a minute or two, offline: train, measure, picture, export"
     )
-    demo.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/unet-shapes-N)")
+    demo.add_argument(
+        "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/unet-shapes-N)"
+    )
 
     train = commands.add_parser("train", help="train a model; writes a run folder")
     train.add_argument("model", choices=["unet"], metavar="MODEL", help="unet")
     train.add_argument("--data", type=_named, required=True, help="shapes, or a folder with {train,val}/{images,masks}")
-    train.add_argument("--out", metavar="RUN", help="the run folder (default: the next free runs/MODEL-DATA-N)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: 6")
-    train.add_argument("--steps-per-epoch", type=_at_least(1), metavar="N", help="at least; default: 200, or one pass")
-    train.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: 16")
-    train.add_argument("--image-size", type=_at_least(16), metavar="N", help="side of the training crops; default: 128")
-    train.add_argument("--learning-rate", type=_positive, metavar="X", help="Adam's at the start; default: 0.001")
     train.add_argument(
-        "--filters", type=_at_least(1), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128"
+        "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
-    train.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: 0")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6")
+    train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
+    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16")
+    train.add_argument("--image-size", type=_whole(16, 2**13), metavar="N", help="side of training crops; default: 128")
+    train.add_argument("--learning-rate", type=_rate, metavar="X", help="Adam's at the start; default: 0.001")
+    train.add_argument(
+        "--filters", type=_whole(1, 2**14), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128"
+    )
+    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
     train.add_argument(
         "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
     )
 
     evaluate = commands.add_parser("evaluate", help="print a run's scores and write RUN/metrics.json")
-    evaluate.add_argument("run", metavar="RUN")
-    evaluate.add_argument("--data", help="other data than the run's own")
+    evaluate.add_argument("run", type=_named, metavar="RUN")
+    evaluate.add_argument("--data", type=_named, help="other data than the run's own")
 
     predict = commands.add_parser("predict", help="write label maps and overlays of images")
-    predict.add_argument("run", metavar="RUN")
-    predict.add_argument("images", nargs="+", metavar="IMAGE")
-    predict.add_argument("--out", required=True, metavar="DIR")
+    predict.add_argument("run", type=_named, metavar="RUN")
+    predict.add_argument("images", type=_named, nargs="+", metavar="IMAGE")
+    predict.add_argument("--out", type=_named, required=True, metavar="DIR")
 
     export = commands.add_parser("export", help="write a run's best model as a servable")
-    export.add_argument("run", metavar="RUN")
-    export.add_argument("--to", required=True, metavar="saved_models/NAME")
+    export.add_argument("run", type=_named, metavar="RUN")
+    export.add_argument("--to", type=_named, required=True, metavar="saved_models/NAME")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a failed run, 2 for wrong use, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character
     options = vars(parser().parse_args(arguments))
     try:
         _run(options.pop("command"), options)
@@ -105,14 +112,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"keras-segen: error: {error}", file=sys.stderr)
         return WRONG_USE
-    except (OSError, FloatingPointError) as error:
-        print(f"keras-segen: failed: {error}", file=sys.stderr)
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            reason = f"{error.filename}: {error.strerror}: mend that and repeat"
+        elif isinstance(error, OSError | FloatingPointError):
+            reason = str(error)
+        elif type(error).__module__.startswith("tensorflow"):  # a file that vanished, memory that ran out
+            reason = str(error).splitlines()[0]
+        else:
+            raise
+        print(f"keras-segen: failed: {reason}", file=sys.stderr)
         return FAILED
     return 0
 
 
 def _import_quietly() -> None:
     """Import TensorFlow without the lines on CPU features and absent GPUs that no setting of it can silence."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # which the commands' data sets and servables are made for
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters comes as an exception
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as said:

@@ -5,7 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_segen.errors import InputError
+
 INCOMPLETE = ".incomplete-"
+
+
+def require_place(folder: Path) -> None:
+    """Raise `InputError` unless `folder` can be written to, or be made."""
+    try:
+        if folder.is_symlink() and not folder.exists():
+            raise InputError(f"{folder}: is a link to nothing: name another folder")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: is a file: name another folder")
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be used ({error.strerror}): name another folder") from error
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot be made, {existing} is not a folder to write to: name another folder")
 
 
 @contextmanager

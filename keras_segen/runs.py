@@ -13,7 +13,6 @@ logs/           for TensorBoard
 import csv
 import json
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 
 from keras_segen.errors import InputError
-from keras_segen.files import INCOMPLETE, replacing
+from keras_segen.files import INCOMPLETE, replacing, require_place
 
 
 class Run:
@@ -41,15 +40,11 @@ class Run:
 
     def require_free(self) -> None:
         """Raise `InputError` if something lies where the run is to be written, or it cannot be written there."""
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file: give --out another folder")
+        require_place(self.path)
         if self.path.exists() and any(not path.name.startswith(INCOMPLETE) for path in self.path.iterdir()):
             if not self.config_json.is_file():
                 raise InputError(f"{self.path}: is not empty, and no run folder: give --out another folder")
             raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
-        existing = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise InputError(f"{self.path}: cannot be made, {existing} is not a folder to write to: give --out another")
 
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder and write config.json, which makes it a run, before anything else."""
@@ -64,7 +59,7 @@ class Run:
             config = json.loads(self.config_json.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{self.config_json}: is damaged ({error}): train again") from error
-        if not isinstance(config, dict) or "model" not in config:
+        if not isinstance(config, dict) or not {"model", "data", "seed", "class_names"} <= config.keys():
             raise InputError(f"{self.config_json}: is not a run's config: name a folder that `train` wrote")
         return config
 
@@ -79,22 +74,31 @@ class Run:
         """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
         if not self.history_csv.is_file():
             return []
-        with self.history_csv.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        return [dict(zip(rows[0], map(float, row), strict=True)) for row in rows[1:] if len(row) == len(rows[0])]
+        try:
+            with self.history_csv.open(newline="", encoding="utf-8") as file:
+                names, *rows = [*csv.reader(file)] or [[]]
+            return [dict(zip(names, map(float, row), strict=True)) for row in rows if len(row) == len(names)]
+        except ValueError as error:
+            raise InputError(f"{self.history_csv}: is damaged ({error}): begin a new run") from error
 
     def cut_history(self, epochs: int) -> None:
-        """Drop what history.csv says of epochs that will be run again, counted from 0."""
+        """Keep of history.csv what it says of the first `epochs`; the others will be run again."""
+        if len(self.history()) < epochs:
+            raise InputError(f"{self.history_csv}: does not hold all {epochs} epochs done: put it back, or begin anew")
         if not self.history_csv.is_file():
             return
-        lines = self.history_csv.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = self.history_csv.read_bytes().splitlines(keepends=True)
         with replacing(self.history_csv) as path:
-            path.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
+            path.write_bytes(b"".join(lines[: epochs + 1]))
 
 
 def load_model(path: Path) -> keras.Model:
     """Load a model as `train` left it; `InputError` if the file is damaged."""
+    with path.open("rb"):  # a lack of permission says so by itself
+        pass
     try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("not a zip file")
         return keras.saving.load_model(path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0]

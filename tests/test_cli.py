@@ -34,10 +34,10 @@ def weights(path):
 
 
 def assert_equal_runs(one, other):
+    assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):
         for ours, theirs in zip(weights(one / name), weights(other / name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
     assert (one / "metrics.json").read_text() == (other / "metrics.json").read_text()
 
 
@@ -153,12 +153,26 @@ def damaged(root, damage):
         (images / "1.png").write_text("hello")
     elif damage == "rgb":
         Image.new("RGB", (48, 40), "red").save(masks / "1.png")
+    elif damage == "negative":
+        Image.fromarray(np.full((40, 48), -3, np.int32)).save(masks / "1.tif")
+        (masks / "1.tif").rename(masks / "1.png")
+    elif damage == "lonely":
+        (images / "1.jpg").unlink()
+    elif damage == "link":
+        (images / "1.jpg").unlink()
+        (images / "1.jpg").symlink_to("nowhere")
+    elif damage == "void":
+        for path in masks.iterdir():
+            Image.new("L", (48, 40), 255).save(path)
     elif damage == "empty":
         for path in (*images.iterdir(), *masks.iterdir()):
             path.unlink()
 
 
-@pytest.mark.parametrize("damage", ["size", "pair", "ids", "jpeg", "zero", "text", "rgb", "empty"])
+DAMAGES = ["size", "pair", "ids", "jpeg", "zero", "text", "rgb", "empty", "negative", "lonely", "link", "void"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, capsys, damage):
     monkeypatch.chdir(tmp_path)
     root = make_folder()
@@ -167,7 +181,7 @@ def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, c
     error = capsys.readouterr().err
     assert error.startswith("keras-segen: error: ")
     assert error.count("\n") == 1
-    assert "train/" in error
+    assert "train/" in error or damage == "void"
     assert not (tmp_path / "run").exists()
 
 
@@ -186,6 +200,8 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
     full = tmp_path / "full"
     full.mkdir()
     (full / "a").write_text("mine")
+    overlay = tmp_path / "1_overlay.png"
+    Image.new("RGB", (4, 4)).save(overlay)
     for arguments, named in [
         (("train", "unet", "--data", tmp_path / "nowhere"), "nowhere"),
         (("train", "unet", "--data", root, "--out", full), "not empty"),
@@ -197,6 +213,8 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (("predict", full, "a.png", "--out", "x"), "not a run folder"),
         (("predict", trained, "nowhere.png", "--out", "x"), "nowhere.png"),
         (("export", tmp_path / "nowhere", "--to", "x"), "not a run folder"),
+        (("export", trained, "--to", full / "a" / "b"), "not a folder to write to"),
+        (("predict", trained, root / "val/images/1.jpg", overlay, "--out", "x"), "both it and"),
     ]:
         capsys.readouterr()
         assert run(*arguments) == 2, arguments
@@ -215,6 +233,8 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (["train", "unet", "--data", "x", "--epochs", "0"], "from 1"),
         (["train", "unet", "--data", "x", "--learning-rate", "-1"], "over 0"),
         (["predict", "run"], "IMAGE"),
+        (["export", "run", "--to", ""], "must not be empty"),
+        (["train", "unet", "--data", "x", "--batch-size", "2000000000"], "to 65536"),
     ],
 )
 def test_wrong_options_are_one_line_and_status_2(capsys, arguments, named):

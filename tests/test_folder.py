@@ -84,6 +84,17 @@ def test_black_and_white_masks_are_classes_0_and_1(make_folder):
     assert set(np.unique(mask)) == {0, 1}
 
 
+def test_black_and_white_is_judged_over_both_splits(make_folder):
+    root = make_folder()
+    for path in (root / "train/masks").iterdir():
+        write_mask(path, np.asarray(Image.open(path)) * 255)
+    for path in (root / "val/masks").iterdir():
+        write_mask(path, np.zeros((40, 48), np.uint8))
+    masks = {split: read_folder(split, root) for split in ("train", "val")}
+    assert masks["train"].greatest_id == 1
+    assert masks["val"].greatest_id == 0
+
+
 def test_void_stays_void_where_any_mask_has_other_ids(make_folder):
     root = make_folder()
     for path in (root / "val/masks").iterdir():

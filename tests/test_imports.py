@@ -12,7 +12,8 @@ LEVELS = [
     {"training", "data", "callbacks", "serving", "plotting", "runs"},
     {"models", "losses", "metrics"},
     {"layers"},
-    {"files", "errors"},
+    {"files", "autodiff"},
+    {"errors"},
 ]
 
 

@@ -10,8 +10,9 @@ from keras_segen.runs import Run, write_json
 def test_a_new_run_holds_its_config(tmp_path):
     run = Run(tmp_path / "run")
     run.require_free()
-    run.create({"model": "unet", "seed": 3})
-    assert run.config() == {"model": "unet", "seed": 3}
+    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "seed": 3}
+    run.create(config)
+    assert run.config() == config
     with pytest.raises(InputError, match="is not empty"):
         run.require_free()
 
@@ -32,11 +33,12 @@ def test_what_is_no_run_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         Run(tmp_path).config()
-    for contents in ("[1]", "{}"):
+    for contents in ("[1]", "{}", '{"model": "unet"}'):
         (tmp_path / "config.json").write_text(contents)
         with pytest.raises(InputError, match="not a run's config"):
             Run(tmp_path).config()
-    (tmp_path / "config.json").write_text('{"model": "unet"}')
+    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "seed": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"no model\.keras"):
         Run(tmp_path).load_best()
     (tmp_path / "model.keras").write_text("hello")
@@ -47,11 +49,19 @@ def test_what_is_no_run_is_named(tmp_path):
 def test_history_drops_torn_rows_and_epochs_to_be_run_again(tmp_path):
     run = Run(tmp_path)
     assert run.history() == []
-    run.cut_history(2)
+    run.cut_history(0)
     run.history_csv.write_text("epoch,loss\n0,0.5\n1,0.25\n2,0.125\n3")
     assert [row["loss"] for row in run.history()] == [0.5, 0.25, 0.125]
     run.cut_history(2)
     assert run.history_csv.read_text() == "epoch,loss\n0,0.5\n1,0.25\n"
+    run.history_csv.write_bytes(b"epoch,loss\r\n0,0.5\r\n1,0.25\r\n")
+    run.cut_history(1)
+    assert run.history_csv.read_bytes() == b"epoch,loss\r\n0,0.5\r\n"
+    with pytest.raises(InputError, match="all 2 epochs"):
+        run.cut_history(2)
+    run.history_csv.write_text("epoch,loss\nnone,none\n")
+    with pytest.raises(InputError, match=r"history\.csv: is damaged"):
+        run.history()
 
 
 def test_json_is_the_standards(tmp_path):

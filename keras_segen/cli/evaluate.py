@@ -23,6 +23,8 @@ def evaluate(run_folder: str, *, data: str | None, verbose: bool) -> dict[str, A
     """
     run = Run(run_folder)
     config = run.config()
+    if config["model"] not in RECIPES:
+        raise InputError(f"{run.config_json}: names a model that this version does not know: {config['model']}")
     model = run.load_best()
     load_data = RECIPES[config["model"]].load_data
     loaded = load_data(data or config["data"], image_size=config["image_size"], seed=config["seed"], verbose=verbose)

@@ -12,7 +12,7 @@ from PIL import Image
 from keras_segen import plotting
 from keras_segen.data.images import read_image
 from keras_segen.errors import InputError
-from keras_segen.files import replacing
+from keras_segen.files import replacing, require_place
 from keras_segen.runs import Run
 
 
@@ -31,14 +31,13 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
     model = Run(run_folder).load_best()
     images = {Path(name): read_image(name) for name in image_files}
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file: name a folder for the results")
-    targets: dict[str, Path] = {}
+    require_place(folder)
+    results: dict[Path, Path] = {}
     for path in images:
-        if path.stem in targets:
-            raise InputError(f"{path}: has the same name as {targets[path.stem]}: predict them into two folders")
-        targets[path.stem] = path
         for result in (folder / f"{path.stem}.png", folder / f"{path.stem}_overlay.png"):
+            if result in results:
+                raise InputError(f"{path}: both it and {results[result]} would become {result}: use two folders")
+            results[result] = path
             if result.exists():
                 raise InputError(f"{result}: exists already: give --out another folder")
     folder.mkdir(parents=True, exist_ok=True)

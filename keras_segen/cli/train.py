@@ -12,6 +12,7 @@ import keras_segen
 from keras_segen import plotting
 from keras_segen.callbacks import Checkpoint, save
 from keras_segen.cli.evaluate import evaluate_model, print_scores
+from keras_segen.data.folder import existing_folder
 from keras_segen.errors import InputError
 from keras_segen.recipes import RECIPES
 from keras_segen.recipes.segmentation_data import SegmentationData
@@ -42,6 +43,8 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
         raise InputError(f"--filters needs at least two widths, one a level; it has {config['filters']}")
     if resume and out is None:
         raise InputError("--resume needs --out, the run folder to go on with")
+    if data != "shapes":
+        existing_folder(data)
     run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))
     resuming = resume and run.config_json.is_file()
     if not resuming:
@@ -56,7 +59,8 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     else:
         run.create({**config, "versions": _versions()})
     if loaded.absent:
-        print(f"warning: no training mask holds {', '.join(loaded.absent)}: the model cannot learn that", flush=True)
+        some = ", ".join(loaded.absent[:5]) + (f" and {len(loaded.absent) - 5} more" if len(loaded.absent) > 5 else "")
+        print(f"warning: no training mask holds {some}: the model cannot learn that", flush=True)
     print(
         f"{loaded.count} training images, {len(loaded.class_names)} classes; {config['epochs']} epochs of "
         f"{config['steps_per_epoch']} steps; run folder {run.path}",

@@ -1,8 +1,10 @@
 """Data sets: functions that return a `tf.data.Dataset` ready for `fit`."""
 
 from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.celeb_a import celeb_a
+from keras_segen.data.cifar10 import cifar10
 from keras_segen.data.folder import folder
 from keras_segen.data.images import read_image
 from keras_segen.data.shapes import shapes
 
-__all__ = ["Augmentation", "folder", "read_image", "shapes"]
+__all__ = ["Augmentation", "celeb_a", "cifar10", "folder", "read_image", "shapes"]

@@ -1,7 +1,6 @@
 """A user's own pictures: folders of images and masks, or folders of images by class."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -118,11 +117,11 @@ def read_folder(
     class_names = read_class_names(root / "classes.txt")
     paths = find_pairs(root, split, val_fraction)
     found = in_threads(lambda both: pairs.read_pair(*both), paths, verbose=verbose)
-    if _black_and_white([pair.ids for pair in found]):
-        # One split may by chance hold only class 0 and void: the other must agree.
-        (other,) = set(SPLITS) - {split}
-        masks = [images.read_mask(mask) for _, mask in find_pairs(root, other, val_fraction)]
-        if _black_and_white([pairs.class_ids(mask) for mask in masks]):
+    ids = frozenset().union(*(pair.ids for pair in found))
+    if ids <= {0, VOID}:
+        # Black and white, or by chance nothing but class 0 and void in this split: the other tells.
+        masks = (images.read_mask(mask) for _, mask in find_pairs(root, _other(split), val_fraction))
+        if ids.union(*map(pairs.class_ids, masks)) == {0, VOID}:
             found = pairs.binary(found)
     if class_names is not None:
         pairs.check_ids(found, len(class_names))
@@ -144,6 +143,8 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     """Read class names, one a line, the first being class 0; None without such a file."""
     if not path.exists():
         return None
+    if not path.is_file():
+        raise InputError(f"{path}: is no file: write the classes' names into it, one a line")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -157,11 +158,16 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
 def find_pairs(root: Path, split: str, val_fraction: float) -> list[tuple[Path, Path]]:
     """Match the images and masks of one split by their names, in the order of these."""
     own_split = (root / split).is_dir()
+    if not own_split and (root / _other(split)).is_dir():
+        raise InputError(f"{root / split}: does not exist, though {root / _other(split)} does: add images and masks")
     base = root / split if own_split else root
     found_images, found_masks = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
     for stem, image in found_images.items():
         if stem not in found_masks:
             raise InputError(f"{image}: has no mask: add {base / 'masks' / stem}.png, or remove the image")
+    for stem, mask in found_masks.items():
+        if stem not in found_images:
+            raise InputError(f"{mask}: has no image of its name in {base / 'images'}: add it, or remove the mask")
     stems = sorted(found_images)
     if not own_split:
         kept = choose(stems, split, val_fraction)
@@ -180,10 +186,16 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
     for file in sorted(path.iterdir()):
         if file.name.startswith(".") or file.name == "Thumbs.db":
             continue
+        try:
+            file.name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{str(file)!a}: its name is not UTF-8: rename it") from error
         if file.is_dir():
             raise InputError(f"{file}: is a folder: put its images into {path} itself, or move it away")
         if file.suffix.lower() not in images.EXTENSIONS:
             raise InputError(f"{file}: is not one of {', '.join(images.EXTENSIONS)}: convert or remove it")
+        if not file.is_file():
+            raise InputError(f"{file}: is no file, nor a link to one: remove it")
         if file.stem in files:
             raise InputError(f"{file}: has the same name as {files[file.stem].name} but for the ending: rename one")
         files[file.stem] = file
@@ -192,5 +204,5 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
     return files
 
 
-def _black_and_white(ids: Iterable[frozenset[int]]) -> bool:
-    return frozenset().union(*ids) == {0, VOID}
+def _other(split: str) -> str:
+    return SPLITS[1 - SPLITS.index(split)]

@@ -56,6 +56,8 @@ def read_mask(path: Path | str) -> np.ndarray:
             "convert its colours to class ids 0, 1, 2, …, with 255 for void"
         )
     ids = np.asarray(mask)
+    if ids.min() < 0:
+        raise InputError(f"{path}: class id {ids.min()} is below 0: number the classes from 0, with 255 for void")
     if ids.max() > 255:
         raise InputError(f"{path}: class id {ids.max()} is over 255: number the classes from 0")
     return ids.astype(np.uint8)

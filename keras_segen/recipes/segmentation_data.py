@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
 from keras_segen.data import pairs, shapes
-from keras_segen.data.folder import read_folder
+from keras_segen.data.augmentation import VOID
+from keras_segen.data.folder import existing_folder, read_folder
 from keras_segen.data.shapes import CLASS_NAMES, COUNTS
 from keras_segen.errors import InputError
 
@@ -59,14 +59,19 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
             ),
             val=shapes("val", image_size=image_size),
         )
-    root = Path(name).resolve()
+    root = existing_folder(name).resolve()
     train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
+    for split, found in (("train", train), ("val", val)):
+        if all(pair.ids <= {VOID} for pair in found.pairs):
+            raise InputError(f"{root}: every mask for {split} is void (255) all over: draw class ids from 0")
     num_classes = max(train.greatest_id, val.greatest_id) + 1
     if train.class_names is None and num_classes < 2:
         raise InputError(
             f"{root}: no mask holds a class but 0 (and void): there is nothing to learn, draw objects as 1, 2, …"
         )
     class_names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
+    if len(class_names) > VOID:
+        raise InputError(f"{root / 'classes.txt'}: names {len(class_names)} classes: a mask has room for {VOID}")
     present = frozenset().union(*(pair.ids for pair in train.pairs))
     return SegmentationData(
         name=str(root),

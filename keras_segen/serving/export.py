@@ -1,5 +1,6 @@
 """Writing a model as a SavedModel that needs neither Keras nor this package where it is served."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_segen.errors import InputError
+from keras_segen.files import require_place
 
 
 def export(model: keras.Model, to: Path | str) -> Path:
@@ -30,13 +31,12 @@ def export(model: keras.Model, to: Path | str) -> Path:
         The version folder written, `to/1` at first. Servers never see it half-written: it is renamed into place.
 
     Raises:
-        InputError: if `to` is a file.
+        InputError: if `to` is a file, or in a place that cannot be written to.
         OSError: if it cannot be written; no half-written version stays behind.
         ValueError: if the model is no segmenter, or has more than 255 classes.
     """
     to = Path(to)
-    if to.exists() and not to.is_dir():
-        raise InputError(f"{to}: is a file: name a folder for the servable")
+    require_place(to)
     shape = model.output_shape
     if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
         raise ValueError(
@@ -53,8 +53,9 @@ def export(model: keras.Model, to: Path | str) -> Path:
         tf.saved_model.save(module, str(incomplete), signatures)
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
-        reason = error.message.splitlines()[0].rpartition(":")[2].strip()  # before it: the temporary file's path
-        raise OSError(f"{folder}: cannot be written: {reason}: free some space or name another folder") from error
+        said = re.sub(r"\s*\[Op:.*", "", error.message.splitlines()[0])
+        reason = re.split("[:;] ", said)[-1]  # before it: the temporary file's path
+        raise OSError(f"{folder}: cannot be written: {reason}: mend that, or name another folder") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     return folder

@@ -1,0 +1,65 @@
+"""CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 photographs of 32×32 in ten classes."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen.data import in_memory
+from keras_segen.data.named import prepared
+
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SPLITS = ("train", "test")
+BY_HAND = (
+    "fetch https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz elsewhere, prepare it there by "
+    "tfds.load('cifar10'), and copy ~/tensorflow_datasets/cifar10 into `data_dir`"
+)
+
+
+def cifar10(
+    split: str,
+    *,
+    data_dir: Path | str | None = None,
+    image_size: int | None = None,
+    batch_size: int = 16,
+    training: bool = False,
+    seed: int = 0,
+    target: Literal["label"] | None = "label",
+    start: int | None = None,
+) -> tf.data.Dataset:
+    """Read CIFAR-10 as a data set that is ready for `fit`; it is held decoded in memory.
+
+    Args:
+        split: "train" or "test".
+        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
+        image_size: 32, or None for the same.
+        batch_size: images a batch.
+        training: shuffle, and mirror left and right every other time.
+        seed: what order and mirroring follow from.
+        target: "label" or None.
+        start: samples already seen, for a run that goes on; see `order.order`.
+
+    Returns:
+        Batches of (image float32 (batch, 32, 32, 3) in [-1, 1], label int32 (batch,) of indices into `CLASS_NAMES`), or
+        of image alone.
+
+    Raises:
+        InputError: if the data are not there and cannot be downloaded.
+        ValueError: for another split, size or target.
+    """
+    if split not in SPLITS or image_size not in (None, 32) or target not in ("label", None):
+        raise ValueError(
+            'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
+            f"Received: split={split!r}, image_size={image_size}, target={target!r}"
+        )
+    builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
+    whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    return in_memory.dataset(
+        whole["image"].numpy(),
+        whole["label"].numpy().astype(np.int32) if target == "label" else None,
+        batch_size=batch_size,
+        training=training,
+        seed=seed,
+        start=start,
+    )

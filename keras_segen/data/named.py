@@ -1,0 +1,36 @@
+"""Data sets by name, which TensorFlow Datasets downloads, checks against their hashes, and prepares."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_segen.errors import InputError
+
+
+def prepared(name: str, data_dir: Path | str | None, *, by_hand: str) -> Any:
+    """Return TensorFlow Datasets' builder of a data set that lies prepared on disk, downloading it first if need be.
+
+    Args:
+        name: with its version, such as "cifar10:3.0.2".
+        data_dir: where data sets lie; None for TensorFlow Datasets' own place, `~/tensorflow_datasets`.
+        by_hand: what to fetch from where, for the message when the download fails.
+
+    Raises:
+        InputError: without the extra `datasets`, or when the data are neither there nor to be had.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(f"{name} needs TensorFlow Datasets: pip install 'keras-segen[datasets]'") from error
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise InputError(f"{data_dir}: is no folder: name the one that holds the prepared data sets")
+    builder = tfds.builder(name, data_dir=data_dir)
+    # Of Google's mirror there is no use offline, and its absence costs minutes.
+    settings = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        builder.download_and_prepare(download_config=settings)
+    except Exception as error:  # hosts fail in as many ways as there are libraries below
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{builder.data_dir}: {name} is not there, and its download failed ({reason}): {by_hand}"
+        ) from error
+    return builder
