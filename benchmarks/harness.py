@@ -4,6 +4,7 @@ A machine's speed drifts: its clock, its neighbours, its caches. So everything t
 limit included, runs in one process in turns (A, B, C, A, B, C, ...), and each is judged by the median of its times.
 """
 
+import math
 import os
 import platform
 import statistics
@@ -116,13 +117,10 @@ def training_gflop(model: keras.Model, image: tf.Tensor) -> float:
     Everything else (normalisation, loss, optimiser) counts as overhead.
     """
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D | keras.layers.Conv2DTranspose)]
-    outputs = keras.Model(model.input, [layer.output for layer in convolutions])(image)
+    # A kernel is laid at each pixel of what a convolution gives, or of what a transposed one takes.
+    grids = [x.input if isinstance(x, keras.layers.Conv2DTranspose) else x.output for x in convolutions]
     total = 0
-    for i, (layer, y) in enumerate(zip(convolutions, outputs, strict=True)):
-        batch, height, width, _ = y.shape
-        places = batch * height * width
-        if isinstance(layer, keras.layers.Conv2DTranspose):  # laid at each pixel of its input
-            places //= layer.strides[0] * layer.strides[1]
-        kernel = layer.kernel.shape[0] * layer.kernel.shape[1] * layer.kernel.shape[2] * layer.kernel.shape[3]
-        total += 2 * kernel * places * (2 if i == 0 else 3)
+    for i, (layer, grid) in enumerate(zip(convolutions, keras.Model(model.input, grids)(image), strict=True)):
+        batch, height, width, _ = grid.shape
+        total += 2 * math.prod(layer.kernel.shape) * batch * height * width * (2 if i == 0 else 3)
     return total / 1e9

@@ -1,0 +1,169 @@
+"""DCGAN's training step, against the keras.io recipe, the loop of PyTorch's tutorial, and the machine.
+
+    python benchmarks/dcgan_step.py [--rounds N]      two minutes on two cores
+
+One step on 64 images of 64×64, both players updated by Adam, on the same networks. keras.io's recipe generates twice,
+once for each player, and shows the discriminator real and fake images as one batch; PyTorch's tutorial generates once
+and runs the discriminator on what came out twice. Ours generates once and judges each image once. "Of limit" counts our
+step's convolutions: it is a share of the machine's arithmetic in our rows alone; the others do more for an update.
+"""
+
+import argparse
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from harness import Contender, compare, matrix_products, training_gflop, use_all_cores
+from torch import nn
+
+from keras_segen.models import dcgan_discriminator, dcgan_generator
+from keras_segen.training import GAN
+
+BATCH, SHAPE, LATENT = 64, (64, 64, 3), 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time a DCGAN's training step.")
+    parser.add_argument("--rounds", type=int, default=9, help="turns that count, after two that do not")
+    options = parser.parse_args()
+
+    use_all_cores()
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE)).astype("float32")
+    gflop = step_gflop(images)
+    steps = {
+        "keras_segen": keras_step(compiled(GAN(*networks())), images),
+        "keras_segen, bfloat16": in_bfloat16(images),
+        "keras.io's recipe": keras_step(compiled(TwoPasses(*networks())), images),
+        "PyTorch's tutorial, contiguous": torch_step(images, torch.contiguous_format),
+        "PyTorch's tutorial, channels_last": torch_step(images, torch.channels_last),
+    }
+    compare(
+        f"DCGAN's training step: {BATCH} images of {SHAPE[0]}×{SHAPE[1]}, {gflop:.1f} GFLOP",
+        [Contender(name, step, gflop) for name, step in steps.items()],
+        limits=matrix_products(),
+        rounds=options.rounds,
+    )
+
+
+def networks() -> tuple[keras.Model, keras.Model]:
+    return dcgan_generator(SHAPE, LATENT), dcgan_discriminator(SHAPE)
+
+
+def adam() -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(2e-4, beta_1=0.5)
+
+
+def compiled(model: Any) -> keras.Model:
+    model.compile(generator_optimizer=adam(), discriminator_optimizer=adam())
+    return model
+
+
+def in_bfloat16(images: np.ndarray) -> Callable[[], float]:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    step = keras_step(compiled(GAN(*networks())), images)
+    keras.config.set_dtype_policy("float32")
+    return step
+
+
+def step_gflop(images: np.ndarray) -> float:
+    """What one step costs in convolutions, in GFLOP.
+
+    The generator trains on one batch, the discriminator on two; and the discriminator's gradient by its input, a third
+    of what training it on a batch costs, is taken once more on the way to the generator.
+    """
+    generator, discriminator = networks()
+    of_discriminator = training_gflop(discriminator, images)
+    return training_gflop(generator, np.zeros((BATCH, LATENT), "float32")) + (2 + 1 / 3) * of_discriminator
+
+
+def keras_step(model: keras.Model, images: np.ndarray) -> Callable[[], float]:
+    """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
+    model.make_train_function()
+    batches = iter(tf.data.Dataset.from_tensors(images).repeat())
+    return lambda: float(model.train_function(batches)["generator_loss"])
+
+
+class TwoPasses(keras.Model):
+    """The recipe of keras.io: a discriminator's pass on real and fake as one batch, then a generator's pass."""
+
+    def __init__(self, generator: keras.Model, discriminator: keras.Model) -> None:
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        self.noise = keras.random.SeedGenerator(0)
+        self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def compile(self, generator_optimizer: Any, discriminator_optimizer: Any) -> None:
+        """Take an optimizer for each network."""
+        super().compile()
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        generator_optimizer.build(self.generator.trainable_variables)
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def train_step(self, real: Any) -> dict[str, Any]:
+        """Update the discriminator, then the generator."""
+        latents = keras.random.normal((BATCH, LATENT), seed=self.noise)
+        both = tf.concat([self.generator(latents, training=True), real], 0)
+        targets = tf.concat([tf.zeros((BATCH, 1)), tf.ones((BATCH, 1))], 0)
+        with tf.GradientTape() as tape:
+            discriminator_loss = self.cross_entropy(targets, self.discriminator(both, training=True))
+        weights = self.discriminator.trainable_weights
+        self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, weights), weights)
+
+        latents = keras.random.normal((BATCH, LATENT), seed=self.noise)
+        with tf.GradientTape() as tape:
+            logits = self.discriminator(self.generator(latents, training=True), training=True)
+            generator_loss = self.cross_entropy(tf.ones((BATCH, 1)), logits)
+        weights = self.generator.trainable_weights
+        self.generator_optimizer.apply(tape.gradient(generator_loss, weights), weights)
+        return {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
+
+
+def torch_step(images: np.ndarray, layout: torch.memory_format) -> Callable[[], float]:
+    """One step of the tutorial's loop, networks and images in the given memory layout."""
+    generator, discriminator = (n.to(memory_format=layout).train() for n in (torch_generator(), torch_discriminator()))
+    real = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    of_generator, of_discriminator = (
+        torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (generator, discriminator)
+    )
+    criterion = nn.BCEWithLogitsLoss()
+    ones, zeros = torch.ones(BATCH, 1), torch.zeros(BATCH, 1)
+
+    def step() -> float:
+        discriminator.zero_grad()
+        criterion(discriminator(real), ones).backward()
+        fake = generator(torch.randn(BATCH, LATENT, 1, 1))
+        criterion(discriminator(fake.detach()), zeros).backward()
+        of_discriminator.step()
+        generator.zero_grad()
+        loss = criterion(discriminator(fake), ones)
+        loss.backward()
+        of_generator.step()
+        return loss.item()
+
+    return step
+
+
+def torch_generator() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(itertools.pairwise((LATENT, 512, 256, 128, 64))):
+        stride, padding = (1, 0) if i == 0 else (2, 1)
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False), nn.BatchNorm2d(outputs)]
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
+
+
+def torch_discriminator() -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+    for inputs, outputs in itertools.pairwise((64, 128, 256, 512)):
+        layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs)]
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(*layers, nn.Conv2d(512, 1, 4), nn.Flatten())
+
+
+if __name__ == "__main__":
+    main()
