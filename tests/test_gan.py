@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_segen.losses import DRAGAN, R1, GradientPenalty, Hinge, NonSaturating, Wasserstein
 from keras_segen.models import cgan_discriminator, cgan_generator, dcgan_discriminator, dcgan_generator
-from keras_segen.training import GAN
+from keras_segen.training import GAN, DiffAugment
 
 SHAPE, LATENT, CLASSES, BATCH, STEPS = (16, 16, 3), 8, 3, 8, 5
 
@@ -75,12 +75,14 @@ KINDS = {
     "dragan": {"loss": NonSaturating(), "regularizer": DRAGAN(), "normalization": None},
     "projection": {"loss": Hinge(), "normalization": "projection"},
     "concat": {"loss": NonSaturating(), "regularizer": R1(), "normalization": "concat"},
+    "two-to-one": {"loss": Hinge(), "discriminator_steps": 2, "augmentation": DiffAugment()},
 }
 
 
 def build(kind, synchronized=False, **compiling):
     options = dict(KINDS[kind])
-    gan = WithGivenNoise(*networks(options.pop("normalization", "batch"), synchronized), half_life=100, seed=0)
+    both = networks(options.pop("normalization", "batch"), synchronized)
+    gan = WithGivenNoise(*both, half_life=100, discriminator_steps=options.pop("discriminator_steps", 1), seed=0)
     gan.compile(
         generator_optimizer=keras.optimizers.Adam(1e-3, beta_1=0.5),
         discriminator_optimizer=keras.optimizers.SGD(1e-2),
@@ -171,7 +173,7 @@ def test_replicas_draw_different_noise():
 def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
     def fresh():
         gan = GAN(*networks(), half_life=100, seed=3)
-        gan.compile(loss=NonSaturating(0.1), regularizer=R1(0.5, interval=2))
+        gan.compile(loss=NonSaturating(0.1), regularizer=R1(0.5, interval=2), augmentation=DiffAugment(cutout=False))
         return gan
 
     data = images()
@@ -191,6 +193,7 @@ def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     assert loaded.regularizer.interval == 2
     assert loaded.adversarial_loss.smoothing == 0.1
+    assert loaded.augmentation.get_config() == {"colour": True, "translation": True, "cutout": False}
 
 
 def test_only_players_in_training_move_their_statistics():
@@ -204,6 +207,26 @@ def test_only_players_in_training_move_their_statistics():
     for player, network in gan.networks.items():
         for ours, theirs in zip(before[player], network.non_trainable_weights, strict=True):
             assert np.abs(ours - np.asarray(theirs)).max() > 1e-3
+
+
+def test_a_round_of_the_discriminator_leaves_the_generator_alone():
+    gan = GAN(*networks(), seed=0)
+    gan.compile()
+    before = gan.generator.get_weights(), gan.discriminator.get_weights()
+    gan._update_players(keras.ops.convert_to_tensor(images(BATCH)), ["discriminator"])
+    for ours, theirs in zip(before[0], gan.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(before[1], gan.discriminator.get_weights(), strict=True))
+
+
+def test_two_rounds_are_two_updates():
+    gan = GAN(*networks(), discriminator_steps=2, seed=0)
+    gan.compile()
+    gan.fit(images(), batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    steps = {player: int(optimizer.iterations) for player, optimizer in gan.optimizer.optimizers.items()}
+    assert steps == {"discriminator": 2 * STEPS, "generator": STEPS}
+    with pytest.raises(ValueError, match="a batch of 7"):
+        gan.train_on_batch(images(7))
 
 
 def test_the_average_follows():

@@ -1,6 +1,6 @@
 """Generative adversarial networks (Goodfellow et al., 2014, arXiv:1406.2661), with and without labels."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -31,6 +31,8 @@ class GAN(Players):
         half_life: of the generator's exponential moving average, in images; None for none. With it, the average is
             what `predict` and the exports use.
         ramp_up: the average's half-life is at first this share of the images seen (Karras et al., 2020).
+        discriminator_steps: updates of the discriminator for each one of the generator. A batch is split into so many
+            parts, one an update: make it so many times as large.
         seed: of the noise.
     """
 
@@ -41,10 +43,14 @@ class GAN(Players):
         *,
         half_life: float | None = None,
         ramp_up: float = 0.05,
+        discriminator_steps: int = 1,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, averaged=generator, half_life=half_life, ramp_up=ramp_up, **kwargs)
+        if discriminator_steps < 1:
+            raise ValueError(f"`discriminator_steps` must be at least 1. Received: {discriminator_steps}")
+        self.discriminator_steps = discriminator_steps
         self.generator = generator
         self.discriminator = discriminator
         self.conditional = len(generator.inputs) == 2
@@ -69,6 +75,7 @@ class GAN(Players):
         discriminator_optimizer: Any = None,
         loss: Any = None,
         regularizer: Any = None,
+        augmentation: Any = None,
         **kwargs: Any,
     ) -> None:
         """Compile for `fit`.
@@ -78,10 +85,12 @@ class GAN(Players):
             discriminator_optimizer: likewise, and another object.
             loss: of both players, from `keras_segen.losses`; by default `NonSaturating()`.
             regularizer: of the discriminator, from `keras_segen.losses`, or None.
+            augmentation: of what the discriminator sees, such as `DiffAugment()`, or None.
             kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
         """
         self.adversarial_loss = loss or NonSaturating()
         self.regularizer = regularizer
+        self.augmentation = augmentation
         optimizers = {
             "discriminator": discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
             "generator": generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
@@ -95,16 +104,29 @@ class GAN(Players):
         """The players."""
         return {"discriminator": self.discriminator, "generator": self.generator}
 
-    def compute_losses(self, data: Any, *, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
+        """Split a batch into `discriminator_steps` parts: the first ones train the discriminator, the last one both."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        steps, batch = self.discriminator_steps, images.shape[0]
+        if batch is not None and batch % steps:
+            raise ValueError(f"A batch must divide into {steps} discriminator steps. Received: a batch of {batch}")
+        size = ops.shape(images)[0] // steps
+        slices = [slice(i * size, (i + 1) * size) for i in range(steps)]
+        parts = [(images[part], None if labels is None else labels[part]) for part in slices]
+        return [*((part, ["discriminator"]) for part in parts[:-1]), (parts[-1], ["discriminator", "generator"])]
+
+    def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Losses of both players on a batch of images, or of (images, labels)."""
         real, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         labels = [labels] if self.conditional else []
         batch = ops.shape(real)[0]
         latents = self.draw(keras.random.normal, batch, (self.latent_dim,))
-        fake = self.generator([latents, *labels] if labels else latents, training=training)
+        fake = self._generate([latents, *labels] if labels else latents, training)
+        if self.augmentation:
+            real, fake = self.augmentation(real, self.draw), self.augmentation(fake, self.draw)
         # Two batches, not one: batch normalisation must not mix real and fake.
         real_logits, fake_logits = (
-            ops.cast(self.discriminator([x, *labels] if labels else x, training=training), "float32")
+            ops.cast(self.discriminator([x, *labels] if labels else x, training=bool(training)), "float32")
             for x in (real, fake)
         )
         losses = {
@@ -125,6 +147,16 @@ class GAN(Players):
             extras["penalty"] = penalty
         return losses, extras
 
+    def _generate(self, inputs: Any, training: Collection[str]) -> Any:
+        if "generator" in training or not training:
+            return self.generator(inputs, training=bool(training))
+        # A round of the discriminator alone: as in training, but the running statistics stay where they are.
+        trainable, others = (
+            [variable.value for variable in variables]
+            for variables in (self.generator.trainable_variables, self.generator.non_trainable_variables)
+        )
+        return self.generator.stateless_call(trainable, others, inputs, training=True)[0]
+
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
         return {
@@ -133,6 +165,7 @@ class GAN(Players):
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "half_life": self.half_life,
             "ramp_up": self.ramp_up,
+            "discriminator_steps": self.discriminator_steps,
             "seed": self.seed,
         }
 
@@ -151,6 +184,7 @@ class GAN(Players):
             "discriminator_optimizer": self.optimizer.optimizers["discriminator"],
             "loss": self.adversarial_loss,
             "regularizer": self.regularizer,
+            "augmentation": self.augmentation,
         }
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         return {**config, "jit_compile": self.jit_compile, "steps_per_execution": self.steps_per_execution}

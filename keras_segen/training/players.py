@@ -1,6 +1,6 @@
 """The training step that every generative model here shares: players, each with a loss and an optimizer of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
@@ -57,13 +57,21 @@ class Players(keras.Model):
         """Each player's network, whose trainable variables its loss trains, in the order of their updates."""
         raise NotImplementedError
 
-    def compute_losses(self, data: Any, *, training: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run the networks once on a batch.
+
+        Args:
+            data: the batch.
+            training: the players in training; none in an evaluation.
 
         Returns:
             One loss for each player, a mean over the batch; and further scalars to report by name.
         """
         raise NotImplementedError
+
+    def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
+        """Split a step's batch into rounds: the data of each, and the players who are updated in it. By default one."""
+        return [(data, list(self.networks))]
 
     # What all share.
 
@@ -116,26 +124,31 @@ class Players(keras.Model):
         return [variable for variable in self.variables if variable.name == "seed_generator_state"]
 
     def _update(self, data: Any) -> dict[str, Any]:
-        networks, replicas = self.networks, replica_count()
+        for part, players in self.rounds(data):
+            losses, extras = self._update_players(part, players)
+        self.optimizer.count_step()
+        batch = ops.shape(keras.tree.flatten(data)[0])[0]
+        self._follow(batch * replica_count())
+        return self._logs(losses, extras, batch)
+
+    def _update_players(self, data: Any, players: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        replicas = replica_count()
 
         def compute() -> Any:
-            losses, extras = self.compute_losses(data, training=True)
+            losses, extras = self.compute_losses(data, training=players)
             # Each replica takes the mean of its images, and Keras adds up the replicas' gradients.
-            scaled = {player: self.optimizer.scale(player, loss / replicas) for player, loss in losses.items()}
+            scaled = {player: self.optimizer.scale(player, losses[player] / replicas) for player in players}
             return scaled, (losses, extras)
 
-        trained = {player: network.trainable_variables for player, network in networks.items()}
-        state = [*self.non_trainable_variables, *self.optimizer.variables]
+        trained = {player: self.networks[player].trainable_variables for player in players}
+        state = [*self.variables, *self.optimizer.variables]
         _, (losses, extras), gradients = losses_and_gradients(compute, trained, state)
         for player, variables in trained.items():
             self.optimizer.apply_to(player, gradients[player], variables)
-        self.optimizer.count_step()
-        batch = ops.shape(keras.tree.flatten(data)[0])[0]
-        self._follow(batch * replicas)
-        return self._logs(losses, extras, batch)
+        return losses, extras
 
     def _report(self, data: Any) -> dict[str, Any]:
-        losses, extras = self.compute_losses(data, training=False)
+        losses, extras = self.compute_losses(data, training=())
         return self._logs(losses, extras, ops.shape(keras.tree.flatten(data)[0])[0])
 
     def _logs(self, losses: Any, extras: Any, batch: Any) -> dict[str, Any]:
