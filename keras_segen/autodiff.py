@@ -1,4 +1,4 @@
-"""Derivatives, which each backend takes in its own way: the seam below what is written in `keras.ops`."""
+"""The seam below what is written in `keras.ops`: derivatives, which each backend takes in its own way."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -78,10 +78,19 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
     return dict(zip(players, losses, strict=True)), extras, gradients
 
 
+def call_without_updates(model: keras.Model, inputs: Any) -> Any:
+    """Run a model as in training, but drop what it would assign (running statistics); returns its outputs."""
+    trainable, others = (
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return model.stateless_call(trainable, others, inputs, training=True)[0]
+
+
 def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, Any]:
     """Differentiate a model's outputs by its input.
 
-    The model runs as in training, but what it would assign (running statistics) is dropped.
+    The model runs as `call_without_updates` runs it.
 
     Args:
         model: called with `x`, or with `[x, *conditions]`.
@@ -91,12 +100,9 @@ def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, A
     Returns:
         The gradient of the sum of the outputs, shaped as `x`, and the outputs.
     """
-    trainable = [variable.value for variable in model.trainable_variables]
-    others = [variable.value for variable in model.non_trainable_variables]
 
     def outputs(x: Any) -> Any:
-        inputs = [x, *conditions] if conditions else x
-        return model.stateless_call(trainable, others, inputs, training=True)[0]
+        return call_without_updates(model, [x, *conditions] if conditions else x)
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -59,7 +59,7 @@ class Run:
             config = json.loads(self.config_json.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{self.config_json}: is damaged ({error}): train again") from error
-        if not isinstance(config, dict) or not {"model", "data", "seed", "class_names"} <= config.keys():
+        if not isinstance(config, dict) or not {"model", "data", "seed", "image_size", "class_names"} <= config.keys():
             raise InputError(f"{self.config_json}: is not a run's config: name a folder that `train` wrote")
         return config
 

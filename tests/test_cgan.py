@@ -37,10 +37,22 @@ def test_projection_is_a_product_with_the_classs_vector():
     keras.utils.set_random_seed(0)
     discriminator = cgan_discriminator((16, 16, 3), 4, filters=4)
     embedding = discriminator.get_layer("embedding").kernel
-    embedding.assign(np.zeros(embedding.shape))
     images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
-    unconditional = [np.asarray(discriminator([images, np.full(2, i)])) for i in (0, 3)]
-    np.testing.assert_allclose(unconditional[0], unconditional[1], rtol=1e-5)
+
+    def logits(label):
+        return np.asarray(discriminator([images, np.full(2, label)]))
+
+    vectors = np.random.default_rng(1).normal(size=embedding.shape).astype("float32")
+    vectors[0, 0, 3] = vectors[0, 0, 0]
+    vectors[0, 0, 2] = (vectors[0, 0, 0] + vectors[0, 0, 1]) / 2
+    embedding.assign(vectors)
+    np.testing.assert_allclose(logits(3), logits(0), rtol=1e-5)
+    np.testing.assert_allclose(logits(2), (logits(0) + logits(1)) / 2, rtol=1e-4, atol=1e-5)
+    assert np.abs(logits(1) - logits(0)).max() > 1e-3
+
+    embedding.assign(np.zeros(embedding.shape))
+    assert np.isfinite(logits(0)).all()
+    np.testing.assert_array_equal(logits(1), logits(0))
 
 
 def test_attributes_as_vectors_equal_class_ids():

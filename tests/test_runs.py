@@ -10,7 +10,7 @@ from keras_segen.runs import Run, write_json
 def test_a_new_run_holds_its_config(tmp_path):
     run = Run(tmp_path / "run")
     run.require_free()
-    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "seed": 3}
+    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "image_size": 64, "seed": 3}
     run.create(config)
     assert run.config() == config
     with pytest.raises(InputError, match="is not empty"):
@@ -37,7 +37,7 @@ def test_what_is_no_run_is_named(tmp_path):
         (tmp_path / "config.json").write_text(contents)
         with pytest.raises(InputError, match="not a run's config"):
             Run(tmp_path).config()
-    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "seed": 3}
+    config = {"model": "unet", "data": "shapes", "class_names": ["a", "b"], "image_size": 64, "seed": 3}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"no model\.keras"):
         Run(tmp_path).load_best()

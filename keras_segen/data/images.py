@@ -163,7 +163,7 @@ def load_window(
         path: string scalar.
         way: integer scalar, as `check_image` says.
         window: int32 (4,): top, left, height, width, inside the image.
-        among: the ways that `way` may be. Where it is but one, the graph needs no switch, a tenth of the time.
+        among: the ways that `way` may be. Where it is but one, the graph needs no switch, which takes time.
         quick: take a JPEG's nearest sample of colour instead of interpolating, as will do for crops that are resized
             and recoloured anyway.
 

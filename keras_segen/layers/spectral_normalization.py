@@ -39,6 +39,7 @@ class SpectralConv2D(keras.layers.Conv2D):
             self.u.assign(u)
         v = _unit(ops.matmul(constant, u))
         sigma = ops.sum(ops.stop_gradient(v) * ops.matmul(matrix, ops.stop_gradient(u)))
+        sigma = ops.maximum(sigma, 1e-12)  # a kernel of zeros stays one
         outputs = self.convolution_op(inputs, ops.cast(self.kernel / ops.cast(sigma, self.kernel.dtype), inputs.dtype))
         if self.use_bias:
             outputs = ops.add(outputs, self.bias)

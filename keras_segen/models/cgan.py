@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
-from keras_segen.models.dcgan import KERNEL, SLOPE, image_doublings, initializer, normalize
+from keras_segen.models.dcgan import KERNEL, SLOPE, image_doublings, image_from, initializer, normalize
 
 Conditioning = Literal["projection", "concat"]
 
@@ -42,25 +42,12 @@ def cgan_generator(
         ValueError: for an image that the network cannot have, or another conditioning.
     """
     check_condition(conditioning, num_classes)
-    doublings = image_doublings(image_shape)
     latents = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)
-    x = latents if conditioning == "projection" else layers.Concatenate()([latents, condition])
-    x = layers.Reshape((1, 1, x.shape[-1]))(x)
-    for i in range(doublings):
-        strides, padding = (1, "valid") if i == 0 else (2, "same")  # 4×4 at first
-        x = layers.Conv2DTranspose(
-            filters * 2 ** (doublings - 1 - i),
-            KERNEL,
-            strides,
-            padding,
-            use_bias=False,
-            kernel_initializer=initializer(),
-        )(x)
-        x = conditional_normalize(x, condition) if conditioning == "projection" else normalize(x)
-        x = layers.ReLU()(x)
-    x = layers.Conv2DTranspose(image_shape[-1], KERNEL, 2, "same", kernel_initializer=initializer())(x)
-    images = layers.Activation("tanh", dtype="float32", name="image")(x)
+    if conditioning == "projection":
+        images = image_from(latents, image_shape, filters, lambda x: conditional_normalize(x, condition))
+    else:
+        images = image_from(layers.Concatenate()([latents, condition]), image_shape, filters, normalize)
     return keras.Model([latents, labels], images, name=name)
 
 

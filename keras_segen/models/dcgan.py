@@ -1,5 +1,6 @@
 """DCGAN (Radford, Metz and Chintala, 2016, arXiv:1511.06434), at any power of two from 16."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -35,17 +36,8 @@ def dcgan_generator(
     Raises:
         ValueError: for an image that the network cannot have.
     """
-    doublings = image_doublings(image_shape)
     latents = keras.Input((latent_dim,), name="latent")
-    x = layers.Reshape((1, 1, latent_dim))(latents)
-    width = filters * 2 ** (doublings - 1)
-    x = up(x, width, strides=1, padding="valid")  # 4×4
-    for i in range(doublings - 1):
-        x = up(x, width // 2 ** (i + 1))
-    x = layers.Conv2DTranspose(image_shape[-1], KERNEL, 2, "same", kernel_initializer=initializer())(x)
-    # float32 whatever the policy: images are what losses and users see.
-    images = layers.Activation("tanh", dtype="float32", name="image")(x)
-    return keras.Model(latents, images, name=name)
+    return keras.Model(latents, image_from(latents, image_shape, filters, normalize), name=name)
 
 
 def dcgan_discriminator(
@@ -98,10 +90,18 @@ def image_doublings(image_shape: tuple[int, int, int]) -> int:
     return doublings
 
 
-def up(x: Any, filters: int, strides: int = 2, padding: str = "same") -> Any:
-    """Enlarge, normalise, ReLU."""
-    x = layers.Conv2DTranspose(filters, KERNEL, strides, padding, use_bias=False, kernel_initializer=initializer())(x)
-    return layers.ReLU()(normalize(x))
+def image_from(vector: Any, image_shape: tuple[int, int, int], filters: int, normalize: Callable[[Any], Any]) -> Any:
+    """Enlarge (batch, n) to 4×4 and, doubling, to the image in [-1, 1], by the generator's layers."""
+    doublings = image_doublings(image_shape)
+    x = layers.Reshape((1, 1, vector.shape[-1]))(vector)
+    for i in range(doublings):
+        strides, padding = (1, "valid") if i == 0 else (2, "same")  # 4×4 at first
+        width = filters * 2 ** (doublings - 1 - i)
+        x = layers.Conv2DTranspose(width, KERNEL, strides, padding, use_bias=False, kernel_initializer=initializer())(x)
+        x = layers.ReLU()(normalize(x))
+    x = layers.Conv2DTranspose(image_shape[-1], KERNEL, 2, "same", kernel_initializer=initializer())(x)
+    # float32 whatever the policy: images are what losses and users see.
+    return layers.Activation("tanh", dtype="float32", name="image")(x)
 
 
 def normalize(x: Any) -> Any:

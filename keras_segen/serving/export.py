@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_segen.files import require_place
+from keras_segen.files import INCOMPLETE, require_place
 
 
 def export(model: keras.Model, to: Path | str) -> Path:
@@ -46,7 +46,7 @@ def export(model: keras.Model, to: Path | str) -> Path:
     to.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in to.iterdir() if path.name.isdecimal()]
     folder = to / str(max(versions, default=0) + 1)
-    incomplete = to / f".incomplete-{folder.name}"
+    incomplete = to / (INCOMPLETE + folder.name)
     shutil.rmtree(incomplete, ignore_errors=True)
     try:
         module, signatures = _segmenter(model)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.autodiff import call_without_updates
 from keras_segen.losses.adversarial import NonSaturating
 from keras_segen.training.players import Players
 
@@ -29,7 +30,7 @@ class GAN(Players):
         generator: latents (batch, latent_dim), or [latents, labels], -> images in [-1, 1].
         discriminator: images, or [images, labels], -> logits (batch, 1), the higher the more real.
         half_life: of the generator's exponential moving average, in images; None for none. With it, the average is
-            what `predict` and the exports use.
+            what `predict` uses.
         ramp_up: the average's half-life is at first this share of the images seen (Karras et al., 2020).
         discriminator_steps: updates of the discriminator for each one of the generator. A batch is split into so many
             parts, one an update: make it so many times as large.
@@ -150,12 +151,7 @@ class GAN(Players):
     def _generate(self, inputs: Any, training: Collection[str]) -> Any:
         if "generator" in training or not training:
             return self.generator(inputs, training=bool(training))
-        # A round of the discriminator alone: as in training, but the running statistics stay where they are.
-        trainable, others = (
-            [variable.value for variable in variables]
-            for variables in (self.generator.trainable_variables, self.generator.non_trainable_variables)
-        )
-        return self.generator.stateless_call(trainable, others, inputs, training=True)[0]
+        return call_without_updates(self.generator, inputs)  # a round of the discriminator alone
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""

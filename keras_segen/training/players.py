@@ -20,9 +20,8 @@ class Players(keras.Model):
 
     Args:
         seed: of the noise; None for another one each time.
-        average: a network of the same form as `averaged`, which follows it as an exponential moving average, or None.
-        averaged: the network that `average` follows.
-        half_life: of the average, in images.
+        averaged: the network that `average`, an exponential moving average of its weights, follows; or None.
+        half_life: of the average, in images; None for no average.
         ramp_up: at first the half-life is this share of the images seen, lest the average remember the beginning.
     """
 
