@@ -29,14 +29,17 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return whole
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value <= 1000:
-        raise argparse.ArgumentTypeError(f"must be a number over 0 and at most 1000, not {text!r}")
-    return value
+def _positive(most: float) -> Callable[[str], float]:
+    def positive(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"must be a number over 0 and at most {most:g}, not {text!r}")
+        return value
+
+    return positive
 
 
 def _named(text: str) -> str:
@@ -57,26 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/unet-shapes-N)"
     )
 
-    train = commands.add_parser("train", help="train a model; writes a run folder")
-    train.add_argument("model", choices=["unet"], metavar="MODEL", help="unet")
-    train.add_argument("--data", type=_named, required=True, help="shapes, or a folder with {train,val}/{images,masks}")
-    train.add_argument(
-        "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
-    )
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6")
-    train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
-    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16")
-    train.add_argument("--image-size", type=_whole(16, 2**13), metavar="N", help="side of training crops; default: 128")
-    train.add_argument("--learning-rate", type=_rate, metavar="X", help="Adam's at the start; default: 0.001")
-    train.add_argument(
-        "--filters", type=_whole(1, 2**14), nargs="+", metavar="N", help="U-Net's widths; default: 16 32 64 128"
-    )
-    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
-    train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
-    train.add_argument(
-        "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
-    )
+    _add_train(commands)
 
     evaluate = commands.add_parser("evaluate", help="print a run's scores and write RUN/metrics.json")
     evaluate.add_argument("run", type=_named, metavar="RUN")
@@ -87,10 +71,103 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("images", type=_named, nargs="+", metavar="IMAGE")
     predict.add_argument("--out", type=_named, required=True, metavar="DIR")
 
+    sample = commands.add_parser("sample", help="generate images with a run's best generator")
+    sample.add_argument("run", type=_named, metavar="RUN")
+    sample.add_argument("--count", type=_whole(1, 10**7), required=True, metavar="N", help="images")
+    sample.add_argument(
+        "--label",
+        metavar="K",
+        help="a class by name or number, or attributes with commas between; default: all in turn",
+    )
+    sample.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
+    sample.add_argument(
+        "--out", type=_named, required=True, metavar="FILE.png|DIR", help="one picture, or a sub-folder for each class"
+    )
+
+    worth = commands.add_parser("worth", help="tell what generated images are worth as training data")
+    worth.add_argument(
+        "--real",
+        type=_named,
+        required=True,
+        metavar="DATA",
+        help="cifar10, shapes, or a folder, one sub-folder a class",
+    )
+    worth.add_argument("--generated", type=_named, required=True, metavar="DIR", help="what `sample` wrote")
+    worth.add_argument("--steps", type=_whole(10, 10**7), default=1500, metavar="N", help="a training; default: 1500")
+    worth.add_argument("--image-size", type=_whole(16, 512), default=32, metavar="N", help="side; default: 32")
+    worth.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
+    worth.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
+
     export = commands.add_parser("export", help="write a run's best model as a servable")
     export.add_argument("run", type=_named, metavar="RUN")
     export.add_argument("--to", type=_named, required=True, metavar="saved_models/NAME")
     return top
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train a model; writes a run folder")
+    train.add_argument("model", choices=["unet", "dcgan", "cgan"], metavar="MODEL", help="unet, dcgan or cgan")
+    train.add_argument(
+        "--data",
+        type=_named,
+        required=True,
+        help="shapes, for GANs also cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for unet, "
+        "one sub-folder a class for GANs",
+    )
+    train.add_argument(
+        "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
+    )
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 20 for GANs")
+    train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
+    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, 64 for GANs")
+    train.add_argument(
+        "--image-size", type=_whole(16, 2**13), metavar="N", help="side in training; default: 128 for unet, 32 for GANs"
+    )
+    train.add_argument(
+        "--learning-rate",
+        type=_positive(1000),
+        metavar="X",
+        help="Adam's at the start; default: 0.001 for unet, 0.0002 for GANs",
+    )
+    train.add_argument(
+        "--filters",
+        type=_whole(1, 2**14),
+        nargs="+",
+        metavar="N",
+        help="widths, one a level for unet; default: 16 32 64 128, and 64 for GANs",
+    )
+    train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
+    train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
+    train.add_argument(
+        "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
+    )
+    gans = train.add_argument_group("GANs")
+    gans.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128")
+    gans.add_argument(
+        "--loss",
+        choices=["non_saturating", "minimax", "least_squares", "hinge", "wasserstein"],
+        metavar="NAME",
+        help="non_saturating, minimax, least_squares, hinge or wasserstein; default: hinge",
+    )
+    gans.add_argument(
+        "--half-life",
+        type=_positive(1e12),
+        metavar="N",
+        help="of the generator's running average, images; default: 20000",
+    )
+    gans.add_argument(
+        "--diff-augment", action="store_true", default=None, help="vary what the discriminator sees, for few images"
+    )
+    gans.add_argument(
+        "--stop-on-collapse",
+        action="store_true",
+        default=None,
+        help="end at the first warning, and go back to the best",
+    )
+    gans.add_argument("--conditioning", choices=["projection", "concat"], help="cgan; default: projection")
+    gans.add_argument("--attributes", type=_named, nargs="+", metavar="NAME", help="cgan on celeb_a: such as Smiling")
+    gans.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,6 +243,14 @@ def _run(command: str, options: dict[str, Any]) -> None:
         from keras_segen.cli.predict import predict
 
         predict(options["run"], options["images"], out=options["out"], verbose=verbose)
+    elif command == "sample":
+        from keras_segen.cli.sample import sample
+
+        sample(options.pop("run"), **options, verbose=verbose)
+    elif command == "worth":
+        from keras_segen.cli.worth import worth
+
+        worth(options.pop("real"), **options, verbose=verbose)
     else:
         from keras_segen.cli.export import export
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image
 
 from keras_segen.files import replacing
 
@@ -74,9 +75,11 @@ def comparison(
 def curves(history: Sequence[dict[str, float]]) -> Figure:
     """Draw what `history.csv` holds: one panel for each quantity, training and validation together."""
     names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
+    columns = min(len(names), 4)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     epochs = [row["epoch"] + 1 for row in history]
-    for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+    for axis, name in zip(figure.subplots(rows, columns, squeeze=False).flat, names, strict=False):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history[0]:
                 axis.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 40 else None)
@@ -86,6 +89,68 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
         axis.grid(alpha=0.3)
         axis.legend()
     return figure
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Turn generated images in [-1, 1] into uint8."""
+    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
+    """Lay images out in rows, white between them.
+
+    Args:
+        images: uint8 (count, height, width, channels).
+        columns: images in a row; a last row that is not full ends in white.
+        gap: between images, pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = image if channels == 3 else image[..., :1]
+    return canvas
+
+
+def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+    """Draw one row of images a name, the name at its left.
+
+    Args:
+        rows: uint8 (count, height, width, channels) each, all alike.
+        names: one a row.
+    """
+    count = len(rows[0])
+    figure = Figure(figsize=(0.75 * count + 1.5, 0.75 * len(rows)), layout="constrained")
+    for axis, row, name in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, names, strict=True):
+        axis.imshow(grid(row, count))
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    return figure
+
+
+def save_image(image: np.ndarray, path: Path) -> None:
+    """Write an image (height, width, 3) as a file; what lay at `path` stays whole until the new file is complete."""
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary)
+
+
+def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -> None:
+    """Join images of one size to a GIF that takes so long, the last one lingering."""
+    pictures = []
+    for frame in frames:
+        with Image.open(frame) as picture:
+            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
+    shown = max(round(1000 * seconds / len(pictures)), 20)
+    durations = [shown] * (len(pictures) - 1) + [shown + 2000]
+    with replacing(path) as temporary:
+        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -223,7 +223,7 @@ def test_two_rounds_are_two_updates():
     gan = GAN(*networks(), discriminator_steps=2, seed=0)
     gan.compile()
     gan.fit(images(), batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
-    steps = {player: int(optimizer.iterations) for player, optimizer in gan.optimizer.optimizers.items()}
+    steps = {player: int(optimizer.iterations) for player, optimizer in gan.optimizer.by_player.items()}
     assert steps == {"discriminator": 2 * STEPS, "generator": STEPS}
     with pytest.raises(ValueError, match="a batch of 7"):
         gan.train_on_batch(images(7))
@@ -270,7 +270,7 @@ def test_an_independent_pytorch_loop_takes_the_same_steps():
     from torch import nn
 
     gan = build("dcgan", jit_compile=False)
-    gan.optimizer.optimizers["generator"].epsilon = 1e-8  # PyTorch's
+    gan.optimizer.by_player["generator"].epsilon = 1e-8  # PyTorch's
 
     def block(kind, inputs, outputs, stride, bias):
         return kind(inputs, outputs, 4, stride, padding=stride - 1, bias=bias)

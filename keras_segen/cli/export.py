@@ -4,11 +4,13 @@ from pathlib import Path
 
 from keras_segen import serving
 from keras_segen.runs import Run
+from keras_segen.training import GAN
 
 
 def export(run_folder: str, *, to: str) -> Path:
     """Write the next version of the servable `to`; print it and the command that serves it."""
-    folder = serving.export(Run(run_folder).load_best(), to)
+    model = Run(run_folder).load_best()
+    folder = serving.export(model.sampler if isinstance(model, GAN) else model, to)
     servable = folder.parent.resolve()
     print(
         f"{folder}\nserve it:  docker run --rm -p 8501:8501 -v {servable}:/models/{servable.name} "

@@ -2,6 +2,7 @@
 
 import platform
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -11,15 +12,14 @@ import tensorflow as tf
 import keras_segen
 from keras_segen import plotting
 from keras_segen.callbacks import Checkpoint, save
-from keras_segen.cli.evaluate import evaluate_model, print_scores
-from keras_segen.data.folder import existing_folder
 from keras_segen.errors import InputError
 from keras_segen.recipes import RECIPES
-from keras_segen.recipes.segmentation_data import SegmentationData
 from keras_segen.runs import Run, load_model, write_json
 
+# Options that are no recipe's own.
+_OF_EVERY_RUN = ("seed", "precision", "jit_compile")
 # What of a config may differ between a run and its resumption.
-_INCIDENTAL = ("versions", "data")
+_INCIDENTAL = ("versions", "data", "data_dir")
 
 
 def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool, **options: Any) -> Run:
@@ -37,41 +37,40 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
         InputError: for data, options or a folder that cannot be used.
     """
     recipe = RECIPES[model]
-    config = {**recipe.DEFAULTS, **{name: value for name, value in options.items() if value is not None}}
-    config = {"model": model, "data": data, **config}
-    if len(config["filters"]) < 2:
-        raise InputError(f"--filters needs at least two widths, one a level; it has {config['filters']}")
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in recipe.DEFAULTS and name not in _OF_EVERY_RUN:
+            raise InputError(f"{model} has no --{name.replace('_', '-')}: leave it away")
+    config = {"model": model, "data": data, **recipe.DEFAULTS, **given}
+    recipe.check(config)
     if resume and out is None:
         raise InputError("--resume needs --out, the run folder to go on with")
-    if data != "shapes":
-        existing_folder(data)
     run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))
     resuming = resume and run.config_json.is_file()
     if not resuming:
         run.require_free()
 
     _make_repeatable(config["seed"], config["precision"])
-    loaded = recipe.load_data(data, image_size=config["image_size"], seed=config["seed"], verbose=verbose)
-    config["steps_per_epoch"] = max(config["steps_per_epoch"], loaded.count // config["batch_size"])
+    loaded = recipe.task.load_data(data, config, verbose=verbose)
+    if "steps_per_epoch" not in given:
+        config["steps_per_epoch"] = max(config["steps_per_epoch"], loaded.count // config["batch_size"])
     config |= {"data": loaded.name, "class_names": list(loaded.class_names), "data_fingerprint": loaded.fingerprint}
     if resuming:
         _require_same(run, config)
     else:
         run.create({**config, "versions": _versions()})
-    if loaded.absent:
-        some = ", ".join(loaded.absent[:5]) + (f" and {len(loaded.absent) - 5} more" if len(loaded.absent) > 5 else "")
-        print(f"warning: no training mask holds {some}: the model cannot learn that", flush=True)
+    classes = f", {len(loaded.class_names)} classes" if loaded.class_names else ""
     print(
-        f"{loaded.count} training images, {len(loaded.class_names)} classes; {config['epochs']} epochs of "
-        f"{config['steps_per_epoch']} steps; run folder {run.path}",
+        f"{loaded.count} training images{classes}; {config['epochs']} epochs of {config['steps_per_epoch']} steps; "
+        f"run folder {run.path}",
         flush=True,
     )
-    _fit(run, config, recipe.build, loaded, verbose=verbose)
-    _report(run, loaded, verbose=verbose)
+    _fit(run, config, recipe, loaded, verbose=verbose)
+    _report(run, config, recipe.task, loaded, verbose=verbose)
     return run
 
 
-def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData, *, verbose: bool) -> None:
+def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, verbose: bool) -> None:
     for folder in (run.backup.parent, run.figures, run.logs):
         folder.mkdir(exist_ok=True)
     steps = config["steps_per_epoch"]
@@ -79,48 +78,35 @@ def _fit(run: Run, config: dict[str, Any], build: Any, loaded: SegmentationData,
         network = load_model(run.backup)
         epochs_done = int(network.optimizer.iterations) // steps
     else:
-        network, epochs_done = build(config), 0
+        network, epochs_done = recipe.build(config), 0
     run.cut_history(epochs_done)
-    checkpoint = Checkpoint(
-        run.model,
-        run.backup,
-        best_score=max((row["val_mean_iou"] for row in run.history()), default=float("-inf")),
-    )
+    monitor, mode = recipe.task.monitor(loaded), recipe.task.MODE
+    scores = [row[monitor] for row in run.history()]
+    best_score = {"max": max, "min": min}[mode](scores) if scores else None
     network.fit(
         loaded.train(config["batch_size"], epochs_done * steps * config["batch_size"]),
         steps_per_epoch=steps,
         epochs=config["epochs"],
         initial_epoch=epochs_done,
-        validation_data=loaded.val,
+        validation_data=getattr(loaded, "val", None),
         shuffle=False,  # the data set does that itself
         verbose=1 if verbose else 2,
         callbacks=[
+            *recipe.task.callbacks(run, loaded, config),
             keras.callbacks.CSVLogger(run.history_csv, append=True),
             keras.callbacks.TensorBoard(run.logs, write_graph=False),
-            checkpoint,
+            Checkpoint(run.model, run.backup, monitor=monitor, mode=mode, best_score=best_score),
         ],
     )
     save(network, run.final_model)
 
 
-def _report(run: Run, loaded: SegmentationData, *, verbose: bool) -> None:
-    best = run.load_best()
-    scores = evaluate_model(best, loaded.val, loaded.class_names, verbose=verbose)
+def _report(run: Run, config: dict[str, Any], task: ModuleType, loaded: Any, *, verbose: bool) -> None:
+    scores = task.score(run, loaded, config, verbose=verbose)
     write_json(run.metrics_json, scores)
     plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")
-    picture = run.figures / "predictions.png"
-    plotting.save_figure(_examples(best, loaded), picture)
-    print_scores(scores)
-    print(f"best model {run.model}\npicture    {picture}")
-
-
-def _examples(network: keras.Model, loaded: SegmentationData, count: int = 4) -> Any:
-    images, truths, predictions = [], [], []
-    for image, mask in loaded.val.unbatch().take(count):
-        images.append(image.numpy())
-        truths.append(mask.numpy())
-        predictions.append(np.argmax(network(image[None], training=False)[0], -1))
-    return plotting.comparison(images, truths, predictions, loaded.class_names)
+    picture = task.draw(run, loaded, config)
+    print(f"\n{task.table(scores)}\n\nbest model {run.model}\npicture    {picture}", flush=True)
 
 
 def _make_repeatable(seed: int, precision: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -58,6 +59,26 @@ def celeb_a(
     """
     if split not in SPLITS:
         raise ValueError(f"CelebA's splits are {', '.join(SPLITS)}. Received: split={split!r}")
+    images, labels = read_celeb_a(split, data_dir, image_size=image_size, attributes=attributes)
+    return in_memory.dataset(
+        images,
+        labels if attributes else None,
+        batch_size=batch_size,
+        training=training,
+        seed=seed,
+        start=start,
+    )
+
+
+def read_celeb_a(
+    split: str,
+    data_dir: Path | str | None = None,
+    *,
+    image_size: int | None = 64,
+    attributes: Sequence[str] = (),
+    verbose: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 (count, side, side, 3) and labels float32 (count, attributes) of a split; see `celeb_a`."""
     builder = prepared("celeb_a:2.1.0", data_dir, by_hand=BY_HAND)
     known = sorted(builder.info.features["attributes"])
     unknown = [name for name in attributes if name not in known]
@@ -68,23 +89,19 @@ def celeb_a(
     def face(example: Any) -> Any:
         image = tf.image.resize_with_crop_or_pad(example["image"], CROP, CROP)
         image = tf.image.resize(image, [size, size], antialias=True)
-        label = tf.cast(tf.stack([example["attributes"][name] for name in attributes] or [0]), tf.float32)
+        label = tf.stack([tf.cast(example["attributes"][name], tf.float32) for name in attributes] or [0.0])
         return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8), label
 
     split = SPLITS[split]
     examples = builder.as_dataset(split=split, shuffle_files=False).map(face, num_parallel_calls=tf.data.AUTOTUNE)
     count = builder.info.splits[split].num_examples
+    bar = keras.utils.Progbar(count, unit_name="image") if verbose else None
     images = np.empty((count, size, size, 3), np.uint8)
-    labels = np.empty((count, max(len(attributes), 1)), np.float32)
+    labels = np.empty((count, len(attributes)), np.float32)
     first = 0
     for some, answers in examples.batch(256).as_numpy_iterator():
-        images[first : first + len(some)], labels[first : first + len(some)] = some, answers
+        images[first : first + len(some)], labels[first : first + len(some)] = some, answers[:, : len(attributes)]
         first += len(some)
-    return in_memory.dataset(
-        images[:first],
-        labels[:first] if attributes else None,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        start=start,
-    )
+        if bar:
+            bar.update(first)
+    return images[:first], labels[:first]

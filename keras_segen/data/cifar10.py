@@ -53,13 +53,19 @@ def cifar10(
             'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
             f"Received: split={split!r}, image_size={image_size}, target={target!r}"
         )
-    builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
-    whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    images, labels = read_cifar10(split, data_dir)
     return in_memory.dataset(
-        whole["image"].numpy(),
-        whole["label"].numpy().astype(np.int32) if target == "label" else None,
+        images,
+        labels if target == "label" else None,
         batch_size=batch_size,
         training=training,
         seed=seed,
         start=start,
     )
+
+
+def read_cifar10(split: str, data_dir: Path | str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`."""
+    builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
+    whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    return whole["image"].numpy(), whole["label"].numpy().astype(np.int32)

@@ -70,14 +70,12 @@ def folder(
             start=start,
         )
     return class_folders.dataset(
-        split,
-        existing_folder(data_dir),
+        class_folders.read_class_folders(split, existing_folder(data_dir), val_fraction=val_fraction),
         image_size=image_size,
         batch_size=batch_size,
         training=training,
         seed=seed,
         labels=target == "label",
-        val_fraction=val_fraction,
         start=start,
     )
 

@@ -40,12 +40,16 @@ def dataset(
     answers = None if labels is None else tf.constant(labels)
 
     def sample(index: Any, draw: Any) -> Any:
-        image = pixels[index]
-        if training:
-            image = tf.cond(draw[0] < 0.5, lambda: image[:, ::-1], lambda: image)
-        image = tf.cast(image, tf.float32) / 127.5 - 1
+        image = prepare(pixels[index], draw, training=training)
         return image if answers is None else (image, answers[index])
 
     samples = order(len(images), training=training, seed=seed, start=start)
     samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batched(samples, batch_size, training=training)
+
+
+def prepare(image: Any, draw: Any, *, training: bool) -> Any:
+    """Turn bytes into [-1, 1], in training mirrored every other time."""
+    if training:
+        image = tf.cond(draw[0] < 0.5, lambda: image[:, ::-1], lambda: image)
+    return tf.cast(image, tf.float32) / 127.5 - 1

@@ -1,7 +1,8 @@
 """The networks: plain functions that return Functional `keras.Model`s."""
 
 from keras_segen.models.cgan import cgan_discriminator, cgan_generator
+from keras_segen.models.classifier import classifier
 from keras_segen.models.dcgan import dcgan_discriminator, dcgan_generator
 from keras_segen.models.unet import unet
 
-__all__ = ["cgan_discriminator", "cgan_generator", "dcgan_discriminator", "dcgan_generator", "unet"]
+__all__ = ["cgan_discriminator", "cgan_generator", "classifier", "dcgan_discriminator", "dcgan_generator", "unet"]

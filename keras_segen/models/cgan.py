@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
+from keras_segen.layers import FusedBatchNormalization, OneHot, SpectralConv2D
 from keras_segen.models.dcgan import KERNEL, SLOPE, image_doublings, image_from, initializer, normalize
 
 Conditioning = Literal["projection", "concat"]
@@ -113,7 +113,7 @@ def label_input(num_classes: int, multi_label: bool) -> tuple[Any, Any]:
         labels = keras.Input((num_classes,), name="label")
         return labels, labels
     labels = keras.Input((), dtype="int32", name="label")
-    return labels, ops.one_hot(labels, num_classes)
+    return labels, OneHot(num_classes, name="one_hot")(labels)
 
 
 def conditional_normalize(x: Any, condition: Any) -> Any:

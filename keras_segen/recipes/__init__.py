@@ -1,7 +1,14 @@
-"""Recipes: a model on a data set, ready to run. The table below is all there is to look up."""
+"""Recipes: a model on a data set, ready to run. The table below is all there is to look up.
 
-from keras_segen.recipes import unet
+A recipe is a module with `DEFAULTS`, the options of `train` that it has and their values; `check(config)`, which
+refuses what cannot be; `build(config)`, the compiled model; and `task`, the module of what training, scoring and
+picturing it consist of: `load_data`, `monitor`, `MODE`, `callbacks`, `score`, `table`, `draw`.
+"""
 
-RECIPES = {"unet": unet}
+from types import ModuleType
+
+from keras_segen.recipes import cgan, dcgan, unet
+
+RECIPES: dict[str, ModuleType] = {"unet": unet, "dcgan": dcgan, "cgan": cgan}
 
 __all__ = ["RECIPES"]

@@ -8,18 +8,25 @@ from typing import Any
 import keras
 
 from keras_segen import losses, metrics, models
-from keras_segen.recipes.segmentation_data import segmentation_data as load_data
+from keras_segen.errors import InputError
+from keras_segen.recipes import segmentation as task
 
-__all__ = ["DEFAULTS", "build", "load_data"]
+__all__ = ["DEFAULTS", "build", "check", "task"]
 
 DEFAULTS: dict[str, Any] = {
     "epochs": 6,
-    "steps_per_epoch": 200,  # at least; more where one pass over the data takes more
+    "steps_per_epoch": 200,  # or more, where one pass over the data takes more
     "batch_size": 16,
     "image_size": 128,  # side of the training crops, pixels
     "learning_rate": 1e-3,  # of Adam at the start; it falls to 0 along a cosine
     "filters": [16, 32, 64, 128],  # a quarter of the paper's and a level less: a CPU trains it in minutes
 }
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raise `InputError` for options that go with no network."""
+    if len(config["filters"]) < 2:
+        raise InputError(f"--filters needs at least two widths, one a level; it has {config['filters']}")
 
 
 def build(config: dict[str, Any]) -> keras.Model:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import keras
 import tensorflow as tf
 
 from keras_segen.files import INCOMPLETE, require_place
+from keras_segen.layers import OneHot
 
 
 def export(model: keras.Model, to: Path | str) -> Path:
-    """Write a segmenter as the next version of a servable.
+    """Write a segmenter or a generator as the next version of a servable.
 
-    Signatures:
+    Signatures of a segmenter:
         serving_default: `image` uint8 (batch, height, width, channels) of any size ->
             `label_map` uint8 (batch, height, width), the likeliest class of each pixel, and
             `score` float32 (batch, height, width), its probability.
@@ -23,8 +25,14 @@ def export(model: keras.Model, to: Path | str) -> Path:
             `data.read_image` reads files, but for a camera's rotation (EXIF), which TensorFlow does not apply, and
             rounding in JPEG and transparency.
 
+    Signature of a generator (of a GAN, its `sampler`):
+        serving_default: `latent` float32 (batch, latent_dim), drawn by the client, and for a conditional one `label`,
+            int32 (batch,), or float32 (batch, num_classes) of attributes -> `image` uint8 (batch, height, width,
+            channels). Latents of another size and labels that there are not are refused.
+
     Args:
-        model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width, num_classes).
+        model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width, num_classes); or
+            latents, or [latents, labels], by these inputs' names -> images in [-1, 1].
         to: the servable's folder, `saved_models/NAME`.
 
     Returns:
@@ -33,23 +41,18 @@ def export(model: keras.Model, to: Path | str) -> Path:
     Raises:
         InputError: if `to` is a file, or in a place that cannot be written to.
         OSError: if it cannot be written; no half-written version stays behind.
-        ValueError: if the model is no segmenter, or has more than 255 classes.
+        ValueError: if the model is neither, or has more than 255 classes.
     """
     to = Path(to)
     require_place(to)
-    shape = model.output_shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
-        raise ValueError(
-            "export takes a segmenter: one image in, logits (batch, height, width, num_classes <= 255) out. "
-            f"Received: {model.name} with output shape {shape}"
-        )
+    build = _served(model)
     to.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in to.iterdir() if path.name.isdecimal()]
     folder = to / str(max(versions, default=0) + 1)
     incomplete = to / (INCOMPLETE + folder.name)
     shutil.rmtree(incomplete, ignore_errors=True)
     try:
-        module, signatures = _segmenter(model)
+        module, signatures = build(model)
         tf.saved_model.save(module, str(incomplete), signatures)
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
@@ -59,6 +62,52 @@ def export(model: keras.Model, to: Path | str) -> Path:
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
     return folder
+
+
+def _served(model: keras.Model) -> Callable[[keras.Model], tuple[tf.Module, dict[str, Any]]]:
+    """Return what makes the signatures of a model of this kind."""
+    inputs = [tensor.name for tensor in model.inputs]
+    shape = model.output_shape
+    if inputs in (["latent"], ["latent", "label"]) and len(shape) == 4:
+        return _generator
+    if len(inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
+        raise ValueError(
+            "export takes a segmenter, one image in, logits (batch, height, width, num_classes <= 255) out; or a "
+            f"generator, inputs `latent` and `label`, images out. Received: {model.name} with inputs {inputs}, "
+            f"output shape {shape}"
+        )
+    return _segmenter
+
+
+def _generator(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:
+    latent_dim = model.inputs[0].shape[-1]
+    # The sizes stay open here, for what is not open is not checked where it is served.
+    signature = [tf.TensorSpec([None, None], tf.float32, "latent")]
+    classes = next((layer.num_classes for layer in model.layers if isinstance(layer, OneHot)), None)
+    if len(model.inputs) == 2:
+        ids = len(model.inputs[1].shape) == 1
+        signature.append(tf.TensorSpec([None], tf.int32, "label") if ids else tf.TensorSpec([None, None], name="label"))
+
+    @tf.function(input_signature=signature)
+    def serve(latent: Any, label: Any = None) -> dict[str, Any]:
+        checks = [tf.debugging.assert_equal(tf.shape(latent)[1], latent_dim, f"a latent has {latent_dim} numbers")]
+        if label is not None:
+            count = tf.shape(latent)[0]
+            checks.append(tf.debugging.assert_equal(tf.shape(label)[0], count, "each latent wants one label"))
+        if classes is not None:
+            message = f"a label is a class id from 0 to {classes - 1}"
+            checks.append(tf.debugging.assert_non_negative(label, message))
+            checks.append(tf.debugging.assert_less(label, classes, message))
+        with tf.control_dependencies(checks):
+            inputs = tf.reshape(latent, [-1, latent_dim])
+            if label is not None:
+                inputs = [inputs, tf.reshape(label, [-1, *model.inputs[1].shape[1:]])]
+        images = model(inputs, training=False)
+        return {"image": tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)}
+
+    module = tf.Module()
+    module.variables_to_save = [variable.value for variable in model.variables]
+    return module, {"serving_default": serve}
 
 
 def _segmenter(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:

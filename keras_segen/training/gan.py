@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_segen.autodiff import call_without_updates
+from keras_segen.layers import OneHot
 from keras_segen.losses.adversarial import NonSaturating
 from keras_segen.training.players import Players
 
@@ -65,9 +67,92 @@ class GAN(Players):
         self.latent_dim = int(generator.inputs[0].shape[-1])
         self.built = True
 
+    @property
+    def sampler(self) -> keras.Model:
+        """The network that makes images for users: the generator's running average if there is one."""
+        return self.generator if self.average is None else self.average
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes, or attributes, that the generator knows; None without labels, or where it does not say."""
+        if not self.conditional:
+            return None
+        if len(self.generator.inputs[1].shape) == 2:
+            return int(self.generator.inputs[1].shape[-1])
+        return next((layer.num_classes for layer in self.generator.layers if isinstance(layer, OneHot)), None)
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Generate images: latents, or [latents, labels], -> (batch, height, width, channels) in [-1, 1]."""
-        return (self.generator if self.average is None else self.average)(inputs, training=training)
+        return self.sampler(inputs, training=training)
+
+    def generate(self, latents: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
+        """Generate images, batch by batch.
+
+        Args:
+            latents: (count, latent_dim), standard normal.
+            labels: for a conditional model: class ids (count,), or attributes (count, num_classes).
+            batch_size: images at once.
+
+        Returns:
+            float32 (count, height, width, channels) in [-1, 1].
+
+        Raises:
+            ValueError: for latents or labels that the generator does not take.
+        """
+        latents = np.asarray(latents, np.float32)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise ValueError(f"Latents have the shape (count, {self.latent_dim}). Received: shape {latents.shape}")
+        if self.conditional != (labels is not None):
+            raise ValueError(f"The generator takes {'' if self.conditional else 'no '}labels beside latents.")
+        if labels is None:
+            return self.predict(latents, batch_size, verbose=0)
+        labels = np.asarray(labels)
+        self._check_labels(labels, len(latents))
+        return self.predict([latents, labels], batch_size, verbose=0)
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train, as `keras.Model.fit` does.
+
+        Arrays, and the first batch of a data set, are looked at before: images of the discriminator's shape in
+        [-1, 1], and labels that it knows.
+
+        Raises:
+            ValueError: for images or labels that cannot be trained on.
+        """
+        if isinstance(x, np.ndarray):
+            self._check(x, y)
+        elif hasattr(x, "element_spec"):  # a tf.data.Dataset
+            images, labels, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x.take(1)), None))
+            if images is None:
+                raise ValueError("The data set is empty: do its images fill one batch?")
+            self._check(np.asarray(images), None if labels is None else np.asarray(labels))
+        return super().fit(x, y, **kwargs)
+
+    def _check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
+        expected = tuple(self.discriminator.inputs[0].shape[1:])
+        if images.shape[1:] != expected:
+            raise ValueError(f"Images have the shape (batch, *{expected}). Received: {images.shape}")
+        if not np.isfinite(images).all():
+            raise ValueError(f"Images must be numbers. Received: {np.count_nonzero(~np.isfinite(images))} NaN or inf")
+        if images.min() < -1.01 or images.max() > 1.01:
+            raise ValueError(
+                "Images lie in [-1, 1]: divide bytes by 127.5 and subtract 1. "
+                f"Received: {images.min()} to {images.max()}"
+            )
+        if self.conditional and labels is None:
+            raise ValueError("The networks take labels: train on (images, labels). Received: images alone")
+        if self.conditional:
+            self._check_labels(np.asarray(labels), len(images))
+
+    def _check_labels(self, labels: np.ndarray, count: int) -> None:
+        expected = (count, *self.generator.inputs[1].shape[1:])
+        if labels.shape != expected:
+            raise ValueError(f"Labels of {count} images have the shape {expected}. Received: {labels.shape}")
+        classes = self.num_classes if labels.ndim == 1 else None
+        if classes is not None and np.any((labels < 0) | (labels >= classes)):
+            raise ValueError(
+                f"Labels are class ids from 0 to {classes - 1}. Received: {labels.min()} to {labels.max()}"
+            )
 
     def compile(
         self,
@@ -176,8 +261,8 @@ class GAN(Players):
     def get_compile_config(self) -> dict[str, Any]:
         """Return what `compile_from_config` needs."""
         parts = {
-            "generator_optimizer": self.optimizer.optimizers["generator"],
-            "discriminator_optimizer": self.optimizer.optimizers["discriminator"],
+            "generator_optimizer": self.optimizer.by_player["generator"],
+            "discriminator_optimizer": self.optimizer.by_player["discriminator"],
             "loss": self.adversarial_loss,
             "regularizer": self.regularizer,
             "augmentation": self.augmentation,

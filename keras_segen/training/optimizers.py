@@ -20,12 +20,17 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     def __init__(self, optimizers: Mapping[str, keras.optimizers.Optimizer], name: str = "players") -> None:
         super().__init__(learning_rate=0.0, name=name)
         # Not a dict: Keras, which saves all variables by this object, would find the optimizers and save each again.
-        self.optimizers = MappingProxyType(dict(optimizers))
+        self.by_player = MappingProxyType(dict(optimizers))
+
+    @property
+    def learning_rate(self) -> Any:
+        """The first player's, for Keras's TensorBoard callback."""
+        return next(iter(self.by_player.values())).learning_rate
 
     def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
         """Make every optimizer's slots for its player's variables."""
         self.built = True
-        for player, optimizer in self.optimizers.items():
+        for player, optimizer in self.by_player.items():
             optimizer.build(variables[player])
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -34,15 +39,15 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     @property
     def variables(self) -> list[keras.Variable]:
         """The steps' count and every optimizer's variables."""
-        return [self.iterations, *(v for optimizer in self.optimizers.values() for v in optimizer.variables)]
+        return [self.iterations, *(v for optimizer in self.by_player.values() for v in optimizer.variables)]
 
     def scale(self, player: str, loss: Any) -> Any:
         """Scale a player's loss as its optimizer wants it."""
-        return self.optimizers[player].scale_loss(loss)
+        return self.by_player[player].scale_loss(loss)
 
     def apply_to(self, player: str, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
         """Update a player's variables."""
-        optimizer = self.optimizers[player]
+        optimizer = self.by_player[player]
         if keras.backend.backend() == "tensorflow":
             optimizer.apply(gradients, variables)
             return
@@ -58,7 +63,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
-        return {"optimizers": {p: keras.saving.serialize_keras_object(o) for p, o in self.optimizers.items()}}
+        return {"optimizers": {p: keras.saving.serialize_keras_object(o) for p, o in self.by_player.items()}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlayerOptimizers":

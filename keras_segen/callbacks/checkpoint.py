@@ -1,8 +1,8 @@
-"""What happens at the end of an epoch, beside what Keras's own callbacks do."""
+"""Keeping the best model, and what a later process goes on from."""
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -25,28 +25,37 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         best: where the best model goes, `.keras`.
         backup: where the last one goes, optimizer included, `.keras`.
-        monitor: name of the score in the logs that says which is best; more is better.
-        best_score: best score of the epochs before this process.
+        monitor: name of the score in the logs that says which is best.
+        mode: "max" where more is better, "min" where less is.
+        best_score: best score of the epochs before this process, or None.
 
     Raises:
-        FloatingPointError: if the loss is not finite at an epoch's end; both files are then those of the epoch before.
+        FloatingPointError: if a loss is not finite at an epoch's end; both files are then those of the epoch before.
     """
 
     def __init__(
-        self, best: Path | str, backup: Path | str, *, monitor: str = "val_mean_iou", best_score: float = -math.inf
+        self,
+        best: Path | str,
+        backup: Path | str,
+        *,
+        monitor: str = "val_mean_iou",
+        mode: Literal["max", "min"] = "max",
+        best_score: float | None = None,
     ) -> None:
         super().__init__()
         self.best = Path(best)
         self.backup = Path(backup)
         self.monitor = monitor
-        self.best_score = best_score
+        self.sign = {"max": 1, "min": -1}[mode]
+        self.best_score = -self.sign * math.inf if best_score is None else best_score
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save what is due."""
         logs = logs or {}
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(f"the loss is {logs['loss']} in epoch {epoch + 1}: try a lower learning rate")
-        if logs[self.monitor] > self.best_score:
+        for name, value in logs.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise FloatingPointError(f"the {name} is {value} in epoch {epoch + 1}: try a lower learning rate")
+        if self.sign * logs[self.monitor] > self.sign * self.best_score:
             self.best_score = logs[self.monitor]
             save(self.model, self.best)
         save(self.model, self.backup)

@@ -1,0 +1,8 @@
+"""What happens at the end of an epoch, beside what Keras's own callbacks do."""
+
+from keras_segen.callbacks.checkpoint import Checkpoint, save
+from keras_segen.callbacks.collapse import CollapseWatch
+from keras_segen.callbacks.frechet import FrechetDistance
+from keras_segen.callbacks.sample_grids import SampleGrids
+
+__all__ = ["Checkpoint", "CollapseWatch", "FrechetDistance", "SampleGrids", "save"]

@@ -1,0 +1,110 @@
+"""A watch for mode collapse: a generator that makes a few images again and again, or a discriminator that has won."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_segen.latents import standard_normal
+from keras_segen.metrics.cifar10_features import cifar10_features
+from keras_segen.metrics.distances import moments
+
+# Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
+# counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
+LEAST_SPREAD = 0.5
+LEAST_RANK = 0.4
+MOST_SEPARATION = 0.999
+
+
+class CollapseWatch(keras.callbacks.Callback):
+    """Look at an epoch's samples beside real images, and warn when they have lost their variety.
+
+    Three signals join each epoch's logs, and so history.csv and TensorBoard:
+
+    `sample_spread`: mean squared distance between two samples' features, over that between two real images'.
+    `sample_rank`: directions that the features vary in (exponential of the entropy of their covariance's eigenvalues;
+        Roy and Vetterli, 2007), over the same of real images.
+    `separation`: share of all pairs of a real image and a sample whose real image gets the higher logit. At 1 the
+        discriminator has won, and what it teaches is nearly nothing.
+
+    Args:
+        real: images (count, height, width, channels) in [-1, 1], some hundreds.
+        labels: (count, ...) of them, for a conditional model; samples are asked for the same.
+        seed: of the samples' latents, the same at each epoch.
+        stop: end training after a warning.
+        restore: `.keras` file, such as the best model's, whose weights a training that was ended goes back to.
+        extractor: images -> [features, ...]; by default `metrics.cifar10_features`.
+    """
+
+    def __init__(
+        self,
+        real: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        seed: int = 0,
+        stop: bool = False,
+        restore: Path | str | None = None,
+        extractor: keras.Model | None = None,
+    ) -> None:
+        super().__init__()
+        self.real = np.asarray(real, np.float32)
+        self.labels = labels
+        self.seed = seed
+        self.stop = stop
+        self.restore = restore
+        self.extractor = extractor or cifar10_features(self.real.shape[-1])
+        self.real_spread, self.real_rank = self._variety(self.real)
+        self.warnings: list[str] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measure, and warn if need be."""
+        latents = standard_normal(len(self.real), self.model.latent_dim, seed=self.seed)
+        samples = self.model.generate(latents, self.labels)
+        if not np.isfinite(samples).all():
+            return  # of which the losses tell
+        spread, rank = self._variety(samples)
+        signals = {
+            "sample_spread": spread / self.real_spread,
+            "sample_rank": rank / self.real_rank,
+            "separation": self._separation(samples),
+        }
+        if logs is not None:
+            logs.update(signals)
+        if reasons := _reasons(**signals):
+            self.warnings.append(f"epoch {epoch + 1}: {'; '.join(reasons)}")
+            print(f"\nwarning: collapse? {self.warnings[-1]}", file=sys.stderr, flush=True)
+            if self.stop:
+                self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Go back, if the training was ended here."""
+        if self.warnings and self.stop and self.restore and Path(self.restore).is_file():
+            self.model.load_weights(self.restore)
+
+    def _variety(self, images: np.ndarray) -> tuple[float, float]:
+        _, covariance = moments(self.extractor.predict(images, batch_size=256, verbose=0)[0])
+        values = np.clip(np.linalg.eigvalsh(covariance), 1e-12, None)
+        shares = values / values.sum()
+        # Two independent draws differ by twice the variance.
+        return 2 * float(values.sum()), float(np.exp(-(shares * np.log(shares)).sum()))
+
+    def _separation(self, samples: np.ndarray) -> float:
+        labels = [] if self.labels is None else [self.labels]
+        real, fake = (
+            self.model.discriminator.predict([x, *labels] if labels else x, batch_size=256, verbose=0).ravel()
+            for x in (self.real, samples)
+        )
+        return float((real[:, None] > fake).mean())
+
+
+def _reasons(sample_spread: float, sample_rank: float, separation: float) -> list[str]:
+    reasons = []
+    if sample_spread < LEAST_SPREAD:
+        reasons.append(f"samples lie {sample_spread:.2f} times as far apart as real images")
+    if sample_rank < LEAST_RANK:
+        reasons.append(f"samples vary in {sample_rank:.2f} times as many directions as real images")
+    if separation > MOST_SEPARATION:
+        reasons.append(f"the discriminator tells real from generated in {100 * separation:.1f} % of pairs")
+    return reasons

@@ -1,0 +1,41 @@
+"""A conditional GAN on CIFAR-10, CelebA's attributes, a folder's classes, or the embedded shapes.
+
+keras-segen train cgan --data cifar10
+keras-segen train cgan --data celeb_a --attributes Smiling Male --image-size 64
+"""
+
+from typing import Any
+
+import keras
+
+from keras_segen import models
+from keras_segen.recipes import generation as task
+from keras_segen.training import GAN
+
+__all__ = ["DEFAULTS", "build", "check", "task"]
+
+DEFAULTS: dict[str, Any] = {
+    **task.DEFAULTS,
+    "conditioning": "projection",
+    "attributes": [],  # of CelebA's, what to condition on
+}
+check = task.check
+
+
+def build(config: dict[str, Any]) -> keras.Model:
+    """Return the compiled model for a run's config."""
+    image_shape = (config["image_size"], config["image_size"], 3)
+    (filters,) = config["filters"]
+    options = {
+        "conditioning": config["conditioning"],
+        "multi_label": bool(config["attributes"]),
+        "filters": filters,
+    }
+    num_classes = len(config["class_names"])
+    gan = GAN(
+        models.cgan_generator(image_shape, config["latent_dim"], num_classes, **options),
+        models.cgan_discriminator(image_shape, num_classes, **options),
+        half_life=config["half_life"],
+        seed=config["seed"],
+    )
+    return task.compiled(gan, config)

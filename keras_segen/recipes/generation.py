@@ -1,0 +1,183 @@
+"""What training, scoring and picturing a GAN consist of, whatever its networks and its data."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_segen import losses, plotting
+from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
+from keras_segen.errors import InputError
+from keras_segen.latents import slerp, standard_normal
+from keras_segen.metrics import cifar10_features
+from keras_segen.models.dcgan import image_doublings
+from keras_segen.recipes.generation_data import GenerationData, generation_data
+from keras_segen.runs import Run, load_model
+from keras_segen.training import GAN, DiffAugment
+
+MODE = "min"
+LOSSES = {
+    "non_saturating": losses.NonSaturating,
+    "minimax": losses.Minimax,
+    "least_squares": losses.LeastSquares,
+    "hinge": losses.Hinge,
+    "wasserstein": losses.Wasserstein,
+}
+WATCHED = 512  # images that the collapse watch compares
+SAMPLES = 2048  # of each epoch's score; the run's is of as many as there are real images to compare with
+COLUMNS = 8
+ROWS = 10  # of a picture, at most
+
+# What both GANs' recipes begin with.
+DEFAULTS: dict[str, Any] = {
+    "epochs": 20,
+    "steps_per_epoch": 200,  # or more, where one pass over the data takes more
+    "batch_size": 64,
+    "image_size": 32,  # side in pixels, a power of two
+    "learning_rate": 2e-4,  # of both players' Adam at the start; it falls to 0 along a line
+    "filters": [64],  # of the layers next to the image
+    "latent_dim": 128,  # numbers in a latent
+    "loss": "hinge",
+    "half_life": 20_000.0,  # of the generator's running average, images
+    "diff_augment": False,  # vary what the discriminator sees, where images are few
+    "stop_on_collapse": False,  # end training at the collapse watch's first warning, and go back to the best
+    "data_dir": None,  # where named data sets lie
+}
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raise `InputError` for options that go with no network."""
+    if len(config["filters"]) != 1:
+        raise InputError(f"--filters is one width for a GAN, that of the layers next to the image: {config['filters']}")
+    try:
+        image_doublings((config["image_size"],) * 2 + (3,))
+    except ValueError as error:
+        raise InputError(
+            f"--image-size {config['image_size']}: a GAN's images have a power of two from 16 for a side: "
+            "16, 32, 64, 128, …"
+        ) from error
+
+
+def compiled(gan: GAN, config: dict[str, Any]) -> GAN:
+    """Compile a GAN by a run's config."""
+
+    def adam() -> keras.optimizers.Optimizer:
+        steps = config["epochs"] * config["steps_per_epoch"]
+        decay = keras.optimizers.schedules.PolynomialDecay(config["learning_rate"], steps, end_learning_rate=0.0)
+        return keras.optimizers.Adam(decay, beta_1=0.5)
+
+    gan.compile(
+        generator_optimizer=adam(),
+        discriminator_optimizer=adam(),
+        loss=LOSSES[config["loss"]](),
+        augmentation=DiffAugment() if config["diff_augment"] else None,
+        jit_compile=config["jit_compile"],
+    )
+    return gan
+
+
+def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> GenerationData:
+    """Read and check the data that `--data` names; `InputError` says what is wrong with them."""
+    loaded = generation_data(name, config, labels=config["model"] == "cgan", verbose=verbose)
+    if loaded.count < config["batch_size"]:
+        raise InputError(
+            f"{loaded.name}: {loaded.count} images do not fill one batch of {config['batch_size']}: lower --batch-size"
+        )
+    known = config.get("class_names", loaded.class_names)
+    if list(known) != list(loaded.class_names):
+        raise InputError(
+            f"{loaded.name}: its classes are {', '.join(loaded.class_names)}, but the model's are {', '.join(known)}: "
+            "score it on data with these"
+        )
+    return loaded
+
+
+def monitor(loaded: GenerationData) -> str:
+    """Return the name of the score that says which epoch is best."""
+    return f"frechet_distance_{cifar10_features().name}"
+
+
+def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:
+    """Score the epoch's samples, watch for collapse, draw a grid."""
+    some = loaded.images[:WATCHED] / np.float32(127.5) - 1
+    labels = None if loaded.labels is None else loaded.labels[:WATCHED]
+    latents, grid_labels = grid_inputs(config, loaded.labels)
+    return [
+        FrechetDistance(_scaled(loaded.images), loaded.labels, count=SAMPLES, seed=config["seed"]),
+        CollapseWatch(some, labels, seed=config["seed"], stop=config["stop_on_collapse"], restore=run.model),
+        SampleGrids(run.figures / "samples", latents, grid_labels, columns=COLUMNS, logs=run.logs / "samples"),
+    ]
+
+
+def score(run: Run, loaded: GenerationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
+    """Return the Fréchet distance of the best model's samples, and of the last one's, from the real images.
+
+    With CIFAR-10's classes also `recognised_...`: the share of samples that the classifier finds to be what was asked.
+    """
+    count = len(loaded.images)
+    measure = FrechetDistance(_scaled(loaded.images), loaded.labels, count=count, seed=config["seed"] + 1)
+    best = run.load_best()
+    scores: dict[str, Any] = {"images": count, "reference_images": count, measure.name: measure.measure(best)}
+    if run.final_model.is_file():
+        scores[f"final_{measure.name}"] = measure.measure(load_model(run.final_model))
+    if loaded.name == "cifar10" and loaded.labels is not None:
+        images = best.generate(standard_normal(count, best.latent_dim, seed=config["seed"] + 1), loaded.labels)
+        logits = measure.extractor.predict(images, batch_size=256, verbose=0)[1]
+        scores[f"recognised_{measure.extractor.name}"] = float((logits.argmax(-1) == loaded.labels).mean())
+    return scores
+
+
+def table(scores: dict[str, Any]) -> str:
+    """Return the scores as a table."""
+    width = max(map(len, scores))
+    return "\n".join(
+        f"{name:{width}}  {value:9.4f}" if isinstance(value, float) else f"{name:{width}}  {value:9}"
+        for name, value in scores.items()
+        if isinstance(value, int | float)
+    )
+
+
+def draw(run: Run, loaded: GenerationData, config: dict[str, Any]) -> Path:
+    """Draw the best model's samples, and ways from one latent to another; returns the first file."""
+    best = run.load_best()
+    latents, labels = grid_inputs(config, loaded.labels)
+    images = plotting.to_uint8(best.generate(latents, labels))
+    picture = run.figures / "samples.png"
+    if config["class_names"]:
+        names = row_names(config["class_names"], attributes=labels is not None and labels.ndim == 2)
+        plotting.save_figure(plotting.labelled_rows(np.split(images, len(names)), names), picture)
+    else:
+        plotting.save_image(plotting.grid(images, COLUMNS), picture)
+    ends = standard_normal(2 * COLUMNS, best.latent_dim, seed=config["seed"] + 2).reshape(COLUMNS, 2, -1)
+    path = np.concatenate([slerp(start, end, ROWS) for start, end in ends])
+    along = None if labels is None else np.repeat(labels[:: max(len(labels) // COLUMNS, 1)][:COLUMNS], ROWS, axis=0)
+    images = plotting.to_uint8(best.generate(path, along))
+    plotting.save_image(plotting.grid(images, ROWS), run.figures / "interpolation.png")
+    return picture
+
+
+def grid_inputs(config: dict[str, Any], labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the latents and labels of a grid: one row a class, or for each attribute a row without and one with it."""
+    if labels is None:
+        return standard_normal(COLUMNS * COLUMNS, config["latent_dim"], seed=config["seed"]), None
+    classes = len(config["class_names"])
+    if labels.ndim == 1:
+        rows = np.arange(min(classes, ROWS), dtype=labels.dtype)
+    else:
+        rows = np.concatenate([[0 * row, row] for row in np.eye(classes, dtype=labels.dtype)])[:ROWS]
+    latents = standard_normal(COLUMNS, config["latent_dim"], seed=config["seed"])
+    return np.tile(latents, (len(rows), 1)), np.repeat(rows, COLUMNS, axis=0)
+
+
+def row_names(class_names: list[str], *, attributes: bool) -> list[str]:
+    """Return the names of a grid's rows."""
+    if not attributes:
+        return list(class_names[:ROWS])
+    return [name for attribute in class_names for name in (f"not {attribute}", attribute)][:ROWS]
+
+
+def _scaled(images: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(images).batch(256).map(lambda x: tf.cast(x, tf.float32) / 127.5 - 1)

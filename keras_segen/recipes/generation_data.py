@@ -1,0 +1,137 @@
+"""What a generator is trained and scored on, by its name or its folder."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen.data import in_memory, shapes
+from keras_segen.data.celeb_a import read_celeb_a
+from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
+from keras_segen.data.cifar10 import read_cifar10
+from keras_segen.data.class_folders import dataset, read_class_folders
+from keras_segen.data.folder import existing_folder
+from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
+from keras_segen.errors import InputError
+
+# Real images that samples are compared with.
+REFERENCE = 10_000
+# Scenes of shapes: four times the segmenters', for a generator learns less from each.
+SCENES = 8192
+
+
+@dataclass(frozen=True)
+class GenerationData:
+    """Training data of one kind.
+
+    Attributes:
+        name: of the data set, or the folder's path.
+        class_names: one a class, or an attribute; none without labels.
+        fingerprint: the same if and only if the data are.
+        count: training images.
+        train: (batch_size, start) -> batches without end, beginning behind `start` samples.
+        images: some of them as they are, not mirrored, uint8 (at most `REFERENCE`, height, width, channels).
+        labels: of these, or None.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    fingerprint: str
+    count: int
+    train: Callable[[int, int], tf.data.Dataset]
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose: bool = True) -> GenerationData:
+    """Read and check the data that `--data` names: "cifar10", "celeb_a", "shapes", or a folder's path.
+
+    Args:
+        name: of the data.
+        config: `image_size`, `seed`, `data_dir`, and for CelebA the names of `attributes`.
+        labels: whether images come with their classes or attributes.
+        verbose: show progress.
+
+    Raises:
+        InputError: for data that cannot be used.
+    """
+    size, seed, attributes = config["image_size"], config["seed"], config.get("attributes", ())
+    if attributes and name != "celeb_a":
+        raise InputError(f"--attributes are CelebA's, {name} has none: leave them away")
+    if name == "shapes":
+        return _shapes(size, seed, labels)
+    if name == "cifar10":
+        if size != 32:
+            raise InputError(f"CIFAR-10's images are of 32 pixels, not {size}: give --image-size 32")
+        return _arrays(name, *read_cifar10("train", config["data_dir"]), CIFAR10_NAMES, seed=seed, labels=labels)
+    if name == "celeb_a":
+        if labels and not attributes:
+            raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
+        try:
+            found = read_celeb_a("train", config["data_dir"], image_size=size, attributes=attributes, verbose=verbose)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return _arrays(name, *found, tuple(attributes), seed=seed, labels=labels)
+    root = existing_folder(name).resolve()
+    files = read_class_folders("train", root, verbose=verbose)
+    chosen = files.some(REFERENCE)
+    return GenerationData(
+        name=str(root),
+        class_names=files.class_names if labels else (),
+        fingerprint=f"{files.fingerprint}-{size}",
+        count=len(files.paths),
+        train=lambda batch_size, start: dataset(
+            files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
+        ),
+        images=files.decode(size, count=REFERENCE),
+        labels=files.labels[chosen] if labels else None,
+    )
+
+
+def _arrays(
+    name: str, images: np.ndarray, answers: np.ndarray, class_names: tuple[str, ...], *, seed: int, labels: bool
+) -> GenerationData:
+    kept = answers if labels else None
+    digest = hashlib.sha256(images.data)
+    digest.update(answers.data)
+    return GenerationData(
+        name=name,
+        class_names=class_names if labels else (),
+        fingerprint=digest.hexdigest(),
+        count=len(images),
+        train=lambda batch_size, start: in_memory.dataset(
+            images, kept, batch_size=batch_size, training=True, seed=seed, start=start
+        ),
+        images=images[:REFERENCE],
+        labels=None if kept is None else kept[:REFERENCE],
+    )
+
+
+def _shapes(size: int, seed: int, labels: bool) -> GenerationData:
+    target: Literal["label"] | None = "label" if labels else None
+    some = [
+        batch if labels else (batch, None)
+        for batch in shapes("train", image_size=size, batch_size=256, count=2048, target=target)
+    ]
+    images = np.concatenate([image for image, _ in some])
+    return GenerationData(
+        name="shapes",
+        class_names=SHAPES_NAMES[1:] if labels else (),
+        fingerprint=f"shapes-{SCENES}-{size}",
+        count=SCENES,
+        train=lambda batch_size, start: shapes(
+            "train",
+            image_size=size,
+            batch_size=batch_size,
+            training=True,
+            seed=seed,
+            count=SCENES,
+            target=target,
+            start=start,
+        ),
+        images=np.round((images + 1) * 127.5).astype(np.uint8),
+        labels=np.concatenate([label for _, label in some]) if labels else None,
+    )
