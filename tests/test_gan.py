@@ -1,7 +1,10 @@
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -154,6 +157,47 @@ def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
         "print('RESULT', json.dumps(t.trained(gan)))\n"
     )
     assert_equal(trained(build(kind)), in_process(code))
+
+
+def test_two_workers_take_the_steps_of_one_with_the_whole_batch():
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        workers = [f"127.0.0.1:{free.getsockname()[1]}" for free in sockets]
+    code = """
+import tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+with strategy.scope():
+    gan = t.build("spectral", synchronized=True)
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+data = tf.data.Dataset.from_tensor_slices(t.images()).batch(t.BATCH).with_options(options)
+history = gan.fit(data, epochs=1, shuffle=False, verbose=0).history
+losses = {k: float(v[0]) for k, v in history.items()}
+print("RESULT", json.dumps({"losses": losses, "weights": [t.np.asarray(w).tolist() for w in gan.weights]}))
+"""
+    settings = [
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in range(2)
+    ]
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda setting: in_process(code, TF_CONFIG=setting), settings)
+    assert first["weights"] == second["weights"]
+    assert_equal(trained(build("spectral")), first)
+
+
+def test_jax_data_parallel_takes_the_steps_of_one_device():
+    pytest.importorskip("jax")
+    code = """
+import jax, keras
+assert len(jax.devices()) == 2
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+print("RESULT", json.dumps({kind: t.trained(t.build(kind)) for kind in ("dcgan", "projection", "r1")}))
+"""
+    flags = "--xla_force_host_platform_device_count=2"
+    results = in_process(code, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", XLA_FLAGS=flags)
+    for kind, result in results.items():
+        assert_equal(trained(build(kind)), result)
 
 
 def test_replicas_draw_different_noise():

@@ -104,7 +104,7 @@ def _normalize(x: Any) -> Any:
 
 
 def _block_up(x: Any, filters: int, normalize: Callable[[Any], Any]) -> Any:
-    """Double the sides. The shortcut's 1×1 convolution comes before the doubling: the same, at a quarter of the cost."""
+    """Double the sides. The shortcut is convolved before it is doubled: the same, at a quarter of the cost."""
     doubled = layers.UpSampling2D()(layers.ReLU()(normalize(x)))
     doubled = layers.Conv2D(filters, 3, padding="same")(doubled)
     doubled = layers.Conv2D(filters, 3, padding="same")(layers.ReLU()(normalize(doubled)))

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_segen.autodiff import losses_and_gradients
 from keras_segen.training.optimizers import PlayerOptimizers
-from keras_segen.training.replicas import replica_count, rows
+from keras_segen.training.replicas import as_log, replica_count, rows
 
 
 class Players(keras.Model):
@@ -154,7 +154,7 @@ class Players(keras.Model):
         scalars = {**{f"{player}_loss": loss for player, loss in losses.items()}, **extras}
         for name, tracker in self.trackers.items():
             tracker.update_state(scalars[name], sample_weight=batch)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return {name: as_log(tracker.result()) for name, tracker in self.trackers.items()}
 
     def _follow(self, images: Any) -> None:
         """Move the average towards its network: weights by decay, statistics as they are, seeds not at all."""

@@ -32,3 +32,13 @@ def rows(draw: Callable[[int], Any], batch: Any) -> Any:
 
     first = tf.distribute.get_replica_context().replica_id_in_sync_group * batch
     return draw(batch * replicas)[first : first + batch]
+
+
+def as_log(scalar: Any) -> Any:
+    """Return a scalar as Keras's `fit` can join it over replicas: with several workers, as a vector of one."""
+    if keras.backend.backend() != "tensorflow":
+        return scalar
+    import tensorflow as tf
+
+    several_workers = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+    return tf.reshape(scalar, [1]) if several_workers else scalar
