@@ -11,8 +11,8 @@ class SpectralConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` whose kernel is divided by its largest singular value.
 
     The kernel counts as a matrix (height·width·inputs, filters), and the value is followed by one step of power
-    iteration a training call. The kernel itself stays as it is, and its
-    gradient goes through the division; the singular vectors are constants to it.
+    iteration a training call. The kernel itself stays as it is, and its gradient goes through the division; the
+    singular vectors are constants to it.
 
     Shapes: as `Conv2D`. Source: Miyato et al., 2018 (arXiv:1802.05957), algorithm 1.
     """
@@ -44,6 +44,16 @@ class SpectralConv2D(keras.layers.Conv2D):
         if self.use_bias:
             outputs = ops.add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the singular vector too, which `Conv2D` knows nothing of."""
+        super().save_own_variables(store)
+        store["u"] = self.u
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what `save_own_variables` saved."""
+        super().load_own_variables(store)
+        self.u.assign(store["u"])
 
 
 def _unit(vector: Any) -> Any:

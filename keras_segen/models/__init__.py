@@ -3,6 +3,16 @@
 from keras_segen.models.cgan import cgan_discriminator, cgan_generator
 from keras_segen.models.classifier import classifier
 from keras_segen.models.dcgan import dcgan_discriminator, dcgan_generator
+from keras_segen.models.sngan import sngan_discriminator, sngan_generator
 from keras_segen.models.unet import unet
 
-__all__ = ["cgan_discriminator", "cgan_generator", "classifier", "dcgan_discriminator", "dcgan_generator", "unet"]
+__all__ = [
+    "cgan_discriminator",
+    "cgan_generator",
+    "classifier",
+    "dcgan_discriminator",
+    "dcgan_generator",
+    "sngan_discriminator",
+    "sngan_generator",
+    "unet",
+]

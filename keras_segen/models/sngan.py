@@ -119,7 +119,7 @@ def _block_down(x: Any, filters: int, *, first: bool, halve: bool) -> Any:
 
     y = convolve(x if first else layers.ReLU()(x), 3)
     y = convolve(layers.ReLU()(y), 3)
-    y = layers.AveragePooling2D()(y) if halve else y
+    y = layers.AveragePooling2D(2)(y) if halve else y
     # Pooling and a 1×1 convolution commute: pooled first, it costs a quarter.
-    shortcut = layers.AveragePooling2D()(x) if halve else x
+    shortcut = layers.AveragePooling2D(2)(x) if halve else x
     return y + (convolve(shortcut, 1) if first or halve else shortcut)

@@ -28,12 +28,21 @@ def test_keeps_the_best_and_the_last(tmp_path):
     assert checkpoint.best_score == 0.5
 
 
+def test_less_is_better_where_mode_says_so(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "best.keras", tmp_path / "last.keras", monitor="distance", mode="min")
+    checkpoint.set_model(small_model())
+    for distance in (3.0, 1.0, 2.0):
+        checkpoint.on_epoch_end(0, {"distance": distance})
+    assert checkpoint.best_score == 1.0
+
+
+@pytest.mark.parametrize("name", ["loss", "generator_loss"])
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, loss):
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, name, loss):
     checkpoint = Checkpoint(tmp_path / "best.keras", tmp_path / "last.keras", monitor="score")
     checkpoint.set_model(small_model())
     with pytest.raises(FloatingPointError, match="in epoch 3"):
-        checkpoint.on_epoch_end(2, {"loss": loss, "score": 1.0})
+        checkpoint.on_epoch_end(2, {name: loss, "score": 1.0})
     assert not list(tmp_path.iterdir())
 
 

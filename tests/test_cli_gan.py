@@ -1,0 +1,210 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import keras_segen_cli
+from keras_segen.data import folder
+
+MAIN = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
+SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
+SMALL += ["--latent-dim", "5"]
+
+
+def run(*arguments) -> int:
+    return keras_segen_cli.main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """A folder of bluish and of reddish noise."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, colour in (("blue", (40, 40, 200)), ("red", (200, 40, 40))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = np.clip(rng.normal(colour, 30, (20, 20, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{i}.png")
+    return tmp_path / "colours"
+
+
+@pytest.fixture
+def trained(classes):
+    assert run("train", "cgan", "--data", classes, "--out", "run", *SMALL) == 0
+    return classes.parent / "run"
+
+
+def variables(path):
+    model = keras.saving.load_model(path)
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def test_a_run_folder_is_complete(trained, capsys):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["class_names"] == ["blue", "red"]
+    assert config["loss"] == "hinge"
+    header = (trained / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"discriminator_loss", "generator_loss", "sample_spread", "sample_rank", "separation"} < set(header)
+    scores = json.loads((trained / "metrics.json").read_text())
+    (distance,) = (name for name in scores if name.startswith("frechet_distance_cifar10_features_"))
+    assert scores["images"] == scores["reference_images"] == 16  # a fifth of 20 is kept for validation
+    assert scores[distance] > 0
+    assert f"final_{distance}" in scores
+    for name in ("figures/curves.png", "figures/samples.png", "figures/interpolation.png", "figures/samples.gif"):
+        assert (trained / name).stat().st_size > 500
+    assert sorted(p.name for p in (trained / "figures/samples").iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
+    with Image.open(trained / "figures/samples.gif") as animation:
+        assert animation.n_frames == 2
+    assert any((trained / "logs/samples").rglob("events.*"))
+    capsys.readouterr()
+    assert run("evaluate", trained) == 0
+    again = json.loads((trained / "metrics.json").read_text())
+    assert again[distance] == pytest.approx(scores[distance], rel=1e-5)
+    assert distance in capsys.readouterr().out
+
+
+def test_samples_by_class(trained, capsys):
+    assert run("sample", trained, "--count", 5, "--out", "tree", "--seed", 3) == 0
+    assert sorted(str(p.relative_to("tree")) for p in trained.parent.joinpath("tree").rglob("*.png")) != []
+    assert {p.parent.name for p in (trained.parent / "tree").rglob("*.png")} == {"blue", "red"}
+    images, labels = next(
+        iter(folder("train", data_dir="tree", image_size=16, target="label", val_fraction=0.1, batch_size=9))
+    )
+    assert images.shape[1:] == (16, 16, 3)
+    assert set(labels.numpy()) == {0, 1}
+    assert run("sample", trained, "--count", 5, "--out", "tree") == 2
+    assert "not empty" in capsys.readouterr().err
+    # The same seed and label give the same image, alone or among others.
+    assert run("sample", trained, "--count", 2, "--label", "red", "--seed", 3, "--out", "reds") == 0
+    first, second = (np.asarray(Image.open(f"{name}/red/000001.png")) for name in ("tree", "reds"))
+    assert np.abs(first.astype(int) - second).max() <= 1
+    assert run("sample", trained, "--count", 5, "--out", "all.png") == 0
+    with Image.open("all.png") as picture:
+        assert picture.size == (3 * 18 - 2, 2 * 18 - 2)
+    for label in ("green", "2", "-1"):
+        assert run("sample", trained, "--count", 1, "--label", label, "--out", "x.png") == 2
+        assert "the classes are blue, red" in capsys.readouterr().err
+
+
+def test_the_servable_gives_what_sample_gives(trained, capsys):
+    assert run("export", trained, "--to", "servables/colours") == 0
+    assert capsys.readouterr().out.startswith("servables/colours/1\n")
+    serve = tf.saved_model.load("servables/colours/1").signatures["serving_default"]
+    latents = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    image = serve(latent=tf.constant(latents), label=tf.constant([0, 1, 1]))["image"]
+    model = keras.saving.load_model(trained / "model.keras")
+    expected = np.round((model.generate(latents, np.array([0, 1, 1])) + 1) * 127.5)
+    assert image.dtype == tf.uint8
+    assert np.abs(image.numpy() - expected).max() <= 1
+    for bad, message in (
+        ({"latent": np.zeros((1, 4), "float32"), "label": [0]}, "a latent has 5 numbers"),
+        ({"latent": latents[:1], "label": [2]}, "class id from 0 to 1"),
+        ({"latent": latents[:1], "label": [-1]}, "class id from 0 to 1"),
+        ({"latent": latents[:1], "label": [0, 1]}, "each latent wants one label"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            serve(**{name: tf.constant(value) for name, value in bad.items()})
+
+
+def test_killed_and_resumed_equals_undisturbed(classes):
+    command = ["train", "cgan", "--data", str(classes), *SMALL, "--epochs", "8"]
+    assert run(*command, "--out", "whole") == 0
+    whole, killed = classes.parent / "whole", classes.parent / "killed"
+    rng = np.random.default_rng()
+    kills = 0
+    history = killed / "history.csv"
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *command, "--out", "killed", "--resume"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if kills < 3:
+            # Wherever it is: in a step, in scoring, in the writing of a file.
+            rows = history.read_bytes().count(b"\n") if history.exists() else 0
+            limit = time.monotonic() + rng.uniform(3, 60)
+            while process.poll() is None and time.monotonic() < limit:
+                if history.exists() and history.read_bytes().count(b"\n") > max(rows, 1):
+                    time.sleep(rng.uniform(0, 0.5))
+                    break
+                time.sleep(0.01)
+            process.kill()
+            kills += 1
+        error = process.communicate()[1]
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, error.decode()
+    assert process.returncode == 0
+    assert kills == 3, "the run was over before it was killed three times"
+    assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
+    for name in ("model.keras", "final.keras"):  # the best so far too
+        for ours, theirs in zip(variables(whole / name), variables(killed / name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert (whole / "metrics.json").read_text() == (killed / "metrics.json").read_text()
+    assert (whole / "figures/samples.gif").read_bytes() == (killed / "figures/samples.gif").read_bytes()
+
+
+def test_dcgan_without_labels(classes, capsys):
+    assert (
+        run("train", "dcgan", "--data", classes, "--out", "plain", *SMALL, "--diff-augment", "--loss", "minimax") == 0
+    )
+    assert json.loads((classes.parent / "plain/config.json").read_text())["class_names"] == []
+    assert run("sample", "plain", "--count", 4, "--out", "four.png") == 0
+    with Image.open("four.png") as picture:
+        assert picture.size == (34, 34)
+    assert run("sample", "plain", "--count", 2, "--out", "two") == 0
+    assert len(list((classes.parent / "two/generated").iterdir())) == 2
+    capsys.readouterr()
+    assert run("sample", "plain", "--count", 2, "--label", "red", "--out", "x.png") == 2
+    assert "trained without labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image-size", "48"], "power of two"),
+        (["--filters", "4", "8"], "one width"),
+        (["--batch-size", "64"], "do not fill one batch of 64"),
+        (["--attributes", "Smiling"], "CelebA's"),
+        (["--out", "colours"], "no run folder"),
+    ],
+)
+def test_wrong_use_is_one_line(classes, capsys, arguments, message):
+    assert run("train", "cgan", "--data", classes, *SMALL, *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_options_of_other_models_are_refused(classes, capsys):
+    assert run("train", "unet", "--data", classes, "--latent-dim", 3) == 2
+    assert "unet has no --latent-dim" in capsys.readouterr().err
+    assert run("train", "dcgan", "--data", classes, "--conditioning", "concat") == 2
+    assert "dcgan has no --conditioning" in capsys.readouterr().err
+    assert run("train", "cgan", "--data", "celeb_a") == 2
+    assert "--attributes" in capsys.readouterr().err
+    assert run("train", "dcgan", "--data", "cifar10", "--image-size", 64) == 2
+    assert "--image-size 32" in capsys.readouterr().err
+
+
+def test_worth(classes, capsys):
+    options = ["--steps", "10", "--image-size", "16"]
+    assert run("worth", "--real", classes, "--generated", classes, *options) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[:2] for line in printed.splitlines()[-3:]] == [
+        ["generated", "20"],
+        ["real", "16"],
+        ["both", "36"],
+    ]
+    (classes / "red").rename(classes / "green")
+    (classes.parent / "other").mkdir()
+    (classes / "blue").rename(classes.parent / "other/blue")
+    assert run("worth", "--real", classes, "--generated", "other", *options) == 2
+    assert "they must be the same" in capsys.readouterr().err

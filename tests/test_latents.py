@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from keras_segen.latents import slerp, standard_normal
+
+
+def test_a_seed_fixes_latents_and_a_larger_draw_begins_alike():
+    few, many = (standard_normal(n, 5, seed=3) for n in (4, 1000))
+    np.testing.assert_array_equal(few, many[:4])
+    assert many.dtype == np.float32
+    assert abs(many.mean()) < 0.05
+    assert many.std() == pytest.approx(1, abs=0.05)
+    assert not np.array_equal(few, standard_normal(4, 5, seed=4))
+
+
+def test_slerp_stays_on_the_sphere_at_even_angles():
+    path = slerp(np.array([2.0, 0, 0]), np.array([0, 2.0, 0]), 4)
+    angles = np.deg2rad([0, 30, 60, 90])
+    np.testing.assert_allclose(path, 2 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1), atol=1e-6)
+    path = slerp(np.array([1.0, 0]), np.array([0, 3.0]), 3)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=1), [1, 2, 3], rtol=1e-6)
+
+
+def test_slerp_where_no_circle_is_the_shortest():
+    one = np.array([1.0, 1.0])
+    np.testing.assert_allclose(slerp(one, one, 3), [one] * 3, rtol=1e-6)
+    assert np.isfinite(slerp(one, -one, 3)).all()
+    for arguments in ((one, 0 * one, 3), (one, one, 1)):
+        with pytest.raises(ValueError, match="slerp needs"):
+            slerp(*arguments)
