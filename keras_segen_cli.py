@@ -118,7 +118,7 @@ def _add_train(commands: Any) -> None:
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 20 for GANs")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 15 for GANs")
     train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
     train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, 64 for GANs")
     train.add_argument(
@@ -128,7 +128,7 @@ def _add_train(commands: Any) -> None:
         "--learning-rate",
         type=_positive(1000),
         metavar="X",
-        help="Adam's at the start; default: 0.001 for unet, 0.0002 for GANs",
+        help="Adam's at the start; default: 0.001 for unet, 0.0005 for GANs",
     )
     train.add_argument(
         "--filters",
@@ -143,6 +143,9 @@ def _add_train(commands: Any) -> None:
         "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
     )
     gans = train.add_argument_group("GANs")
+    gans.add_argument(
+        "--discriminator-learning-rate", type=_positive(1000), metavar="X", help="the other player's; default: 0.0002"
+    )
     gans.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128")
     gans.add_argument(
         "--loss",

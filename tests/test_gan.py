@@ -369,3 +369,56 @@ def test_an_independent_pytorch_loop_takes_the_same_steps():
     for ours, theirs in ((gan.generator, generator), (gan.discriminator, discriminator)):
         for weight, parameter in zip(ours.trainable_weights, theirs.parameters(), strict=True):
             np.testing.assert_allclose(as_torch(weight), parameter.detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((8, 16, 16, 1)), np.zeros(8, int), r"shape \(batch, \*\(16, 16, 3\)\)"),
+        (np.full((8, *SHAPE), np.nan), np.zeros(8, int), "NaN"),
+        (np.full((8, *SHAPE), 255.0), np.zeros(8, int), r"divide bytes by 127\.5"),
+        (np.zeros((8, *SHAPE)), None, "Received: images alone"),
+        (np.zeros((8, *SHAPE)), np.full(8, CLASSES), "class ids from 0 to 2"),
+        (np.zeros((8, *SHAPE)), np.full(8, -1), "class ids from 0 to 2"),
+        (np.zeros((8, *SHAPE)), np.zeros((8, 2)), r"Labels of 8 images have the shape \(8,\)"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused(images, labels, message):
+    gan = build("projection")
+    images = images.astype("float32")
+    with pytest.raises(ValueError, match=message):
+        gan.fit(images, labels, verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices(images if labels is None else (images, labels)).batch(4)
+    with pytest.raises(ValueError, match=message.replace("8", "4")):
+        gan.fit(batches, verbose=0)
+
+
+def test_no_batch_at_all_is_refused():
+    with pytest.raises(ValueError, match="do its images fill one batch"):
+        build("dcgan").fit(tf.data.Dataset.from_tensor_slices(images(3)).batch(4, drop_remainder=True))
+
+
+def test_generate_says_what_it_takes():
+    gan = build("projection")
+    latents = np.zeros((2, LATENT))
+    assert gan.num_classes == CLASSES
+    assert gan.generate(latents, [0, 2]).shape == (2, *SHAPE)
+    for arguments, message in (
+        ((latents[:, 1:], [0, 1]), r"shape \(count, 8\)"),
+        ((latents,), "takes labels"),
+        ((latents, [0, 3]), "from 0 to 2"),
+        ((latents, [0]), r"have the shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gan.generate(*arguments)
+    plain = build("dcgan")
+    assert plain.num_classes is None
+    with pytest.raises(ValueError, match="takes no labels"):
+        plain.generate(latents, [0, 1])
+
+
+def test_a_label_that_is_no_class_makes_no_image():
+    generator, _ = networks("projection")
+    made = np.asarray(generator([np.zeros((3, LATENT)), np.array([0, CLASSES, -1])]))
+    assert np.isfinite(made[0]).all()
+    assert np.isnan(made[1:]).all()

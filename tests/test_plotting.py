@@ -36,3 +36,32 @@ def test_comparison_and_curves_are_drawn(tmp_path):
     for name in ("a.png", "b.png"):
         with Image.open(tmp_path / name) as picture:
             assert np.asarray(picture).std() > 5
+
+
+def test_bytes_are_rounded_not_cut():
+    images = np.array([-1.5, -1, -0.004, 0.0, 0.999, 1.0])
+    assert plotting.to_uint8(images).tolist() == [0, 0, 127, 128, 255, 255]
+
+
+def test_a_grid_keeps_every_image_in_its_place():
+    images = np.random.default_rng(0).integers(0, 255, (5, 4, 6, 3)).astype(np.uint8)
+    drawn = plotting.grid(images, 3, gap=1)
+    assert drawn.shape == (9, 20, 3)
+    np.testing.assert_array_equal(drawn[5:, 7:13], images[4])
+    assert (drawn[5:, 14:] == 255).all()  # where a sixth would be
+    assert (drawn[4] == 255).all()
+    grey = plotting.grid(images[..., :1], 3)
+    np.testing.assert_array_equal(grey[:4, :6], np.repeat(images[0, ..., :1], 3, -1))
+
+
+def test_rows_and_animation_are_drawn(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3)).astype(np.uint8)
+    figure = plotting.labelled_rows([images, images[::-1]], ["one", "two"])
+    assert [axis.get_ylabel() for axis in figure.axes] == ["one", "two"]
+    plotting.save_figure(figure, tmp_path / "rows.png")
+    for i in range(3):
+        plotting.save_image(images[i], tmp_path / f"{i}.png")
+    plotting.save_animation(sorted(tmp_path.glob("?.png")), tmp_path / "all.gif", seconds=3)
+    with Image.open(tmp_path / "all.gif") as animation:
+        assert (animation.n_frames, animation.size) == (3, (8, 8))
+        assert animation.info["duration"] == 1000

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
@@ -23,7 +24,7 @@ class CollapseWatch(keras.callbacks.Callback):
 
     Three signals join each epoch's logs, and so history.csv and TensorBoard:
 
-    `sample_spread`: mean squared distance between two samples' features, over that between two real images'.
+    `sample_spread`: mean squared distance between two samples shrunk to 8×8, over that between two real images.
     `sample_rank`: directions that the features vary in (exponential of the entropy of their covariance's eigenvalues;
         Roy and Vetterli, 2007), over the same of real images.
     `separation`: share of all pairs of a real image and a sample whose real image gets the higher logit. At 1 the
@@ -84,11 +85,14 @@ class CollapseWatch(keras.callbacks.Callback):
             self.model.load_weights(self.restore)
 
     def _variety(self, images: np.ndarray) -> tuple[float, float]:
+        """Return the images' spread, and how many directions their features vary in."""
+        # Shrunk, because a network that has learnt no more than colours yet has them in all their variety.
+        small = ops.convert_to_numpy(ops.image.resize(images, (8, 8), antialias=True))
+        spread = 2 * float(small.reshape(len(small), -1).var(0).sum())  # two draws differ by twice the variance
         _, covariance = moments(self.extractor.predict(images, batch_size=256, verbose=0)[0])
         values = np.clip(np.linalg.eigvalsh(covariance), 1e-12, None)
         shares = values / values.sum()
-        # Two independent draws differ by twice the variance.
-        return 2 * float(values.sum()), float(np.exp(-(shares * np.log(shares)).sum()))
+        return spread, float(np.exp(-(shares * np.log(shares)).sum()))
 
     def _separation(self, samples: np.ndarray) -> float:
         labels = [] if self.labels is None else [self.labels]
@@ -102,7 +106,7 @@ class CollapseWatch(keras.callbacks.Callback):
 def _reasons(sample_spread: float, sample_rank: float, separation: float) -> list[str]:
     reasons = []
     if sample_spread < LEAST_SPREAD:
-        reasons.append(f"samples lie {sample_spread:.2f} times as far apart as real images")
+        reasons.append(f"samples lie {sample_spread:.2f} times as far apart as real images do")
     if sample_rank < LEAST_RANK:
         reasons.append(f"samples vary in {sample_rank:.2f} times as many directions as real images")
     if separation > MOST_SEPARATION:

@@ -1,0 +1,72 @@
+"""How many images the pipelines of CIFAR-10 and CelebA give, against how many DCGAN's training step takes.
+
+    python benchmarks/gan_pipelines.py [--rounds N]      a minute or two on two cores
+
+Both data sets lie decoded in memory, so that what is timed is what training sees: order, mirroring, scaling, batching.
+The pixels here are random, which changes none of that. Each row is 20 batches of 64; "ratio" is its time over the first
+row's, so a step's ratio says how many times over the CIFAR-10 pipeline could feed it.
+"""
+
+import argparse
+import itertools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from harness import Contender, compare, use_all_cores
+
+from keras_segen.data import in_memory
+from keras_segen.models import dcgan_discriminator, dcgan_generator
+from keras_segen.training import GAN
+
+BATCH, BATCHES = 64, 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time the GANs' pipelines.")
+    parser.add_argument("--rounds", type=int, default=7, help="turns that count, after two that do not")
+    options = parser.parse_args()
+
+    use_all_cores()
+    keras.utils.set_random_seed(0)
+    work = BATCH * BATCHES / 1000
+    compare(
+        f"{BATCHES} batches of {BATCH} images",
+        [
+            Contender("CIFAR-10's pipeline, 50,000 of 32×32", reading(50_000, 32), work),
+            Contender("CelebA's pipeline, 20,000 of 64×64", reading(20_000, 64), work),
+            Contender("DCGAN's training step at 32×32", training(32), work),
+            Contender("DCGAN's training step at 64×64", training(64), work),
+        ],
+        unit="1000 images",
+        rounds=options.rounds,
+    )
+
+
+def reading(count: int, side: int) -> Callable[[], None]:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    batches = iter(in_memory.dataset(pixels, None, batch_size=BATCH, training=True, seed=0, start=0))
+
+    def read() -> None:
+        for batch in itertools.islice(batches, BATCHES):
+            assert len(batch) == BATCH
+
+    return read
+
+
+def training(side: int) -> Callable[[], None]:
+    shape = (side, side, 3)
+    gan = GAN(dcgan_generator(shape, 100), dcgan_discriminator(shape), seed=0)
+    gan.compile()
+    images = tf.random.uniform((BATCH, *shape), -1, 1)
+
+    def train() -> None:
+        for _ in range(BATCHES):
+            gan.train_on_batch(images)
+
+    return train
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_segen.callbacks import CollapseWatch
+from keras_segen.data import shapes
+from keras_segen.losses import Hinge, NonSaturating
+from keras_segen.models import dcgan_discriminator, dcgan_generator
+from keras_segen.training import GAN
+
+
+def scenes(split, count=256):
+    batches = shapes(split, image_size=16, count=count, batch_size=count, target=None)
+    return next(iter(batches)).numpy()
+
+
+class Discriminator:
+    """Its logit is an image's mean, plus something for one given image."""
+
+    def __init__(self, favourites=()):
+        self.favourites = favourites
+
+    def predict(self, images, **_):
+        liked = np.array([any(np.array_equal(image, other) for other in self.favourites) for image in images])
+        return images.mean((1, 2, 3)) + 10 * liked
+
+
+class Model:
+    latent_dim = 4
+    stop_training = False
+
+    def __init__(self, samples, discriminator=None):
+        self.samples, self.discriminator = samples, discriminator or Discriminator()
+
+    def generate(self, latents, labels):
+        return self.samples[: len(latents)]
+
+    def load_weights(self, path):
+        self.loaded = path
+
+
+def watched(watch, model):
+    watch.set_model(model)
+    logs = {}
+    watch.on_epoch_end(0, logs)
+    watch.on_train_end()
+    return logs
+
+
+@pytest.fixture(scope="module")
+def real():
+    return scenes("train")
+
+
+def test_other_real_images_are_no_collapse(real):
+    watch = CollapseWatch(real)
+    logs = watched(watch, Model(scenes("val")))
+    assert logs["sample_spread"] == pytest.approx(1, abs=0.2)
+    assert logs["sample_rank"] == pytest.approx(1, abs=0.2)
+    assert logs["separation"] == pytest.approx(0.5, abs=0.1)
+    assert watch.warnings == []
+
+
+def test_one_image_again_and_again_is(real, capsys):
+    watch = CollapseWatch(real)
+    logs = watched(watch, Model(np.repeat(real[:1], len(real), 0)))
+    assert logs["sample_spread"] < 1e-6
+    assert logs["sample_rank"] < 0.2
+    assert "epoch 1" in watch.warnings[0]
+    assert "warning: collapse?" in capsys.readouterr().err
+
+
+def test_two_images_by_turns_are(real):
+    watch = CollapseWatch(real)
+    logs = watched(watch, Model(np.concatenate([real[:2]] * 128)))
+    assert logs["sample_rank"] < 0.3
+    assert len(watch.warnings) == 1
+
+
+def test_a_discriminator_that_has_won_is_told_stopped_and_left(real, tmp_path):
+    best = tmp_path / "best.weights.h5"
+    best.touch()
+    watch = CollapseWatch(real, stop=True, restore=best)
+    model = Model(scenes("val"), Discriminator(favourites=real))
+    assert watched(watch, model)["separation"] == 1
+    assert "100.0 % of pairs" in watch.warnings[0]
+    assert model.stop_training
+    assert model.loaded == best
+
+
+def training(rate, normalization, loss):
+    keras.utils.set_random_seed(0)
+    gan = GAN(
+        dcgan_generator((16, 16, 3), 16, filters=16),
+        dcgan_discriminator((16, 16, 3), filters=16, normalization=normalization),
+        half_life=2000,
+        seed=0,
+    )
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(4e-4, beta_1=0.5),
+        discriminator_optimizer=keras.optimizers.Adam(rate, beta_1=0.5),
+        loss=loss,
+    )
+    return gan
+
+
+def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not():
+    images = scenes("train", 1024)
+    for gan, warned in (
+        (training(4e-3, None, NonSaturating()), True),
+        (training(1e-4, "spectral", Hinge()), False),
+    ):
+        watch = CollapseWatch(images[:256])
+        gan.fit(images, batch_size=64, epochs=10, verbose=0)  # let it begin to learn colours
+        gan.fit(images, batch_size=64, epochs=2, verbose=0, callbacks=[watch])
+        assert bool(watch.warnings) == warned
