@@ -77,7 +77,9 @@ class Run:
         try:
             with self.history_csv.open(newline="", encoding="utf-8") as file:
                 names, *rows = [*csv.reader(file)] or [[]]
-            return [dict(zip(names, map(float, row), strict=True)) for row in rows if len(row) == len(names)]
+            # Keras writes NA into a column of validation that there is none of.
+            cells = [zip(names, row, strict=True) for row in rows if len(row) == len(names)]
+            return [{name: float(cell) for name, cell in row if cell != "NA"} for row in cells]
         except ValueError as error:
             raise InputError(f"{self.history_csv}: is damaged ({error}): begin a new run") from error
 

@@ -62,7 +62,8 @@ def test_a_folder_of_classes(tmp_path):
     red = other.images[other.labels == 0]
     np.testing.assert_array_equal(red, np.broadcast_to(np.array([255, 0, 0], np.uint8), red.shape))
     assert one.fingerprint == other.fingerprint
-    Image.new("RGB", (40, 40), "green").save(tmp_path / "a" / "0.png")
+    for path in (tmp_path / "a").iterdir():
+        Image.new("RGB", (40, 40), "green").save(path)
     assert generation_data(str(tmp_path), CONFIG, labels=False, verbose=False).fingerprint != one.fingerprint
 
 

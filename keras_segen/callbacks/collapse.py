@@ -15,7 +15,7 @@ from keras_segen.metrics.distances import moments
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
 # counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
 LEAST_SPREAD = 0.5
-LEAST_RANK = 0.4
+LEAST_RANK = 0.3
 MOST_SEPARATION = 0.999
 
 
@@ -56,7 +56,7 @@ class CollapseWatch(keras.callbacks.Callback):
         self.stop = stop
         self.restore = restore
         self.extractor = extractor or cifar10_features(self.real.shape[-1])
-        self.real_spread, self.real_rank = self._variety(self.real)
+        self.real_spread, self.real_variances = self._variety(self.real)
         self.warnings: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -65,10 +65,12 @@ class CollapseWatch(keras.callbacks.Callback):
         samples = self.model.generate(latents, self.labels)
         if not np.isfinite(samples).all():
             return  # of which the losses tell
-        spread, rank = self._variety(samples)
+        spread, variances = self._variety(samples)
+        # Below this a variance is no direction but rounding.
+        least = 1e-4 * self.real_variances.mean()
         signals = {
             "sample_spread": spread / self.real_spread,
-            "sample_rank": rank / self.real_rank,
+            "sample_rank": _rank(variances, least) / _rank(self.real_variances, least),
             "separation": self._separation(samples),
         }
         if logs is not None:
@@ -84,15 +86,13 @@ class CollapseWatch(keras.callbacks.Callback):
         if self.warnings and self.stop and self.restore and Path(self.restore).is_file():
             self.model.load_weights(self.restore)
 
-    def _variety(self, images: np.ndarray) -> tuple[float, float]:
-        """Return the images' spread, and how many directions their features vary in."""
+    def _variety(self, images: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the images' spread, and their features' variances along their principal directions."""
         # Shrunk, because a network that has learnt no more than colours yet has them in all their variety.
         small = ops.convert_to_numpy(ops.image.resize(images, (8, 8), antialias=True))
         spread = 2 * float(small.reshape(len(small), -1).var(0).sum())  # two draws differ by twice the variance
         _, covariance = moments(self.extractor.predict(images, batch_size=256, verbose=0)[0])
-        values = np.clip(np.linalg.eigvalsh(covariance), 1e-12, None)
-        shares = values / values.sum()
-        return spread, float(np.exp(-(shares * np.log(shares)).sum()))
+        return spread, np.linalg.eigvalsh(covariance)
 
     def _separation(self, samples: np.ndarray) -> float:
         labels = [] if self.labels is None else [self.labels]
@@ -101,6 +101,13 @@ class CollapseWatch(keras.callbacks.Callback):
             for x in (self.real, samples)
         )
         return float((real[:, None] > fake).mean())
+
+
+def _rank(variances: np.ndarray, least: float) -> float:
+    """Return in how many directions something varies, large variances counting more: 1 for one, n for n alike."""
+    shares = variances[variances > least]
+    shares = shares / shares.sum() if len(shares) else np.ones(1)
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _reasons(sample_spread: float, sample_rank: float, separation: float) -> list[str]:
