@@ -118,9 +118,9 @@ def _add_train(commands: Any) -> None:
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 15 for GANs")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 10 for GANs")
     train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
-    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, 64 for GANs")
+    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, 32 for GANs")
     train.add_argument(
         "--image-size", type=_whole(16, 2**13), metavar="N", help="side in training; default: 128 for unet, 32 for GANs"
     )
@@ -144,7 +144,10 @@ def _add_train(commands: Any) -> None:
     )
     gans = train.add_argument_group("GANs")
     gans.add_argument(
-        "--discriminator-learning-rate", type=_positive(1000), metavar="X", help="the other player's; default: 0.0002"
+        "--discriminator-learning-rate",
+        type=_positive(1000),
+        metavar="X",
+        help="the other player's; default: 0.0002 for dcgan, 0.0004 for cgan",
     )
     gans.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128")
     gans.add_argument(

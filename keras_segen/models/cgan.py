@@ -27,9 +27,10 @@ def cgan_generator(
         image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
         latent_dim: numbers in a latent.
         num_classes: classes, or attributes.
-        conditioning: "projection": every batch normalisation has a scale and a shift for each class (Miyato and Koyama,
-            2018, arXiv:1802.05637, section 4); the other half of the pair is the projection discriminator. "concat":
-            the one-hot class is joined to the latent (Mirza and Osindero, 2014, arXiv:1411.1784).
+        conditioning: "concat": the one-hot class is joined to the latent (Mirza and Osindero, 2014, arXiv:1411.1784).
+            "projection": beside that, every batch normalisation has a scale and a shift for each class (Miyato and
+            Koyama, 2018, arXiv:1802.05637, section 4), as Brock et al. (2019, arXiv:1809.11096) have both; the other
+            half of the pair is the projection discriminator.
         multi_label: labels are vectors of `num_classes` attributes, not class ids.
         filters: of the last layer before the image; each layer before has twice as many.
         name: of the model.
@@ -44,10 +45,13 @@ def cgan_generator(
     check_condition(conditioning, num_classes)
     latents = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)
-    if conditioning == "projection":
-        images = image_from(latents, image_shape, filters, lambda x: conditional_normalize(x, condition))
-    else:
-        images = image_from(layers.Concatenate()([latents, condition]), image_shape, filters, normalize)
+    conditional = conditioning == "projection"
+    images = image_from(
+        layers.Concatenate()([latents, condition]),
+        image_shape,
+        filters,
+        (lambda x: conditional_normalize(x, condition)) if conditional else normalize,
+    )
     return keras.Model([latents, labels], images, name=name)
 
 

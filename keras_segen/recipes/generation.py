@@ -31,9 +31,9 @@ ROWS = 10  # of a picture, at most
 
 # What both GANs' recipes begin with.
 DEFAULTS: dict[str, Any] = {
-    "epochs": 15,
+    "epochs": 10,
     "steps_per_epoch": 200,  # or more, where one pass over the data takes more
-    "batch_size": 64,
+    "batch_size": 32,
     "image_size": 32,  # side in pixels, a power of two
     "learning_rate": 5e-4,  # of the generator's Adam at the start; it falls to 0 along a line
     "discriminator_learning_rate": 2e-4,  # likewise; at the generator's rate it wins at once
@@ -60,7 +60,7 @@ def check(config: dict[str, Any]) -> None:
         ) from error
 
 
-def compiled(gan: GAN, config: dict[str, Any]) -> GAN:
+def compiled(gan: GAN, config: dict[str, Any], **kwargs: Any) -> GAN:
     """Compile a GAN by a run's config."""
 
     def adam(rate: float) -> keras.optimizers.Optimizer:
@@ -74,6 +74,7 @@ def compiled(gan: GAN, config: dict[str, Any]) -> GAN:
         loss=LOSSES[config["loss"]](),
         augmentation=DiffAugment() if config["diff_augment"] else None,
         jit_compile=config["jit_compile"],
+        **kwargs,
     )
     return gan
 

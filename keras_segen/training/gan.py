@@ -162,6 +162,7 @@ class GAN(Players):
         loss: Any = None,
         regularizer: Any = None,
         augmentation: Any = None,
+        matching_aware: bool = False,
         **kwargs: Any,
     ) -> None:
         """Compile for `fit`.
@@ -172,11 +173,17 @@ class GAN(Players):
             loss: of both players, from `keras_segen.losses`; by default `NonSaturating()`.
             regularizer: of the discriminator, from `keras_segen.losses`, or None.
             augmentation: of what the discriminator sees, such as `DiffAugment()`, or None.
+            matching_aware: show the discriminator real images under other images' labels too, to be taken for fake
+                (Reed et al., 2016, arXiv:1605.05396, section 4.3): a conditional GAN then learns sooner what its labels
+                mean.
             kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
         """
         self.adversarial_loss = loss or NonSaturating()
         self.regularizer = regularizer
         self.augmentation = augmentation
+        self.matching_aware = matching_aware
+        if matching_aware and not self.conditional:
+            raise ValueError("`matching_aware` needs networks that take labels.")
         optimizers = {
             "discriminator": discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
             "generator": generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
@@ -215,8 +222,15 @@ class GAN(Players):
             ops.cast(self.discriminator([x, *labels] if labels else x, training=bool(training)), "float32")
             for x in (real, fake)
         )
+        false_logits = fake_logits
+        if self.matching_aware:
+            other = ops.roll(labels[0], 1, axis=0)
+            mismatched = ops.cast(self.discriminator([real, other], training=bool(training)), "float32")
+            # Where the next image has the same label, a generated one stands in.
+            same = ops.all(ops.reshape(labels[0] == other, (batch, -1)), axis=1, keepdims=True)
+            false_logits = ops.concatenate([fake_logits, ops.where(same, fake_logits, mismatched)])
         losses = {
-            "discriminator": self.adversarial_loss.discriminator(real_logits, fake_logits),
+            "discriminator": self.adversarial_loss.discriminator(real_logits, false_logits),
             "generator": self.adversarial_loss.generator(fake_logits),
         }
         extras = {"real_logit": ops.mean(real_logits), "fake_logit": ops.mean(fake_logits)}
@@ -266,6 +280,7 @@ class GAN(Players):
             "loss": self.adversarial_loss,
             "regularizer": self.regularizer,
             "augmentation": self.augmentation,
+            "matching_aware": self.matching_aware,
         }
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         return {**config, "jit_compile": self.jit_compile, "steps_per_execution": self.steps_per_execution}
