@@ -78,6 +78,7 @@ KINDS = {
     "dragan": {"loss": NonSaturating(), "regularizer": DRAGAN(), "normalization": None},
     "projection": {"loss": Hinge(), "normalization": "projection"},
     "concat": {"loss": NonSaturating(), "regularizer": R1(), "normalization": "concat"},
+    "matching": {"loss": Hinge(), "normalization": "projection", "matching_aware": True},
     "two-to-one": {"loss": Hinge(), "discriminator_steps": 2, "augmentation": DiffAugment()},
 }
 
@@ -396,6 +397,23 @@ def test_data_that_cannot_be_trained_on_are_refused(images, labels, message):
 def test_no_batch_at_all_is_refused():
     with pytest.raises(ValueError, match="do its images fill one batch"):
         build("dcgan").fit(tf.data.Dataset.from_tensor_slices(images(3)).batch(4, drop_remainder=True))
+
+
+def test_mismatched_labels_count_as_fake():
+    gan, plain = build("matching"), build("projection")
+    real, labels = images(4), np.array([0, 1, 1, 2])
+    losses, _ = gan.compute_losses((real, labels), training=())
+    logits = np.asarray(gan.discriminator([real, labels]))
+    latents = np.asarray(gan.draw(keras.random.normal, 4, (LATENT,)))  # the same at each call, here
+    fake = np.asarray(gan.discriminator([np.asarray(gan.generator([latents, labels])), labels]))
+    wrong = np.asarray(gan.discriminator([real, np.roll(labels, 1)]))
+    wrong[2] = fake[2]  # its neighbour is of the same class
+    expected = np.mean(np.maximum(1 - logits, 0)) + np.mean(np.maximum(1 + np.concatenate([fake, wrong]), 0))
+    assert float(losses["discriminator"]) == pytest.approx(expected, rel=1e-5)
+    without, _ = plain.compute_losses((real, labels), training=())
+    assert float(losses["generator"]) == pytest.approx(float(without["generator"]), rel=1e-6)
+    with pytest.raises(ValueError, match="needs networks that take labels"):
+        GAN(*networks()).compile(matching_aware=True)
 
 
 def test_generate_says_what_it_takes():

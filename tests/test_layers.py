@@ -5,7 +5,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride, SpectralConv2D
+from keras_segen.layers import (
+    BilinearUpSampling,
+    CropLike,
+    FusedBatchNormalization,
+    OneHot,
+    PadToStride,
+    SpectralConv2D,
+)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])
@@ -78,6 +85,14 @@ def test_frozen_batch_normalization_does_not_move():
     layer.trainable = False
     layer(np.random.default_rng(0).normal(5, 1, size=(2, 4, 4, 2)).astype("float32"), training=True)
     np.testing.assert_array_equal(layer.moving_mean, [0, 0])
+
+
+def test_an_id_that_is_no_class_is_no_number():
+    layer = OneHot(3)
+    vectors = np.asarray(layer(np.array([2, 0, 3, -1])))
+    np.testing.assert_array_equal(vectors[:2], [[0, 0, 1], [1, 0, 0]])
+    assert np.isnan(vectors[2:]).all()
+    assert OneHot.from_config(layer.get_config()).num_classes == 3
 
 
 def test_spectral_norm_is_the_largest_singular_value():
