@@ -402,7 +402,8 @@ def test_no_batch_at_all_is_refused():
 def test_mismatched_labels_count_as_fake():
     gan, plain = build("matching"), build("projection")
     real, labels = images(4), np.array([0, 1, 1, 2])
-    losses, _ = gan.compute_losses((real, labels), training=())
+    batch = tuple(map(keras.ops.convert_to_tensor, (real, labels)))
+    losses, _ = gan.compute_losses(batch, training=())
     logits = np.asarray(gan.discriminator([real, labels]))
     latents = np.asarray(gan.draw(keras.random.normal, 4, (LATENT,)))  # the same at each call, here
     fake = np.asarray(gan.discriminator([np.asarray(gan.generator([latents, labels])), labels]))
@@ -410,7 +411,7 @@ def test_mismatched_labels_count_as_fake():
     wrong[2] = fake[2]  # its neighbour is of the same class
     expected = np.mean(np.maximum(1 - logits, 0)) + np.mean(np.maximum(1 + np.concatenate([fake, wrong]), 0))
     assert float(losses["discriminator"]) == pytest.approx(expected, rel=1e-5)
-    without, _ = plain.compute_losses((real, labels), training=())
+    without, _ = plain.compute_losses(batch, training=())
     assert float(losses["generator"]) == pytest.approx(float(without["generator"]), rel=1e-6)
     with pytest.raises(ValueError, match="needs networks that take labels"):
         GAN(*networks()).compile(matching_aware=True)
