@@ -407,7 +407,7 @@ def test_mismatched_labels_count_as_fake():
     logits = np.asarray(gan.discriminator([real, labels]))
     latents = np.asarray(gan.draw(keras.random.normal, 4, (LATENT,)))  # the same at each call, here
     fake = np.asarray(gan.discriminator([np.asarray(gan.generator([latents, labels])), labels]))
-    wrong = np.asarray(gan.discriminator([real, np.roll(labels, 1)]))
+    wrong = np.array(gan.discriminator([real, np.roll(labels, 1)]))
     wrong[2] = fake[2]  # its neighbour is of the same class
     expected = np.mean(np.maximum(1 - logits, 0)) + np.mean(np.maximum(1 + np.concatenate([fake, wrong]), 0))
     assert float(losses["discriminator"]) == pytest.approx(expected, rel=1e-5)
