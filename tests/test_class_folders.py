@@ -54,3 +54,15 @@ def test_bad_folders_are_named(classes, tmp_path):
     (tmp_path / "other" / "x").mkdir(parents=True)
     with pytest.raises(InputError, match="other"):
         folder("train", data_dir=tmp_path / "other", image_size=8, target=None)
+
+
+def test_what_does_not_fit_in_memory_is_read_each_time_and_the_same(classes, monkeypatch):
+    def batches():
+        options = {"data_dir": classes, "image_size": 8, "target": "label", "batch_size": 4, "training": True, "seed": 1}
+        return [(image.numpy(), label.numpy()) for image, label in folder("train", **options)]
+
+    kept = batches()
+    monkeypatch.setattr("keras_segen.data.class_folders.MOST_BYTES", 0)
+    for (image, label), (again, label_again) in zip(kept, batches(), strict=True):
+        np.testing.assert_array_equal(image, again)
+        np.testing.assert_array_equal(label, label_again)

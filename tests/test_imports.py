@@ -12,7 +12,7 @@ LEVELS = [
     {"training", "data", "callbacks", "serving", "plotting", "runs"},
     {"models", "losses", "metrics"},
     {"layers"},
-    {"files", "autodiff"},
+    {"files", "autodiff", "latents"},
     {"errors"},
 ]
 
