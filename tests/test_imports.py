@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "keras_segen"
 LEVELS = [
     {"cli"},
     {"recipes"},
-    {"training", "data", "callbacks", "serving", "plotting", "runs"},
-    {"models", "losses", "metrics"},
+    {"training", "data", "callbacks", "serving", "runs"},
+    {"models", "losses", "metrics", "plotting"},
     {"layers"},
     {"files", "autodiff", "latents"},
     {"errors"},
