@@ -58,7 +58,14 @@ def test_bad_folders_are_named(classes, tmp_path):
 
 def test_what_does_not_fit_in_memory_is_read_each_time_and_the_same(classes, monkeypatch):
     def batches():
-        options = {"data_dir": classes, "image_size": 8, "target": "label", "batch_size": 4, "training": True, "seed": 1}
+        options = {
+            "data_dir": classes,
+            "image_size": 8,
+            "target": "label",
+            "batch_size": 4,
+            "training": True,
+            "seed": 1,
+        }
         return [(image.numpy(), label.numpy()) for image, label in folder("train", **options)]
 
     kept = batches()

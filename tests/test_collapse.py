@@ -89,6 +89,19 @@ def test_a_discriminator_that_has_won_is_told_stopped_and_left(real, tmp_path):
     assert model.loaded == best
 
 
+def test_it_goes_back_to_the_best(real, tmp_path):
+    gan = GAN(dcgan_generator((16, 16, 3), 4, filters=4), dcgan_discriminator((16, 16, 3), filters=4), half_life=100.0)
+    gan.compile()
+    gan.save(tmp_path / "best.keras")
+    before = [np.array(weight) for weight in gan.weights]
+    # Untrained, its samples are all grey.
+    watch = CollapseWatch(real, stop=True, restore=tmp_path / "best.keras")
+    history = gan.fit(real, batch_size=64, epochs=3, verbose=0, callbacks=[watch])
+    assert history.epoch == [0]
+    for ours, theirs in zip(before, gan.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not(real_data):
     images, _ = read_cifar10("train", real_data("tfds/cifar10").parent)
 

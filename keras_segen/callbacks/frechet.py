@@ -21,7 +21,7 @@ class FrechetDistance(keras.callbacks.Callback):
         labels: (count, ...) for a conditional model, of the samples to be generated.
         count: samples.
         seed: of their latents, the same at each epoch.
-        extractor: images -> [features, ...]; by default `metrics.cifar10_features`.
+        extractor: images -> [features, ...]; by default `metrics.cifar10_features`, for three channels.
     """
 
     def __init__(

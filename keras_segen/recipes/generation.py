@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_segen import losses, plotting
 from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
@@ -179,7 +180,5 @@ def row_names(class_names: list[str], *, attributes: bool) -> list[str]:
     return [name for attribute in class_names for name in (f"not {attribute}", attribute)][:ROWS]
 
 
-def _scaled(images: np.ndarray) -> Any:
-    import tensorflow as tf
-
+def _scaled(images: np.ndarray) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(images).batch(256).map(lambda x: tf.cast(x, tf.float32) / 127.5 - 1)

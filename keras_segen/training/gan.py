@@ -110,7 +110,7 @@ class GAN(Players):
         self._check_labels(labels, len(latents))
         return self.predict([latents, labels], batch_size, verbose=0)
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
         Arrays, and the first batch of a data set, are looked at before: images of the discriminator's shape in
@@ -126,7 +126,7 @@ class GAN(Players):
             if images is None:
                 raise ValueError("The data set is empty: do its images fill one batch?")
             self._check(np.asarray(images), None if labels is None else np.asarray(labels))
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, *args, **kwargs)
 
     def _check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
         expected = tuple(self.discriminator.inputs[0].shape[1:])
