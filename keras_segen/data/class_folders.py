@@ -62,25 +62,16 @@ class ClassFolders:
 
         return image
 
-    def decode(self, image_size: int, *, count: int | None = None) -> np.ndarray:
-        """Return the images, or `count` of them from all classes alike, uint8 (count, image_size, image_size, 3)."""
-        indices = self.some(count)
-        loaded = batched(
-            tf.data.Dataset.from_tensor_slices(indices).map(
-                self.load(image_size), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            ),
-            256,
-            training=False,
+    def decode(self, image_size: int, indices: np.ndarray | None = None) -> np.ndarray:
+        """Return the images of these indices, or all, uint8 (count, image_size, image_size, 3)."""
+        indices = np.arange(len(self.paths)) if indices is None else indices
+        loaded = tf.data.Dataset.from_tensor_slices(indices).map(
+            self.load(image_size), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         result = np.empty((len(indices), image_size, image_size, 3), np.uint8)
-        for i, batch in enumerate(loaded.as_numpy_iterator()):
+        for i, batch in enumerate(batched(loaded, 256, training=False).as_numpy_iterator()):
             result[256 * i : 256 * i + len(batch)] = batch
         return result
-
-    def some(self, count: int | None) -> np.ndarray:
-        """Return the indices of `count` images spread evenly over all of them, or of all."""
-        total = len(self.paths)
-        return np.arange(total) if count is None or count >= total else np.arange(count) * total // count
 
 
 def read_class_folders(

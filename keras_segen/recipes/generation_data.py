@@ -33,7 +33,8 @@ class GenerationData:
         fingerprint: the same if and only if the data are.
         count: training images.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
-        images: some of them as they are, not mirrored, uint8 (at most `REFERENCE`, height, width, channels).
+        images: some of them as they are, not mirrored, of all classes from the first on, uint8 (at most `REFERENCE`,
+            height, width, channels).
         labels: of these, or None.
     """
 
@@ -77,7 +78,8 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         return _arrays(name, *found, tuple(attributes), seed=seed, labels=labels)
     root = existing_folder(name).resolve()
     files = read_class_folders("train", root, verbose=verbose)
-    chosen = files.some(REFERENCE)
+    # Any of them, in any order: they lie class by class.
+    chosen = np.random.default_rng(0).permutation(len(files.paths))[:REFERENCE]
     return GenerationData(
         name=str(root),
         class_names=files.class_names if labels else (),
@@ -86,7 +88,7 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         train=lambda batch_size, start: dataset(
             files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
         ),
-        images=files.decode(size, count=REFERENCE),
+        images=files.decode(size, chosen),
         labels=files.labels[chosen] if labels else None,
     )
 
