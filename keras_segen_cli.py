@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
         help="cifar10, shapes, or a folder, one sub-folder a class",
     )
     worth.add_argument("--generated", type=_named, required=True, metavar="DIR", help="what `sample` wrote")
-    worth.add_argument("--steps", type=_whole(10, 10**7), default=1500, metavar="N", help="a training; default: 1500")
+    worth.add_argument("--steps", type=_whole(10, 10**7), default=1000, metavar="N", help="a training; default: 1000")
     worth.add_argument("--image-size", type=_whole(16, 512), default=32, metavar="N", help="side; default: 32")
     worth.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     worth.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
@@ -220,6 +220,7 @@ def _import_quietly() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            tf.get_logger().setLevel("ERROR")  # it warns of functions traced for several networks, which is meant
         except Exception:
             said.seek(0)
             os.write(standard_error, said.read())

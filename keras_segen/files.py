@@ -39,8 +39,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise OSError(
-            f"{path}: cannot be written: {error.strerror or error}: mend that; what was there before is whole"
-        ) from error
+        fate = "mend that; what was there before is whole" if path.exists() else "mend that, or name another place"
+        raise OSError(f"{path}: cannot be written: {error.strerror or error}: {fate}") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,23 +23,29 @@ def run(*arguments) -> int:
     return keras_segen_cli.main([str(a) for a in arguments])
 
 
-@pytest.fixture
-def classes(tmp_path, monkeypatch):
-    """A folder of bluish and of reddish noise."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def prototype(tmp_path_factory):
+    """A folder of bluish and of reddish noise, and a run on it."""
+    root = tmp_path_factory.mktemp("prototype")
     rng = np.random.default_rng(0)
     for name, colour in (("blue", (40, 40, 200)), ("red", (200, 40, 40))):
-        (tmp_path / "colours" / name).mkdir(parents=True)
+        (root / "colours" / name).mkdir(parents=True)
         for i in range(10):
             pixels = np.clip(rng.normal(colour, 30, (20, 20, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{i}.png")
-    return tmp_path / "colours"
+            Image.fromarray(pixels).save(root / "colours" / name / f"{i}.png")
+    assert run("train", "cgan", "--data", root / "colours", "--out", root / "run", *SMALL) == 0
+    return root
 
 
 @pytest.fixture
-def trained(classes):
-    assert run("train", "cgan", "--data", classes, "--out", "run", *SMALL) == 0
-    return classes.parent / "run"
+def classes(prototype, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(prototype / "colours", tmp_path / "colours")
+
+
+@pytest.fixture
+def trained(prototype, classes, tmp_path):
+    return shutil.copytree(prototype / "run", tmp_path / "run")
 
 
 def variables(path):
@@ -87,6 +94,8 @@ def test_samples_by_class(trained, capsys):
     assert run("sample", trained, "--count", 5, "--out", "all.png") == 0
     with Image.open("all.png") as picture:
         assert picture.size == (3 * 18 - 2, 2 * 18 - 2)
+    assert run("sample", trained, "--count", 5, "--out", "all.jpg") == 2
+    assert "name it .png" in capsys.readouterr().err
     for label in ("green", "2", "-1"):
         assert run("sample", trained, "--count", 1, "--label", label, "--out", "x.png") == 2
         assert "the classes are blue, red" in capsys.readouterr().err
@@ -104,6 +113,7 @@ def test_the_servable_gives_what_sample_gives(trained, capsys):
     assert np.abs(image.numpy() - expected).max() <= 1
     for bad, message in (
         ({"latent": np.zeros((1, 4), "float32"), "label": [0]}, "a latent has 5 numbers"),
+        ({"latent": latents[:1] * np.nan, "label": [0]}, "numbers are finite"),
         ({"latent": latents[:1], "label": [2]}, "class id from 0 to 1"),
         ({"latent": latents[:1], "label": [-1]}, "class id from 0 to 1"),
         ({"latent": latents[:1], "label": [0, 1]}, "each latent wants one label"),
@@ -173,6 +183,7 @@ def test_dcgan_without_labels(classes, capsys):
         (["--batch-size", "64"], "do not fill one batch of 64"),
         (["--attributes", "Smiling"], "CelebA's"),
         (["--out", "colours"], "no run folder"),
+        (["--data", "nowhere"], "one sub-folder of images a class"),
     ],
 )
 def test_wrong_use_is_one_line(classes, capsys, arguments, message):
@@ -180,6 +191,19 @@ def test_wrong_use_is_one_line(classes, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_every_file_is_checked_those_kept_aside_too(classes, capsys):
+    for path in sorted((classes / "red").iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        assert run("train", "dcgan", "--data", classes, "--out", "x", *SMALL) == 2
+        assert f"{path.name}: is damaged" in capsys.readouterr().err
+        path.write_bytes(whole)
+    for path in sorted((classes / "blue").iterdir())[1:]:
+        path.unlink()
+    assert run("train", "dcgan", "--data", classes, "--out", "x", *SMALL) == 2
+    assert "blue: holds one image" in capsys.readouterr().err
 
 
 def test_options_of_other_models_are_refused(classes, capsys):

@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ class Discriminator:
 class Model:
     latent_dim = 4
     stop_training = False
+    optimizer = types.SimpleNamespace(iterations=1000)
 
     def __init__(self, samples, discriminator=None):
         self.samples, self.discriminator = samples, discriminator or Discriminator()
@@ -71,6 +74,12 @@ def test_one_image_again_and_again_is(real, capsys):
     assert "warning: collapse?" in capsys.readouterr().err
 
 
+def test_the_first_steps_are_not_judged(real):
+    watch = CollapseWatch(real, warm_up=1001)
+    assert watched(watch, Model(np.repeat(real[:1], len(real), 0)))["sample_spread"] < 1e-6
+    assert watch.warnings == []
+
+
 def test_two_images_by_turns_are(real):
     watch = CollapseWatch(real)
     logs = watched(watch, Model(np.concatenate([real[:2]] * 128)))
@@ -95,7 +104,7 @@ def test_it_goes_back_to_the_best(real, tmp_path):
     gan.save(tmp_path / "best.keras")
     before = [np.array(weight) for weight in gan.weights]
     # Untrained, its samples are all grey.
-    watch = CollapseWatch(real, stop=True, restore=tmp_path / "best.keras")
+    watch = CollapseWatch(real, stop=True, restore=tmp_path / "best.keras", warm_up=0)
     history = gan.fit(real, batch_size=64, epochs=3, verbose=0, callbacks=[watch])
     assert history.epoch == [0]
     for ours, theirs in zip(before, gan.weights, strict=True):

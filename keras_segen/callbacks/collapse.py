@@ -34,6 +34,8 @@ class CollapseWatch(keras.callbacks.Callback):
         real: images (count, height, width, channels) in [-1, 1], some hundreds.
         labels: (count, ...) of them, for a conditional model; samples are asked for the same.
         seed: of the samples' latents, the same at each epoch.
+        warm_up: steps of training that are measured but not judged: before it has learnt its first colours, every
+            generator makes one image.
         stop: end training after a warning.
         restore: `.keras` file, such as the best model's, whose weights a training that was ended goes back to.
         extractor: images -> [features, ...]; by default `metrics.cifar10_features`.
@@ -45,6 +47,7 @@ class CollapseWatch(keras.callbacks.Callback):
         labels: np.ndarray | None = None,
         *,
         seed: int = 0,
+        warm_up: int = 300,
         stop: bool = False,
         restore: Path | str | None = None,
         extractor: keras.Model | None = None,
@@ -53,6 +56,7 @@ class CollapseWatch(keras.callbacks.Callback):
         self.real = np.asarray(real, np.float32)
         self.labels = labels
         self.seed = seed
+        self.warm_up = warm_up
         self.stop = stop
         self.restore = restore
         self.extractor = extractor or cifar10_features(self.real.shape[-1])
@@ -75,7 +79,8 @@ class CollapseWatch(keras.callbacks.Callback):
         }
         if logs is not None:
             logs.update(signals)
-        if reasons := _reasons(**signals):
+        reasons = _reasons(**signals) if int(self.model.optimizer.iterations) >= self.warm_up else []
+        if reasons:
             self.warnings.append(f"epoch {epoch + 1}: {'; '.join(reasons)}")
             print(f"\nwarning: collapse? {self.warnings[-1]}", file=sys.stderr, flush=True)
             if self.stop:

@@ -42,6 +42,8 @@ def sample(run_folder: str, *, count: int, label: str | None, seed: int, out: st
     labels, names = _labels(model, config["class_names"], label, count)
     latents = standard_normal(count, model.latent_dim, seed=seed)
     path = Path(out)
+    if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"):
+        raise InputError(f"{path}: a picture is written as PNG: name it .png, or name a folder")
     if path.suffix.lower() == ".png":
         if count > MOST_IN_A_PICTURE:
             raise InputError(f"--count {count}: a picture has room for {MOST_IN_A_PICTURE}: give --out a folder")

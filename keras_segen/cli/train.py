@@ -60,9 +60,10 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     else:
         run.create({**config, "versions": _versions()})
     classes = f", {len(loaded.class_names)} classes" if loaded.class_names else ""
+    aside = f" ({loaded.kept_aside} more are kept aside)" if getattr(loaded, "kept_aside", 0) else ""
     print(
-        f"{loaded.count} training images{classes}; {config['epochs']} epochs of {config['steps_per_epoch']} steps; "
-        f"run folder {run.path}",
+        f"{loaded.count} training images{aside}{classes}; {config['epochs']} epochs of "
+        f"{config['steps_per_epoch']} steps; run folder {run.path}",
         flush=True,
     )
     _fit(run, config, recipe, loaded, verbose=verbose)

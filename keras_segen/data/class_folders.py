@@ -14,6 +14,8 @@ from keras_segen.data.order import batched, order
 from keras_segen.data.split import check_split, choose
 from keras_segen.errors import InputError
 
+# What `folder.existing_folder` says such a folder holds.
+LAYOUT = "one sub-folder of images a class, below train and val or not"
 # Images are decoded once and kept if they take no more than this; else they are decoded each time.
 MOST_BYTES = 4 * 2**30
 
@@ -103,6 +105,8 @@ def find_classes(root: Path, split: str, val_fraction: float | None) -> dict[str
         if not files:
             raise InputError(f"{path}: holds no image ({', '.join(images.EXTENSIONS)}): add some, or remove the folder")
         if not own_split and val_fraction is not None:
+            if len(files) < 2:
+                raise InputError(f"{path}: holds one image, and one is kept aside for testing: add some")
             kept = choose([f.name for f in files], split, val_fraction)
             files = [f for f in files if f.name in kept]
         classes[path.name] = files

@@ -70,7 +70,9 @@ def folder(
             start=start,
         )
     return class_folders.dataset(
-        class_folders.read_class_folders(split, existing_folder(data_dir), val_fraction=val_fraction),
+        class_folders.read_class_folders(
+            split, existing_folder(data_dir, class_folders.LAYOUT), val_fraction=val_fraction
+        ),
         image_size=image_size,
         batch_size=batch_size,
         training=training,
@@ -126,14 +128,12 @@ def read_folder(
     return SegmentationFolder(found, class_names)
 
 
-def existing_folder(path: Path | str) -> Path:
-    """Return the path if it is a folder; `InputError` otherwise."""
+def existing_folder(path: Path | str, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
+    """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
     path = Path(path)
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
-        raise InputError(
-            f"{path}: {what}: name a folder that holds {{train,val}}/{{images,masks}}, or images and masks"
-        )
+        raise InputError(f"{path}: {what}: name a folder that holds {holding}")
     return path
 
 

@@ -48,7 +48,7 @@ def train_classifier(
         metrics=["accuracy"],
     )
     batches = in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
-    epochs = max(steps * BATCH // 50_000, 1)
+    epochs = max(steps // 100, 1)  # a line or a bar for each
     model.fit(batches, epochs=epochs, steps_per_epoch=steps // epochs, shuffle=False, verbose=verbose)
     return network
 

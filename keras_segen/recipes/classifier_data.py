@@ -8,7 +8,7 @@ import numpy as np
 from keras_segen.data import shapes
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
 from keras_segen.data.cifar10 import read_cifar10
-from keras_segen.data.class_folders import read_class_folders
+from keras_segen.data.class_folders import LAYOUT, read_class_folders
 from keras_segen.data.folder import existing_folder
 from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
 from keras_segen.errors import InputError
@@ -38,7 +38,8 @@ def classifier_data(
         return read_cifar10("train", data_dir), read_cifar10("test", data_dir), CIFAR10_NAMES
     if name == "shapes":
         return _scenes("train", SCENES, image_size), _scenes("test", 2048, image_size), SHAPES_NAMES[1:]
-    train, test = (read_class_folders(split, existing_folder(name)) for split in ("train", "val"))
+    root = existing_folder(name, LAYOUT)
+    train, test = (read_class_folders(split, root) for split in ("train", "val"))
     if train.class_names != test.class_names:
         raise InputError(f"{name}: train and val have not the same sub-folders: give both the same classes")
     return (train.decode(image_size), train.labels), (test.decode(image_size), test.labels), train.class_names

@@ -85,7 +85,8 @@ def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> Generation
     loaded = generation_data(name, config, labels=config["model"] == "cgan", verbose=verbose)
     if loaded.count < config["batch_size"]:
         raise InputError(
-            f"{loaded.name}: {loaded.count} images do not fill one batch of {config['batch_size']}: lower --batch-size"
+            f"{loaded.name}: {loaded.count} training images ({loaded.kept_aside} are kept aside) do not fill one batch "
+            f"of {config['batch_size']}: lower --batch-size"
         )
     known = config.get("class_names", loaded.class_names)
     if list(known) != list(loaded.class_names):

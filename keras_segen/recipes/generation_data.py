@@ -12,7 +12,7 @@ from keras_segen.data import in_memory, shapes
 from keras_segen.data.celeb_a import read_celeb_a
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
 from keras_segen.data.cifar10 import read_cifar10
-from keras_segen.data.class_folders import dataset, read_class_folders
+from keras_segen.data.class_folders import LAYOUT, dataset, read_class_folders
 from keras_segen.data.folder import existing_folder
 from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
 from keras_segen.errors import InputError
@@ -36,6 +36,7 @@ class GenerationData:
         images: some of them as they are, not mirrored, of all classes from the first on, uint8 (at most `REFERENCE`,
             height, width, channels).
         labels: of these, or None.
+        kept_aside: further images of a folder, checked too, for testing what is learnt.
     """
 
     name: str
@@ -45,6 +46,7 @@ class GenerationData:
     train: Callable[[int, int], tf.data.Dataset]
     images: np.ndarray
     labels: np.ndarray | None
+    kept_aside: int = 0
 
 
 def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose: bool = True) -> GenerationData:
@@ -76,8 +78,10 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         except ValueError as error:
             raise InputError(str(error)) from error
         return _arrays(name, *found, tuple(attributes), seed=seed, labels=labels)
-    root = existing_folder(name).resolve()
+    root = existing_folder(name, LAYOUT).resolve()
     files = read_class_folders("train", root, verbose=verbose)
+    has_test = (root / "val").is_dir() or not (root / "train").is_dir()
+    kept_aside = len(read_class_folders("val", root, verbose=verbose).paths) if has_test else 0
     # Any of them, in any order: they lie class by class.
     chosen = np.random.default_rng(0).permutation(len(files.paths))[:REFERENCE]
     return GenerationData(
@@ -85,6 +89,7 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         class_names=files.class_names if labels else (),
         fingerprint=f"{files.fingerprint}-{size}",
         count=len(files.paths),
+        kept_aside=kept_aside,
         train=lambda batch_size, start: dataset(
             files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
         ),

@@ -90,7 +90,10 @@ def _generator(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:
 
     @tf.function(input_signature=signature)
     def serve(latent: Any, label: Any = None) -> dict[str, Any]:
-        checks = [tf.debugging.assert_equal(tf.shape(latent)[1], latent_dim, f"a latent has {latent_dim} numbers")]
+        checks = [
+            tf.debugging.assert_equal(tf.shape(latent)[1], latent_dim, f"a latent has {latent_dim} numbers"),
+            tf.debugging.assert_all_finite(latent, "a latent's numbers are finite"),
+        ]
         if label is not None:
             count = tf.shape(latent)[0]
             checks.append(tf.debugging.assert_equal(tf.shape(label)[0], count, "each latent wants one label"))

@@ -114,7 +114,7 @@ class GAN(Players):
         """Train, as `keras.Model.fit` does.
 
         Arrays, and the first batch of a data set, are looked at before: images of the discriminator's shape in
-        [-1, 1], and labels that it knows.
+        [-1, 1], and labels that it knows. Networks without labels do not look at those that come with the images.
 
         Raises:
             ValueError: for images or labels that cannot be trained on.
