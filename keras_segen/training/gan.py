@@ -104,11 +104,15 @@ class GAN(Players):
             raise ValueError(f"Latents have the shape (count, {self.latent_dim}). Received: shape {latents.shape}")
         if self.conditional != (labels is not None):
             raise ValueError(f"The generator takes {'' if self.conditional else 'no '}labels beside latents.")
-        if labels is None:
-            return self.predict(latents, batch_size, verbose=0)
-        labels = np.asarray(labels)
-        self._check_labels(labels, len(latents))
-        return self.predict([latents, labels], batch_size, verbose=0)
+        inputs = [latents]
+        if labels is not None:
+            inputs.append(np.asarray(labels))
+            self._check_labels(inputs[1], len(latents))
+        images = []
+        for first in range(0, len(latents), batch_size):
+            part = [values[first : first + batch_size] for values in inputs]
+            images.append(self.predict_on_batch(part if self.conditional else part[0]))
+        return np.concatenate(images)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
