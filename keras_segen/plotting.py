@@ -79,7 +79,10 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     epochs = [row["epoch"] + 1 for row in history]
-    for axis, name in zip(figure.subplots(rows, columns, squeeze=False).flat, names, strict=False):
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(names) :]:
+        axis.remove()
+    for axis, name in zip(axes, names, strict=False):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history[0]:
                 axis.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 40 else None)
@@ -87,7 +90,8 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-        axis.legend()
+        if f"val_{name}" in history[0]:
+            axis.legend()
     return figure
 
 
@@ -124,7 +128,8 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         names: one a row.
     """
     count = len(rows[0])
-    figure = Figure(figsize=(0.75 * count + 1.5, 0.75 * len(rows)), layout="constrained")
+    beside = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
+    figure = Figure(figsize=(0.75 * count + beside, 0.75 * len(rows)), layout="constrained")
     for axis, row, name in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, names, strict=True):
         axis.imshow(grid(row, count))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
