@@ -129,7 +129,7 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
     """
     count = len(rows[0])
     beside = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
-    figure = Figure(figsize=(0.75 * count + beside, 0.75 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(0.75 * count + beside, 0.75 * len(rows)), layout="compressed")
     for axis, row, name in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, names, strict=True):
         axis.imshow(grid(row, count))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")

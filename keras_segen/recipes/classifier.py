@@ -1,6 +1,7 @@
 """A classifier trained from scratch: what `metrics.cifar10_features` is, and what tells the worth of generated images.
 
 python -m keras_segen.recipes.classifier --data-dir DIR --out cifar10_classifier.keras
+    15 minutes on two cores. The file that comes with the package has 84.8 % of the test images right.
 """
 
 import argparse
