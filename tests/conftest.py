@@ -1,6 +1,10 @@
 """What the tests share: quiet TensorFlow, real data where it is, small folders drawn on the spot."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,3 +63,37 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def train_with_kills() -> Callable[..., None]:
+    """Run a training in processes of its own, killed at random but the last; each goes on where the one before died."""
+
+    def train(command: list[str], folder: Path, *, kills: int) -> None:
+        main = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
+        rng = np.random.default_rng()
+        history = folder / "history.csv"
+
+        def rows() -> int:
+            return history.read_bytes().count(b"\n") if history.exists() else 0
+
+        for attempt in range(kills + 1):
+            process = subprocess.Popen(
+                [sys.executable, "-c", main, *command, "--out", str(folder), "--resume"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            if attempt < kills:
+                # Wherever it is: before the first step, in one, in scoring, in the writing of a file.
+                before, limit = rows(), time.monotonic() + rng.uniform(3, 60)
+                while process.poll() is None and time.monotonic() < limit:
+                    if rows() > max(before, 1):
+                        time.sleep(rng.uniform(0, 0.5))
+                        break
+                    time.sleep(0.01)
+                process.kill()
+            error = process.communicate()[1].decode()
+            expected = -signal.SIGKILL if attempt < kills else 0
+            assert process.returncode == expected, f"attempt {attempt}: {process.returncode}; {error}"
+
+    return train

@@ -1,9 +1,5 @@
 import csv
 import json
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -101,37 +97,12 @@ def test_resuming_a_finished_run_changes_nothing(trained, tmp_path):
     assert (trained / "history.csv").read_text() == history
 
 
-def test_killed_and_resumed_equals_undisturbed(make_folder, tmp_path, monkeypatch):
+def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = make_folder()
     command = ["train", "unet", "--data", str(root), *SMALL, "--epochs", "12", "--steps-per-epoch", "4"]
     assert run(*command, "--out", "whole") == 0
-    rng = np.random.default_rng()
-    kills = 0
-    history = tmp_path / "killed" / "history.csv"
-    for _ in range(30):
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *command, "--out", "killed", "--resume"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if kills < 5:
-            # Wherever it is: sometimes before the first step, sometimes in the writing of a file.
-            rows = history.read_bytes().count(b"\n") if history.exists() else 0
-            limit = time.monotonic() + rng.uniform(3, 60)
-            while process.poll() is None and time.monotonic() < limit:
-                if history.exists() and history.read_bytes().count(b"\n") > max(rows, 1):
-                    time.sleep(rng.uniform(0, 0.3))
-                    break
-                time.sleep(0.01)
-            process.kill()
-            kills += 1
-        error = process.communicate()[1]
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, error.decode()
-    assert process.returncode == 0
-    assert kills == 5, "the run was over before it was killed five times"
+    train_with_kills(command, tmp_path / "killed", kills=5)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 

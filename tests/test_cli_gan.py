@@ -1,9 +1,5 @@
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -122,36 +118,11 @@ def test_the_servable_gives_what_sample_gives(trained, capsys):
             serve(**{name: tf.constant(value) for name, value in bad.items()})
 
 
-def test_killed_and_resumed_equals_undisturbed(classes):
+def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
     command = ["train", "cgan", "--data", str(classes), *SMALL, "--epochs", "8"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = classes.parent / "whole", classes.parent / "killed"
-    rng = np.random.default_rng()
-    kills = 0
-    history = killed / "history.csv"
-    for _ in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *command, "--out", "killed", "--resume"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if kills < 3:
-            # Wherever it is: in a step, in scoring, in the writing of a file.
-            rows = history.read_bytes().count(b"\n") if history.exists() else 0
-            limit = time.monotonic() + rng.uniform(3, 60)
-            while process.poll() is None and time.monotonic() < limit:
-                if history.exists() and history.read_bytes().count(b"\n") > max(rows, 1):
-                    time.sleep(rng.uniform(0, 0.5))
-                    break
-                time.sleep(0.01)
-            process.kill()
-            kills += 1
-        error = process.communicate()[1]
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, error.decode()
-    assert process.returncode == 0
-    assert kills == 3, "the run was over before it was killed three times"
+    train_with_kills(command, killed, kills=3)
     assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):  # the best so far too
         for ours, theirs in zip(variables(whole / name), variables(killed / name), strict=True):
