@@ -56,12 +56,26 @@ def test_projection_is_a_product_with_the_classs_vector():
 
 
 def test_attributes_as_vectors_equal_class_ids():
-    options = {"filters": 4}
+    options = {"conditioning": "concat", "filters": 4}
     by_id = cgan_generator((16, 16, 3), 5, 4, **options)
     by_vector = cgan_generator((16, 16, 3), 5, 4, multi_label=True, **options)
     by_vector.set_weights(by_id.get_weights())
     labels = np.array([2, 0, 1])
     np.testing.assert_allclose(by_id([LATENTS, labels]), by_vector([LATENTS, np.eye(4)[labels]]), atol=1e-6)
+
+
+def test_without_any_attribute_there_is_an_image_still():
+    keras.utils.set_random_seed(0)
+    generator = cgan_generator((16, 16, 3), 5, 2, multi_label=True, filters=4)
+    generator.set_weights([np.random.default_rng(i).normal(w, 0.1) for i, w in enumerate(generator.get_weights())])
+    none, one, both = (
+        np.asarray(generator([LATENTS, np.tile(row, (3, 1)).astype("float32")], training=True))
+        for row in ([0, 0], [1, 0], [1, 1])
+    )
+    assert none.std(axis=(1, 2)).min() > 1e-3  # not flat
+    assert np.abs(none[0] - none[1]).max() > 1e-3  # and not the same for every latent
+    for with_attributes in (one, both):
+        assert np.abs(none - with_attributes).max() > 1e-3
 
 
 def test_what_cannot_be_is_refused():

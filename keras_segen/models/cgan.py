@@ -50,7 +50,7 @@ def cgan_generator(
         layers.Concatenate()([latents, condition]),
         image_shape,
         filters,
-        (lambda x: conditional_normalize(x, condition)) if conditional else normalize,
+        (lambda x: conditional_normalize(x, condition, multi_label)) if conditional else normalize,
     )
     return keras.Model([latents, labels], images, name=name)
 
@@ -122,10 +122,12 @@ def label_input(num_classes: int, multi_label: bool) -> tuple[Any, Any]:
     return labels, OneHot(num_classes, name="one_hot")(labels)
 
 
-def conditional_normalize(x: Any, condition: Any) -> Any:
+def conditional_normalize(x: Any, condition: Any, multi_label: bool) -> Any:
     """Batch normalisation whose scale and shift follow from the condition; both start as if there were none."""
     channels = x.shape[-1]
+    # One class is always on; of attributes perhaps none, and what is left then must still be an image: a bias.
+    scaling = {"use_bias": multi_label, "kernel_initializer": "zeros" if multi_label else "ones"}
     x = FusedBatchNormalization(epsilon=1e-5, center=False, scale=False)(x)
-    scale = layers.Dense(channels, use_bias=False, kernel_initializer="ones")(condition)
-    shift = layers.Dense(channels, use_bias=False, kernel_initializer="zeros")(condition)
+    scale = layers.Dense(channels, bias_initializer="ones", **scaling)(condition)
+    shift = layers.Dense(channels, use_bias=multi_label, kernel_initializer="zeros")(condition)
     return x * layers.Reshape((1, 1, channels))(scale) + layers.Reshape((1, 1, channels))(shift)

@@ -43,7 +43,7 @@ def sngan_generator(
     if num_classes is not None:
         check_condition("projection", num_classes)
         labels, condition = label_input(num_classes, multi_label)
-        inputs, normalize = [latents, labels], lambda x: conditional_normalize(x, condition)
+        inputs, normalize = [latents, labels], lambda x: conditional_normalize(x, condition, multi_label)
     x = layers.Reshape((4, 4, filters))(layers.Dense(16 * filters, kernel_initializer="glorot_uniform")(latents))
     for _ in range(doublings):
         x = _block_up(x, filters, normalize)
