@@ -1,6 +1,6 @@
 """How many images the pipelines of CIFAR-10 and CelebA give, against how many DCGAN's training step takes.
 
-    python benchmarks/gan_pipelines.py [--rounds N]      a minute or two on two cores
+    python benchmarks/gan_pipelines.py [--rounds N]      three minutes on two cores
 
 Both data sets lie decoded in memory, so that what is timed is what training sees: order, mirroring, scaling, batching.
 The pixels here are random, which changes none of that. Compare the rates, in thousands of images a second: the rows do

@@ -8,7 +8,6 @@ from PIL import Image
 
 import keras_segen_cli
 
-MAIN = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
 

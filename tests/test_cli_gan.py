@@ -10,7 +10,6 @@ from PIL import Image
 import keras_segen_cli
 from keras_segen.data import folder
 
-MAIN = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
 

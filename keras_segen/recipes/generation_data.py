@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_segen import plotting
 from keras_segen.data import in_memory, shapes
 from keras_segen.data.celeb_a import read_celeb_a
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
@@ -67,9 +69,8 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
     if name == "shapes":
         return _shapes(size, seed, labels)
     if name == "cifar10":
-        if size != 32:
-            raise InputError(f"CIFAR-10's images are of 32 pixels, not {size}: give --image-size 32")
-        return _arrays(name, *read_cifar10("train", config["data_dir"]), CIFAR10_NAMES, seed=seed, labels=labels)
+        found = cifar10_arrays("train", size, config["data_dir"])
+        return _arrays(name, *found, CIFAR10_NAMES, seed=seed, labels=labels)
     if name == "celeb_a":
         if labels and not attributes:
             raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
@@ -118,12 +119,7 @@ def _arrays(
 
 
 def _shapes(size: int, seed: int, labels: bool) -> GenerationData:
-    target: Literal["label"] | None = "label" if labels else None
-    some = [
-        batch if labels else (batch, None)
-        for batch in shapes("train", image_size=size, batch_size=256, count=2048, target=target)
-    ]
-    images = np.concatenate([image for image, _ in some])
+    images, answers = scenes("train", 2048, size)
     return GenerationData(
         name="shapes",
         class_names=SHAPES_NAMES[1:] if labels else (),
@@ -136,9 +132,23 @@ def _shapes(size: int, seed: int, labels: bool) -> GenerationData:
             training=True,
             seed=seed,
             count=SCENES,
-            target=target,
+            target="label" if labels else None,
             start=start,
         ),
-        images=np.round((images + 1) * 127.5).astype(np.uint8),
-        labels=np.concatenate([label for _, label in some]) if labels else None,
+        images=images,
+        labels=answers if labels else None,
     )
+
+
+def scenes(split: str, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first scenes of the embedded shapes as images uint8 (count, size, size, 3) and labels int32."""
+    batches = list(shapes(split, image_size=size, batch_size=256, count=count, target="label"))
+    images = np.concatenate([plotting.to_uint8(image.numpy()) for image, _ in batches])
+    return images, np.concatenate([label for _, label in batches])
+
+
+def cifar10_arrays(split: str, size: int, data_dir: Path | str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return a split of CIFAR-10; `InputError` for a size that it does not have."""
+    if size != 32:
+        raise InputError(f"CIFAR-10's images are of 32 pixels, not {size}: give --image-size 32")
+    return read_cifar10(split, data_dir)
