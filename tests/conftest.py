@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from PIL import Image
 
 # As the command line has it; TensorFlow takes it only before its first operation.
 tf.config.threading.set_inter_op_parallelism_threads(1)
+
+_CACHE = tempfile.TemporaryDirectory(prefix="keras-")  # of the tests' own, gone at their end
+os.environ["KERAS_HOME"] = _CACHE.name
 
 REAL_DATA = Path(os.environ.get("KERAS_SEGEN_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 

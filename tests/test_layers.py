@@ -9,6 +9,7 @@ from keras_segen.layers import (
     BilinearUpSampling,
     CropLike,
     FusedBatchNormalization,
+    LegacyBilinearResize,
     OneHot,
     PadToStride,
     SpectralConv2D,
@@ -21,6 +22,18 @@ def test_bilinear_up_sampling_equals_tensorflows_resize(factor, shape):
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
     expected = tf.image.resize(x, [factor * shape[1], factor * shape[2]], "bilinear")
     np.testing.assert_allclose(BilinearUpSampling(factor)(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (5, 7), (299, 299), (400, 300), (1, 1)])
+def test_legacy_bilinear_resize_is_tensorflow_1s(size):
+    images = np.random.default_rng(0).uniform(0, 255, (2, *size, 3)).astype("float32")
+    expected = tf.compat.v1.image.resize_bilinear(images, (299, 299))
+    layer = LegacyBilinearResize(299)
+    np.testing.assert_allclose(layer(images) / 255, expected / 255, atol=1e-5)
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, layer(image))
+    assert model.output_shape == (None, 299, 299, 3)
+    np.testing.assert_allclose(model.predict(images, verbose=0) / 255, expected / 255, atol=1e-5)
 
 
 def test_bilinear_up_sampling_keeps_its_gradient_under_xla():

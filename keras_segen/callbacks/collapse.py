@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
-from keras_segen.metrics.distances import moments
+from keras_segen.metrics.distances import Moments
 
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
 # counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
@@ -96,7 +96,7 @@ class CollapseWatch(keras.callbacks.Callback):
         # Shrunk, because a network that has learnt no more than colours yet has them in all their variety.
         small = ops.convert_to_numpy(ops.image.resize(images, (8, 8), antialias=True))
         spread = 2 * float(small.reshape(len(small), -1).var(0).sum())  # two draws differ by twice the variance
-        _, covariance = moments(self.extractor.predict(images, batch_size=256, verbose=0)[0])
+        covariance = Moments().update(self.extractor.predict(images, batch_size=256, verbose=0)[0]).covariance
         return spread, np.linalg.eigvalsh(covariance)
 
     def _separation(self, samples: np.ndarray) -> float:

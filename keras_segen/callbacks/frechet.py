@@ -7,21 +7,24 @@ import numpy as np
 
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
-from keras_segen.metrics.distances import frechet_distance, moments
+from keras_segen.metrics.distances import Moments, frechet_distance
+from keras_segen.metrics.features import feature_batches
+from keras_segen.metrics.image_sets import Reference, score_name
 
 
 class FrechetDistance(keras.callbacks.Callback):
     """Add the Fréchet distance between real and generated images to each epoch's logs, as `name`.
 
     It depends on the extractor, and on how many images there are: of fewer, it is higher. Put it before callbacks that
-    read the logs.
+    read the logs, such as `Checkpoint(best, backup, monitor=distance.name, mode="min")`, which keeps the best.
 
     Args:
-        real: images in [-1, 1], an array or batches.
+        real: images as uint8 or in [-1, 1], an array or batches; or a `metrics.Reference`.
         labels: (count, ...) for a conditional model, of the samples to be generated.
         count: samples.
         seed: of their latents, the same at each epoch.
-        extractor: images -> [features, ...]; by default `metrics.cifar10_features`, for three channels.
+        extractor: see `metrics.feature_extractor`; by default `metrics.cifar10_features`, for three channels.
+        every: epochs from one score to the next; in between it is NaN, which is never the best.
     """
 
     def __init__(
@@ -32,19 +35,21 @@ class FrechetDistance(keras.callbacks.Callback):
         count: int = 2048,
         seed: int = 0,
         extractor: keras.Model | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
         self.extractor = extractor or cifar10_features()
-        self.name = f"frechet_distance_{self.extractor.name}"
-        self.reference = moments(self.extractor.predict(real, batch_size=256, verbose=0)[0])
+        self.name = score_name("frechet_distance", self.extractor.name)
+        self.reference = real if isinstance(real, Reference) else Reference.of(real, self.extractor)
         self.labels = labels
         self.count = count
         self.seed = seed
+        self.every = every
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure."""
         if logs is not None:
-            logs[self.name] = self.measure(self.model)
+            logs[self.name] = self.measure(self.model) if (epoch + 1) % self.every == 0 else float("nan")
 
     def measure(self, model: Any) -> float:
         """Return the distance of a model's samples from the real images; NaN where the samples are not finite."""
@@ -53,5 +58,7 @@ class FrechetDistance(keras.callbacks.Callback):
         images = model.generate(latents, labels)
         if not np.isfinite(images).all():
             return float("nan")
-        features = self.extractor.predict(images, batch_size=256, verbose=0)[0]
-        return frechet_distance(*moments(features), *self.reference)
+        seen = Moments()
+        for features, _ in feature_batches(images, self.extractor, batch_size=256):
+            seen.update(features)
+        return frechet_distance(seen.mean, seen.covariance, self.reference.mean, self.reference.covariance)

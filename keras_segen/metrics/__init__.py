@@ -1,7 +1,33 @@
 """Metrics that compare with papers."""
 
 from keras_segen.metrics.cifar10_features import cifar10_features
-from keras_segen.metrics.distances import frechet_distance, moments
+from keras_segen.metrics.distances import (
+    Moments,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall_density_coverage,
+)
+from keras_segen.metrics.features import feature_extractor
+from keras_segen.metrics.image_quality import PSNR, SSIM, MultiScaleSSIM
+from keras_segen.metrics.image_sets import Reference, image_set_scores
+from keras_segen.metrics.inception import inception_features
 from keras_segen.metrics.segmentation import MeanIoU, PixelAccuracy
 
-__all__ = ["MeanIoU", "PixelAccuracy", "cifar10_features", "frechet_distance", "moments"]
+__all__ = [
+    "PSNR",
+    "SSIM",
+    "MeanIoU",
+    "Moments",
+    "MultiScaleSSIM",
+    "PixelAccuracy",
+    "Reference",
+    "cifar10_features",
+    "feature_extractor",
+    "frechet_distance",
+    "image_set_scores",
+    "inception_features",
+    "inception_score",
+    "kernel_distance",
+    "precision_recall_density_coverage",
+]

@@ -1,22 +1,83 @@
-"""Distances between sets of images, from arrays of their features."""
+"""Scores of sets of images, from arrays of their features or of what a classifier says of them, in float64.
+
+They equal torch-fidelity's and the prdc package's, with the same draws where there are any: tests/test_distances.py.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Self
 
 import numpy as np
 
+# What the subsets of `kernel_distance` and the order of `inception_score` are drawn by; torch-fidelity's number.
+SEED = 2020
+# Of a block of squared distances, numbers: 64 MiB.
+_BLOCK = 2**23
 
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean (d,) and unbiased covariance (d, d) of features (n, d), in float64.
 
-    Raises:
-        ValueError: for fewer than two rows, or features that are not finite.
+class Moments:
+    """Mean and covariance of features that come in batches, in any order and from any number of shards.
+
+    Sums of squares about the mean so far are brought together as Chan, Golub and LeVeque do (1983, The American
+    Statistician 37(3), eq. 2.1), so that nothing is lost to cancellation. It takes two float64 matrices of memory.
+
+    Attributes:
+        count: rows so far.
+        mean: float64 (d,).
     """
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"Moments need features (n, d) of two images or more. Received: shape {features.shape}")
-    if not np.isfinite(features).all():
-        raise ValueError("The features are not all finite: are there NaN in the images?")
-    mean = features.mean(0)
-    centred = features - mean
-    return mean, centred.T @ centred / (len(features) - 1)
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = np.zeros(0)
+        self._scatter = np.zeros((0, 0))  # sum of squares about the mean
+
+    def update(self, features: np.ndarray) -> Self:
+        """Add features (n, d).
+
+        Raises:
+            ValueError: for another shape, another d than before, or features that are not finite.
+        """
+        features = np.asarray(features, np.float64)
+        if features.ndim != 2 or (self.count and features.shape[1] != len(self.mean)):
+            expected = f"(n, {len(self.mean)})" if self.count else "(n, d)"
+            raise ValueError(f"Moments take features {expected}. Received: shape {features.shape}")
+        if not np.isfinite(features).all():
+            raise ValueError("The features are not all finite: are there NaN in the images?")
+        if len(features):
+            mean = features.mean(0)
+            self._add(len(features), mean, features - mean)
+        return self
+
+    def merge(self, other: "Moments") -> Self:
+        """Add what another has seen."""
+        if self.count and other.count and len(self.mean) != len(other.mean):
+            raise ValueError(f"Moments of {len(self.mean)} and {len(other.mean)} features do not go together.")
+        if other.count:
+            self._add(other.count, other.mean, np.zeros((0, len(other.mean))))
+            self._scatter += other._scatter
+        return self
+
+    def _add(self, count: int, mean: np.ndarray, centred: np.ndarray) -> None:
+        if not self.count:
+            self.mean = np.zeros(len(mean))
+            self._scatter = np.zeros((len(mean),) * 2)
+        total = self.count + count
+        # How far the means lie apart counts as one row more.
+        apart = (mean - self.mean) * np.sqrt(self.count / total * count)
+        rows = np.concatenate([centred, apart[None]])
+        self._scatter += rows.T @ rows
+        self.mean = self.mean + (mean - self.mean) * (count / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Unbiased covariance, float64 (d, d).
+
+        Raises:
+            ValueError: for fewer than two rows.
+        """
+        if self.count < 2:
+            raise ValueError(f"A covariance needs the features of two images or more. Received: {self.count}")
+        return self._scatter / (self.count - 1)
 
 
 def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
@@ -25,8 +86,8 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
     |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½) (Heusel et al., 2017, arXiv:1706.08500, eq. 6). It is FID only for the
     features of that paper's network; of other features, it belongs to them.
 
-    The trace of the root is the sum of the roots of the eigenvalues of C1^½ C2 C1^½, which is symmetric: this needs no
-    root of an unsymmetric matrix, and is right below full rank.
+    The trace of the root is the sum of the roots of the eigenvalues of F' C2 F for any F with F F' = C1: of a symmetric
+    matrix, so that nothing unsymmetric is rooted, and right below full rank.
 
     Args:
         mean1: (d,).
@@ -44,9 +105,166 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
             "frechet_distance takes mean (d,) and covariance (d, d), twice. "
             f"Received: {mean1.shape}, {cov1.shape}, {mean2.shape}, {cov2.shape}"
         )
-    values, vectors = np.linalg.eigh(cov1)
-    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
-    products = np.linalg.eigvalsh(root @ cov2 @ root)
-    trace_of_root = np.sqrt(np.clip(products, 0, None)).sum()
+    factor = _factor(cov1)
+    eigenvalues = np.linalg.eigvalsh(factor.T @ cov2 @ factor)
+    trace_of_root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     difference = mean1 - mean2
     return max(float(difference @ difference + np.trace(cov1) + np.trace(cov2) - 2 * trace_of_root), 0.0)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """Return F (d, rank) with F F' = covariance."""
+    try:
+        return np.linalg.cholesky(covariance)  # a tenth of the eigenvectors' time
+    except np.linalg.LinAlgError:  # below full rank
+        values, vectors = np.linalg.eigh(covariance)
+        counts = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        return vectors[:, counts] * np.sqrt(values[counts])
+
+
+def kernel_distance(
+    x: np.ndarray, y: np.ndarray, *, subsets: int = 100, subset_size: int = 1000, seed: int = SEED
+) -> tuple[float, float]:
+    """Return the kernel distance of two sets of features, and its standard deviation over subsets.
+
+    The unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)³, as a mean over pairs of subsets
+    (Bińkowski et al., 2018, arXiv:1801.01401, section 4): KID for the features of FID's network. A little below 0 is
+    what sets of one origin give. Unlike Fréchet's, it does not depend on how many images there are.
+
+    Args:
+        x: (n, d).
+        y: (m, d).
+        subsets: pairs of subsets that are drawn, each without replacement.
+        subset_size: rows of each.
+        seed: of the draws.
+
+    Raises:
+        ValueError: for shapes that do not go together, fewer rows than a subset has, or features that are not finite.
+    """
+    x, y = _features(x, y)
+    if min(len(x), len(y)) < subset_size or subset_size < 2:
+        raise ValueError(
+            f"kernel_distance draws subsets of {subset_size}. Received: {len(x)} and {len(y)} images. "
+            "Give more images, or `subset_size` of at most so many and at least 2."
+        )
+    draws = np.random.RandomState(seed)
+    values = [
+        _squared_discrepancy(
+            x[draws.choice(len(x), subset_size, replace=False)], y[draws.choice(len(y), subset_size, replace=False)]
+        )
+        for _ in range(subsets)
+    ]
+    return float(np.mean(values)), float(np.std(values))
+
+
+def _squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        k = a @ b.T / a.shape[1] + 1
+        return k * k * k  # a tenth of a power's time
+
+    def mean_of_pairs(a: np.ndarray) -> float:
+        k = kernel(a, a)
+        return (k.sum() - np.trace(k)) / (len(a) * (len(a) - 1))
+
+    return float(mean_of_pairs(x) + mean_of_pairs(y) - 2 * kernel(x, y).mean())
+
+
+def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | None = SEED) -> tuple[float, float]:
+    """Return the inception score of classifier outputs, and its standard deviation over splits.
+
+    exp of the mean divergence of each image's classes from those of its split (Salimans et al., 2016,
+    arXiv:1606.03498, section 4). It is the published score for the softmax of unbiased logits of the 2015 Inception
+    network, over 50,000 images in 10 splits; fewer images give a lower score.
+
+    Args:
+        probabilities: (n, classes), rows that sum to 1.
+        splits: parts, each scored by itself.
+        seed: of the order in which images go into the splits, which matters where they lie sorted; None: as they lie.
+
+    Raises:
+        ValueError: for fewer images than splits, or rows that are no probabilities.
+    """
+    p = np.asarray(probabilities, np.float64)
+    if p.ndim != 2 or len(p) < splits or splits < 1:
+        raise ValueError(f"inception_score takes (n, classes) of n >= splits = {splits}. Received: shape {p.shape}")
+    if not ((p >= 0).all() and np.allclose(p.sum(1), 1, atol=1e-3)):  # NaN fails too
+        raise ValueError("inception_score takes probabilities, rows from 0 on that sum to 1: softmax the logits first.")
+    if seed is not None:
+        p = p[np.random.RandomState(seed).permutation(len(p))]
+    scores = []
+    for i in range(splits):
+        part = p[i * len(p) // splits : (i + 1) * len(p) // splits]
+        ratio = np.divide(part, part.mean(0), out=np.ones_like(part), where=part > 0)
+        scores.append(np.exp((part * np.log(ratio)).sum(1).mean()))
+    return float(np.mean(scores)), float(np.std(scores))
+
+
+def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
+    """Return how far two sets of features cover each other, by balls that reach to each point's k-th neighbour.
+
+    Precision and recall (Kynkäänniemi et al., 2019, arXiv:1904.06991, section 2): the share of fakes in some real
+    point's ball, and of reals in some fake's. Density and coverage (Naeem et al., 2020, arXiv:2002.09797, section 3):
+    the balls around reals that a fake lies in, by k, and the share of reals with a fake in their ball. Fidelity is in
+    the first and third, variety in the others. Memory is bounded: distances are made in blocks of 64 MiB.
+
+    Args:
+        real: (n, d).
+        fake: (m, d).
+        k: the neighbour, the point itself not counted.
+
+    Returns:
+        "precision", "recall", "density" and "coverage"; all in [0, 1] but density, which may be over 1.
+
+    Raises:
+        ValueError: for shapes that do not go together, k points or fewer, or features that are not finite.
+    """
+    real, fake = _features(real, fake)
+    if min(len(real), len(fake)) <= k or k < 1:
+        raise ValueError(f"Balls to the {k}-th neighbour need more points. Received: {len(real)} and {len(fake)}")
+    centre = real.mean(0)  # nearer to 0, squares cancel less
+    real, fake = real - centre, fake - centre
+    real_reach, fake_reach = _squared_reach(real, k), _squared_reach(fake, k)
+    balls = np.zeros(len(fake), np.int64)  # of reals, around each fake
+    recalled = covered = 0
+    for rows, squares in _squared_distances(real, fake):
+        within = squares < real_reach[rows, None]
+        balls += within.sum(0)
+        recalled += (squares < fake_reach).any(1).sum()
+        covered += within.any(1).sum()
+    return {
+        "precision": float((balls > 0).mean()),
+        "recall": float(recalled / len(real)),
+        "density": float(balls.mean() / k),
+        "coverage": float(covered / len(real)),
+    }
+
+
+def _squared_reach(points: np.ndarray, k: int) -> np.ndarray:
+    reach = np.empty(len(points))
+    for rows, squares in _squared_distances(points, points):
+        squares[np.arange(len(squares)), rows] = 0  # each point's to itself, but for rounding
+        reach[rows] = np.partition(squares, k, axis=1)[:, k]
+    return reach
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows of x, and their squared distances from all of y."""
+    lengths = (y**2).sum(1)
+    size = max(_BLOCK // len(y), 1)
+    for first in range(0, len(x), size):
+        rows = np.arange(first, min(first + size, len(x)))
+        part = x[rows]
+        squares = part @ y.T
+        squares *= -2
+        squares += (part**2).sum(1)[:, None]
+        squares += lengths
+        yield rows, np.maximum(squares, 0, out=squares)
+
+
+def _features(*sets: Any) -> tuple[np.ndarray, ...]:
+    arrays = tuple(np.asarray(features, np.float64) for features in sets)
+    if any(x.ndim != 2 or x.shape[1:] != arrays[0].shape[1:] for x in arrays):
+        raise ValueError(f"Features are (n, d), of one d. Received: shapes {[x.shape for x in arrays]}")
+    if not all(np.isfinite(x).all() for x in arrays):
+        raise ValueError("The features are not all finite: are there NaN in the images?")
+    return arrays

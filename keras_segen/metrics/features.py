@@ -1,0 +1,117 @@
+"""Features of images, by any network: what distances between sets of images are made of."""
+
+import hashlib
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+def feature_extractor(network: keras.Model, *, name: str | None = None, channels: int = 3) -> keras.Model:
+    """Make of any network an extractor: images in [-1, 1] of any size -> features, or features and logits.
+
+    Images are rounded to 256 steps, as a file would be, and grey ones repeated to three channels. Where the network
+    takes one size only, they are resized to it, bilinear with antialiasing. What the network needs besides, such as
+    another range, belongs into it: `keras.Sequential([keras.layers.Rescaling(127.5, 127.5), ...])`.
+
+    Args:
+        network: images (batch, height, width, 3) in [-1, 1] -> features (batch, d), or a list of features and logits
+            (batch, classes).
+        name: that numbers made with it bear; by default the network's, and the first digits of the SHA-256 of its
+            weights, so that numbers by different features cannot be mistaken for each other.
+        channels: of the images, 1 or 3.
+
+    Raises:
+        ValueError: for other channels, or a network that gives something else than vectors.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"Features need images of 1 or 3 channels. Received: channels={channels}")
+    if any(len(output.shape) != 2 for output in network.outputs) or len(network.outputs) > 2:
+        raise ValueError(
+            "An extractor gives features (batch, d), and perhaps logits (batch, classes): end it in global pooling. "
+            f"Received: {network.name} with outputs {[tuple(output.shape) for output in network.outputs]}"
+        )
+    image = keras.Input((None, None, channels), name="image")
+    x = ops.round((ops.clip(image, -1, 1) + 1) * 127.5) / 127.5 - 1
+    x = layers.Concatenate()([x] * 3) if channels == 1 else x
+    side = network.input_shape[1:3]
+    if None not in side:
+        x = ops.image.resize(x, side, interpolation="bilinear", antialias=True)
+    model = keras.Model(image, network(x), name=name or f"{network.name}_{_digest(network)[:8]}")
+    model.trainable = False
+    return model
+
+
+def feature_batches(
+    images: Any, extractor: keras.Model, *, batch_size: int = 64, verbose: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield the features (batch, d) of images, and their logits (batch, classes) if the extractor gives some, float32.
+
+    Args:
+        images: (n, height, width, channels) uint8, or floats in [-1, 1]; or batches of such, as a `tf.data.Dataset`.
+        extractor: see `feature_extractor`.
+        batch_size: of an array; batches stay as they are.
+        verbose: show a progress bar.
+
+    Raises:
+        ValueError: for images in another range, with NaN, or none; for [0, 1], after the last.
+    """
+    if isinstance(images, np.ndarray):
+        images = [images[first : first + batch_size] for first in range(0, len(images), batch_size)]
+    bar = (
+        keras.utils.Progbar(len(images) if isinstance(images, Sized) else None, unit_name="batch") if verbose else None
+    )
+    extremes = []
+    for batch in images:
+        outputs = extractor.predict_on_batch(in_range(batch))
+        features, *logits = outputs if isinstance(outputs, list) else [outputs]
+        yield np.asarray(features), np.asarray(logits[0]) if logits else None
+        extremes.append((np.min(batch), np.max(batch)))
+        if bar:
+            bar.add(1)
+    _check_extremes(np.array(extremes))
+
+
+def _check_extremes(extremes: np.ndarray) -> None:
+    """Raise for what one batch does not show: it may well hold nothing but bright images, or black ones."""
+    if not len(extremes):
+        raise ValueError("There are no images to take features of.")
+    low, high = extremes.min(), extremes.max()
+    if np.issubdtype(extremes.dtype, np.floating):
+        if low >= 0 and high > 0:
+            raise ValueError("The images are floats in [0, 1], where [-1, 1] is due: give them as x * 2 - 1.")
+    elif high == 1:
+        raise ValueError("The images are uint8 and all 0 or 1, so black: multiply them by 255, or give floats.")
+
+
+def in_range(images: Any) -> np.ndarray:
+    """Return images as floats in [-1, 1], whether they come so or as uint8.
+
+    Raises:
+        ValueError: for images that are neither; it says what they seem to be.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or not images.size:
+        raise ValueError(f"Images are (batch, height, width, channels). Received: shape {images.shape}")
+    low, high = images.min(), images.max()
+    if images.dtype == np.uint8:
+        return images / np.float32(127.5) - 1
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"Images are uint8, or floats in [-1, 1]. Received: {images.dtype}")
+    if not np.isfinite([low, high]).all():
+        raise ValueError("The images hold NaN or infinities.")
+    if low >= 0 and 1 < high <= 255:
+        raise ValueError("The images are floats in [0, 255], where [-1, 1] is due: give them as uint8, or / 127.5 - 1.")
+    # What a network ends in may be a rounding error over 1.
+    if low < -1.001 or high > 1.001:
+        raise ValueError(f"Images are uint8, or floats in [-1, 1]. Received: floats from {low:g} to {high:g}")
+    return images.astype(np.float32)
+
+
+def _digest(network: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weights in network.get_weights():
+        digest.update(np.ascontiguousarray(weights).data)
+    return digest.hexdigest()

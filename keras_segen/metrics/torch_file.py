@@ -1,0 +1,194 @@
+"""Tensors out of files that PyTorch wrote, without PyTorch, and without unpickling: nothing in the file is executed.
+
+Such a file is a pickle, which is a program, and beside it the tensors' numbers: in a zip archive (from PyTorch 1.6 on)
+or one after the other. The program is read step by step here; of all that a pickle may call, this knows a dictionary
+and a tensor, and refuses the rest.
+"""
+
+import math
+import pickletools
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from keras_segen.errors import InputError
+
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what files before 1.6 begin with
+_TYPES = {
+    "torch DoubleStorage": "<f8",
+    "torch FloatStorage": "<f4",
+    "torch HalfStorage": "<f2",
+    "torch LongStorage": "<i8",
+    "torch IntStorage": "<i4",
+}
+
+# What reading a file raises that is not what it should be.
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Read a dictionary of tensors.
+
+    Raises:
+        InputError: for a file that is damaged, holds something else, or would call something.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            return _read_archive(path)
+        with path.open("rb") as file:
+            return _read_sequence(file)
+    except _DAMAGE as error:
+        raise InputError(f"{path}: is damaged, or no file of tensors by PyTorch ({error}): fetch it again") from error
+
+
+@dataclass(frozen=True)
+class _Storage:
+    dtype: str
+    key: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def cut(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the tensor out of its storage's numbers."""
+        count = math.prod(self.shape)
+        strides = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
+        apart = [size > 1 for size in self.shape]
+        if any(a and own != s for a, own, s in zip(apart, self.stride, strides, strict=True)):
+            raise ValueError("a tensor that is not stored in one piece")
+        if min((self.offset, *self.shape)) < 0 or self.offset + count > len(numbers):
+            raise ValueError("a tensor beyond its storage")
+        return numbers[self.offset : self.offset + count].reshape(self.shape)
+
+
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        (pickle,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        folder = pickle.removesuffix("data.pkl")
+        with archive.open(pickle) as file:
+            tensors = _tensors(_read_pickle(file))
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("bytes in the order of another machine")
+        return _cut(tensors, lambda storage: archive.read(f"{folder}data/{storage.key}"))
+
+
+def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
+    if _read_pickle(file) != _MAGIC or _read_pickle(file) != _PROTOCOL:
+        raise ValueError("it does not begin as one")
+    if not _read_pickle(file)["little_endian"]:
+        raise ValueError("bytes in the order of another machine")
+    tensors = _tensors(_read_pickle(file))
+    by_key = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    keys = _read_pickle(file)
+    rest, start, contents = memoryview(file.read()), 0, {}
+    for key in keys:
+        (count,) = struct.unpack_from("<q", rest, start)
+        end = start + 8 + count * np.dtype(by_key[key].dtype).itemsize
+        contents[key] = rest[start + 8 : end]
+        start = end
+    return _cut(tensors, lambda storage: contents[storage.key])
+
+
+def _tensors(content: Any) -> dict[str, _Tensor]:
+    if not isinstance(content, dict) or not all(isinstance(value, _Tensor) for value in content.values()):
+        raise ValueError("it holds no dictionary of tensors")
+    return content
+
+
+def _cut(tensors: dict[str, _Tensor], read: Callable[[_Storage], Any]) -> dict[str, np.ndarray]:
+    return {name: t.cut(np.frombuffer(read(t.storage), t.storage.dtype)) for name, t in tensors.items()}
+
+
+def _call(function: Any, arguments: Any) -> Any:
+    """Do what the two functions that a dictionary of tensors needs would do."""
+    if function == "collections OrderedDict" and not arguments:
+        return {}
+    if function == "torch._utils _rebuild_tensor_v2":
+        storage, offset, shape, stride = arguments[:4]
+        return _Tensor(storage, offset, tuple(shape), tuple(stride))
+    raise ValueError(f"it calls {function}")
+
+
+def _persistent(reference: Any) -> _Storage:
+    kind, dtype, key, _, count = reference[:5]
+    if kind != "storage" or dtype not in _TYPES:
+        raise ValueError(f"numbers of an unknown kind, {dtype}")
+    return _Storage(_TYPES[dtype], str(key), int(count))
+
+
+def _read_pickle(file: IO[bytes]) -> Any:  # noqa: PLR0912, PLR0915 - one branch an instruction
+    """Follow the instructions of one pickle; a name of a function or class stays a string "module name"."""
+    stack: list[Any] = []
+    marks: list[int] = []
+    memory: dict[int, Any] = {}
+
+    def since_mark() -> list[Any]:
+        first = marks.pop()
+        items = stack[first:]
+        del stack[first:]
+        return items
+
+    instruction: pickletools.OpcodeInfo
+    argument: Any
+    for instruction, argument, _ in pickletools.genops(file):
+        match instruction.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack.pop()
+            case "MARK":
+                marks.append(len(stack))
+            case "GLOBAL" | "BINUNICODE" | "SHORT_BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "LONG1":
+                stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[instruction.name])
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[instruction.name]())
+            case "TUPLE":
+                stack.append(tuple(since_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(instruction.name[-1])
+                stack[-count:] = [tuple(stack[-count:])]
+            case "APPEND":
+                item = stack.pop()
+                stack[-1].append(item)
+            case "APPENDS":
+                items = since_mark()
+                stack[-1].extend(items)
+            case "SETITEM":
+                key, value = stack.pop(-2), stack.pop()
+                stack[-1][key] = value
+            case "SETITEMS":
+                items = since_mark()
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT":
+                memory[argument] = stack[-1]
+            case "MEMOIZE":
+                memory[len(memory)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memory[argument])
+            case "BINPERSID":
+                stack.append(_persistent(stack.pop()))
+            case "REDUCE":
+                arguments = stack.pop()
+                stack.append(_call(stack.pop(), arguments))
+            case "BUILD":  # the dictionary's _metadata, which says nothing of the tensors
+                stack.pop()
+            case other:
+                raise ValueError(f"it holds the instruction {other}")
+    raise ValueError("it ends too early")

@@ -1,0 +1,68 @@
+import contextlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_files import write_torch_file
+
+from keras_segen.errors import InputError
+from keras_segen.metrics.torch_file import read_state_dict
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("name", ["state_dict.pth", "state_dict_before_1_6.pth"])
+def test_what_pytorch_wrote_is_read(name):
+    tensors = read_state_dict(HERE / name)
+    np.testing.assert_array_equal(tensors["0.weight"], np.arange(6, dtype="float32").reshape(2, 3))
+    np.testing.assert_array_equal(tensors["part"], [2, 3])  # of a storage that holds more
+    np.testing.assert_array_equal(tensors["1.running_var"], np.ones(2, "float16"))
+    assert tensors["1.running_var"].dtype == np.float16
+    assert tensors["1.num_batches_tracked"].shape == ()
+    assert tensors["1.num_batches_tracked"].dtype == np.int64
+    assert list(tensors)[:2] == ["0.weight", "0.bias"]
+
+
+def test_the_tests_own_writer_writes_the_same(tmp_path):
+    tensors = {"a": np.arange(6, dtype="float32").reshape(1, 3, 2), "b": np.float32([7])}
+    write_torch_file(tmp_path / "a.pth", tensors)
+    for name, array in read_state_dict(tmp_path / "a.pth").items():
+        np.testing.assert_array_equal(array, tensors[name])
+
+
+class Evil:
+    def __reduce__(self):
+        return Path.touch, (Path("executed"),)
+
+
+def test_nothing_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for content in ({"a": Evil()}, Evil()):
+        head = b"".join(pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+        Path("evil.pth").write_bytes(head + pickle.dumps(content, protocol=2))
+        with pytest.raises(InputError, match=r"evil.pth: is damaged, or no file of tensors"):
+            read_state_dict(Path("evil.pth"))
+        assert not Path("executed").exists()
+
+
+def test_a_whole_model_is_refused():
+    with pytest.raises(InputError, match="it calls|instruction|dictionary of tensors"):
+        read_state_dict(HERE / "whole_model.pth")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.sampled_from(["state_dict.pth", "state_dict_before_1_6.pth"]))
+def test_damage_ends_in_one_line_or_changes_numbers_only(tmp_path_factory, data, name):
+    contents = bytearray((HERE / name).read_bytes())
+    at = data.draw(st.integers(0, len(contents) - 1))
+    if data.draw(st.booleans()):
+        contents[at] ^= data.draw(st.integers(1, 255))
+    else:
+        del contents[at:]
+    path = tmp_path_factory.mktemp("damaged") / name
+    path.write_bytes(contents)
+    with contextlib.suppress(InputError):  # and nothing else
+        assert all(isinstance(array, np.ndarray) for array in read_state_dict(path).values())
