@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -62,9 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_train(commands)
 
-    evaluate = commands.add_parser("evaluate", help="print a run's scores and write RUN/metrics.json")
-    evaluate.add_argument("run", type=_named, metavar="RUN")
-    evaluate.add_argument("--data", type=_named, help="other data than the run's own")
+    _add_evaluate(commands)
 
     predict = commands.add_parser("predict", help="write label maps and overlays of images")
     predict.add_argument("run", type=_named, metavar="RUN")
@@ -176,6 +175,34 @@ def _add_train(commands: Any) -> None:
     gans.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
 
 
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="print a run's scores and write RUN/metrics.json; or score one folder of images by another"
+    )
+    evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN")
+    evaluate.add_argument("--data", type=_named, help="other data than the run's own")
+    evaluate.add_argument("--real", type=_named, metavar="DIR", help="instead of RUN: real images, and with")
+    evaluate.add_argument("--fake", type=_named, metavar="DIR", help="images made elsewhere, sub-folders included")
+    evaluate.add_argument(
+        "--out", type=_named, metavar="FILE.json", help="with --real and --fake: the scores as a file"
+    )
+    evaluate.add_argument(
+        "--extractor",
+        choices=["cifar10", "inception"],
+        help="whose features are compared: cifar10, which comes with the package (default), or inception, FID's own "
+        "network, whose weights (96 MB) are downloaded once",
+    )
+    evaluate.add_argument(
+        "--inception-weights", type=_named, metavar="FILE", help="these weights, a .pth or .pb, instead of a download"
+    )
+    evaluate.add_argument(
+        "--samples",
+        type=_whole(6, 10**7),
+        metavar="N",
+        help="generated images and real ones to compare; default: 10000 of a run, all of folders",
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a failed run, 2 for wrong use, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
@@ -183,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character
     options = vars(parser().parse_args(arguments))
     try:
+        _check(options)
         _run(options.pop("command"), options)
     except KeyboardInterrupt:
         print(
@@ -209,6 +237,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check(options: dict[str, Any]) -> None:
+    """Raise for options that do not go together, before anything is imported."""
+    if options["command"] != "evaluate":
+        return
+    folders = options["real"], options["fake"]
+    if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
+        parser().error("evaluate takes a RUN, or --real DIR and --fake DIR")
+    if options["run"] is None and options["data"]:
+        parser().error("--data goes with a RUN, not with --real and --fake")
+    if options["run"] and options["out"]:
+        parser().error("--out goes with --real and --fake: a run's scores are in RUN/metrics.json")
+
+
 def _import_quietly() -> None:
     """Import TensorFlow without the lines on CPU features and absent GPUs that no setting of it can silence."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # which the commands' data sets and servables are made for
@@ -232,6 +273,7 @@ def _import_quietly() -> None:
 
 def _run(command: str, options: dict[str, Any]) -> None:
     _import_quietly()
+    warnings.formatwarning = lambda message, *_, **__: f"keras-segen: warning: {message}\n"
     verbose = sys.stdout.isatty()
     if command == "demo":
         from keras_segen.cli.demo import demo
@@ -243,9 +285,13 @@ def _run(command: str, options: dict[str, Any]) -> None:
         options["jit_compile"] = {"auto": "auto", "on": True, "off": False}[options["jit_compile"]]
         train(**options, verbose=verbose)
     elif command == "evaluate":
-        from keras_segen.cli.evaluate import evaluate
+        from keras_segen.cli.evaluate import evaluate, evaluate_folders
 
-        evaluate(options["run"], data=options["data"], verbose=verbose)
+        run, data, real, fake, out = (options.pop(name) for name in ("run", "data", "real", "fake", "out"))
+        if run is not None:
+            evaluate(run, data=data, **options, verbose=verbose)
+        else:
+            evaluate_folders(real, fake, out=out, **options, verbose=verbose)
     elif command == "predict":
         from keras_segen.cli.predict import predict
 

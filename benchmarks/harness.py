@@ -60,6 +60,7 @@ def compare(
     limits: Sequence[Contender] = (),
     unit: str = "GFLOP",
     rounds: int = 9,
+    warm_up: int = 2,
 ) -> None:
     """Time contenders and limits in turns, and print the table.
 
@@ -68,7 +69,7 @@ def compare(
     """
     print(f"{title}\n{machine()}\n")
     entries = [*contenders, *limits]
-    times = measure(entries, rounds=rounds)
+    times = measure(entries, rounds=rounds, warm_up=warm_up)
     rates = [entry.work / t for entry, t in zip(entries, times, strict=True)]
     peak = max(rates[len(contenders) :], default=None)
     width = max(len(entry.name) for entry in entries)

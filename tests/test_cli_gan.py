@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ from keras_segen.data import folder
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* images are fewer than the 192 features")
 
 
 def run(*arguments) -> int:
@@ -70,6 +73,52 @@ def test_a_run_folder_is_complete(trained, capsys):
     again = json.loads((trained / "metrics.json").read_text())
     assert again[distance] == pytest.approx(scores[distance], rel=1e-5)
     assert distance in capsys.readouterr().out
+    extractor = distance.removeprefix("frechet_distance_")
+    words = ("kernel_distance", "inception_score", "precision", "recall", "density", "coverage")
+    assert {f"{word}_{extractor}" for word in words} < again.keys()
+    assert again["reference"].startswith("colours-train-16-middle_square-16-")
+    assert run("evaluate", trained, "--samples", 8) == 0
+    assert json.loads((trained / "metrics.json").read_text())["images"] == 8
+
+
+def test_folders_are_compared(trained, classes, capsys):
+    assert run("sample", trained, "--count", 9, "--out", "made") == 0
+    folders = ["--real", classes, "--fake", "made"]
+    assert run("evaluate", *folders, "--out", "scores/one.json") == 0
+    scores = json.loads(Path("scores/one.json").read_text())
+    assert (scores["images"], scores["reference_images"]) == (9, 20)
+    assert scores["protocol"]["data"] == "colours"
+    (distance,) = (name for name in scores if name.startswith("frechet_distance_cifar10_features_"))
+    captured = capsys.readouterr()
+    assert distance in captured.out
+    assert "20×20 pixels have the real images, 16×16 the others" in captured.err
+    # By itself, a set has no distance.
+    assert run("evaluate", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
+    assert json.loads(Path("self.json").read_text())[distance] == pytest.approx(0, abs=1e-3)
+    for arguments, message in (
+        ([], "evaluate takes a RUN, or --real DIR and --fake DIR"),
+        (["--real", classes], "evaluate takes a RUN, or --real DIR and --fake DIR"),
+        ([trained, *folders], "evaluate takes a RUN, or --real DIR and --fake DIR"),
+        ([trained, "--out", "x.json"], "RUN/metrics.json"),
+        ([*folders, "--data", "shapes"], "--data goes with a RUN"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            run("evaluate", *arguments)
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    Path("two").mkdir()
+    for i in range(2):
+        Image.new("RGB", (16, 16)).save(f"two/{i}.png")
+    for arguments, message in (
+        ([*folders[:3], "two"], "two: 2 images are too few to compare: 6 at least"),
+        ([*folders[:3], "nowhere"], "nowhere: does not exist"),
+        ([*folders, "--out", "made"], "made: is a folder: name a file"),
+        ([*folders, "--inception-weights", "x.pth"], "--extractor inception: give both"),
+        ([*folders, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
+        ([trained, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
+    ):
+        assert run("evaluate", *arguments) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_samples_by_class(trained, capsys):

@@ -1,18 +1,38 @@
-"""`keras-segen evaluate`: a run's scores."""
+"""`keras-segen evaluate`: a run's scores, or those of one folder of images beside another."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+
+from keras_segen.data.image_files import fingerprint, image_batches, image_files
+from keras_segen.data.images import read_image
 from keras_segen.errors import InputError
-from keras_segen.recipes import RECIPES
+from keras_segen.files import require_place
+from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
+from keras_segen.recipes import RECIPES, generation
 from keras_segen.runs import Run, write_json
 
 
-def evaluate(run_folder: str, *, data: str | None, verbose: bool) -> dict[str, Any]:
+def evaluate(
+    run_folder: str,
+    *,
+    data: str | None,
+    extractor: str | None,
+    inception_weights: str | None,
+    samples: int | None,
+    verbose: bool,
+) -> dict[str, Any]:
     """Score a run's best model, print a table and write `metrics.json`.
 
     Args:
         run_folder: what `train` wrote.
         data: other data with the same classes, or None for the run's own.
+        extractor: "cifar10" or "inception", for generators; None: cifar10.
+        inception_weights: file of the published weights, or None to fetch them.
+        samples: generated and real images that are compared; None: 10,000, or as many real ones as there are.
         verbose: show progress bars.
     """
     run = Run(run_folder)
@@ -21,8 +41,88 @@ def evaluate(run_folder: str, *, data: str | None, verbose: bool) -> dict[str, A
         raise InputError(f"{run.config_json}: names a model that this version does not know: {config['model']}")
     run.load_best()  # before data are read: is there one?
     task = RECIPES[config["model"]].task
+    options: dict[str, Any] = {}
+    if task is generation:
+        options["extractor"] = _extractor(extractor, inception_weights)
+        config |= {} if samples is None else {"samples": samples}
+    elif extractor or inception_weights or samples:
+        raise InputError(f"{run.path}: is of a segmenter, which has no --extractor, --inception-weights or --samples")
     loaded = task.load_data(data or config["data"], config, verbose=verbose)
-    scores = task.score(run, loaded, config, verbose=verbose)
+    scores = task.score(run, loaded, config, verbose=verbose, **options)
     write_json(run.metrics_json, {**scores, "data": loaded.name})
     print(f"\n{task.table(scores)}\n", flush=True)
     return scores
+
+
+def evaluate_folders(
+    real: str,
+    fake: str,
+    *,
+    extractor: str | None,
+    inception_weights: str | None,
+    samples: int | None,
+    out: str | None,
+    verbose: bool,
+) -> dict[str, Any]:
+    """Score the images below one folder by those below another, as they lie, and print a table.
+
+    Args:
+        real: folder of real images; their statistics are kept in Keras's cache.
+        fake: folder of images made elsewhere.
+        extractor: as for `evaluate`.
+        inception_weights: likewise.
+        samples: images of each folder that are looked at, drawn at random; None: all.
+        out: JSON file for the scores too, or None.
+        verbose: show progress bars.
+    """
+    if out is not None:
+        if Path(out).is_dir():
+            raise InputError(f"{out}: is a folder: name a file, such as {Path(out) / 'scores.json'}")
+        require_place(Path(out).absolute().parent)
+    files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake)}
+    for name, paths in files.items():
+        if len(paths) < generation.FEWEST:
+            raise InputError(f"{name}: {len(paths)} images are too few to compare: {generation.FEWEST} at least")
+    shapes = [read_image(files[name][0]).shape for name in (real, fake)]
+    if shapes[0] != shapes[1]:
+        warnings.warn(
+            "{}×{} pixels have the real images, {}×{} the others (the first of each): a part of the distance is how "
+            "they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
+            stacklevel=2,
+        )
+    network = _extractor(extractor, inception_weights)
+    reference = Reference.kept(
+        image_batches(files[real]),
+        network,
+        verbose=verbose,
+        data=Path(real).resolve().name,
+        split="all",
+        count=str(len(files[real])),
+        crop="none",
+        resize="none",
+        fingerprint=fingerprint(files[real])[:16],
+    )
+    scores = {
+        "images": len(files[fake]),
+        "reference_images": reference.count,
+        **image_set_scores(image_batches(files[fake]), reference, network, verbose=verbose),
+    }
+    if out is not None:
+        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(out), {**scores, "protocol": reference.protocol})
+    print(f"\n{generation.table(scores)}\n", flush=True)
+    return scores
+
+
+def _extractor(name: str | None, weights: str | None) -> keras.Model:
+    if name == "inception":
+        return inception_features(weights)
+    if weights is not None:
+        raise InputError("--inception-weights goes with --extractor inception: give both")
+    return cifar10_features()
+
+
+def _drawn(paths: list[Path], most: int | None) -> list[Path]:
+    """Return some of them, or all, in an order that has nothing to do with their names."""
+    order = np.random.default_rng(0).permutation(len(paths))[:most]
+    return [paths[i] for i in order]

@@ -82,7 +82,7 @@ def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, v
         network, epochs_done = recipe.build(config), 0
     run.cut_history(epochs_done)
     monitor, mode = recipe.task.monitor(loaded), recipe.task.MODE
-    scores = [row[monitor] for row in run.history()]
+    scores = [row[monitor] for row in run.history() if np.isfinite(row[monitor])]
     best_score = {"max": max, "min": min}[mode](scores) if scores else None
     network.fit(
         loaded.train(config["batch_size"], epochs_done * steps * config["batch_size"]),

@@ -1,17 +1,18 @@
 """What training, scoring and picturing a GAN consist of, whatever its networks and its data."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_segen import losses, plotting
 from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
 from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
-from keras_segen.metrics import cifar10_features
+from keras_segen.metrics import Reference, cifar10_features, image_set_scores
+from keras_segen.metrics.image_sets import score_name
 from keras_segen.models.dcgan import image_doublings
 from keras_segen.recipes.generation_data import GenerationData, generation_data
 from keras_segen.runs import Run, load_model
@@ -26,7 +27,9 @@ LOSSES = {
     "wasserstein": losses.Wasserstein,
 }
 WATCHED = 512  # images that the collapse watch compares
-SAMPLES = 2048  # of each epoch's score; the run's is of as many as there are real images to compare with
+SAMPLES = 2048  # of each epoch's score; the run's are of as many as there are real images to compare with
+FEWEST = 6  # images that have a score
+BATCH = 256  # images that are generated at once
 COLUMNS = 8
 ROWS = 10  # of a picture, at most
 
@@ -99,7 +102,7 @@ def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> Generation
 
 def monitor(loaded: GenerationData) -> str:
     """Return the name of the score that says which epoch is best."""
-    return f"frechet_distance_{cifar10_features().name}"
+    return score_name("frechet_distance", cifar10_features().name)
 
 
 def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:
@@ -108,28 +111,64 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
     labels = None if loaded.labels is None else loaded.labels[:WATCHED]
     latents, grid_labels = grid_inputs(config, loaded.labels)
     return [
-        FrechetDistance(_scaled(loaded.images), loaded.labels, count=SAMPLES, seed=config["seed"]),
+        FrechetDistance(_reference(loaded, cifar10_features()), loaded.labels, count=SAMPLES, seed=config["seed"]),
         CollapseWatch(some, labels, seed=config["seed"], stop=config["stop_on_collapse"], restore=run.model),
         SampleGrids(run.figures / "samples", latents, grid_labels, columns=COLUMNS, logs=run.logs / "samples"),
     ]
 
 
-def score(run: Run, loaded: GenerationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
-    """Return the Fréchet distance of the best model's samples, and of the last one's, from the real images.
+def score(
+    run: Run, loaded: GenerationData, config: dict[str, Any], *, verbose: bool, extractor: keras.Model | None = None
+) -> dict[str, Any]:
+    """Return all scores of the best model's samples beside the real images, and the last one's Fréchet distance.
 
     With CIFAR-10's classes also `recognised_...`: the share of samples that the classifier finds to be what was asked.
     """
-    count = len(loaded.images)
-    measure = FrechetDistance(_scaled(loaded.images), loaded.labels, count=count, seed=config["seed"] + 1)
+    extractor = extractor or cifar10_features()
+    count, seed = len(loaded.images), config["seed"] + 1
+    if count < FEWEST:
+        raise InputError(f"{loaded.name}: {count} images are too few to compare with: {FEWEST} at least")
+    reference = _reference(loaded, extractor, verbose=verbose)
     best = run.load_best()
-    scores: dict[str, Any] = {"images": count, "reference_images": count, measure.name: measure.measure(best)}
+    scores: dict[str, Any] = {
+        "images": count,
+        "reference_images": count,
+        "reference": Reference.path(reference.protocol).stem,
+        **image_set_scores(_samples(best, loaded.labels, count, seed), reference, extractor, verbose=verbose),
+    }
     if run.final_model.is_file():
-        scores[f"final_{measure.name}"] = measure.measure(load_model(run.final_model))
+        distance = FrechetDistance(reference, loaded.labels, count=count, seed=seed, extractor=extractor)
+        scores[f"final_{distance.name}"] = distance.measure(load_model(run.final_model))
     if loaded.name == "cifar10" and loaded.labels is not None:
-        images = best.generate(standard_normal(count, best.latent_dim, seed=config["seed"] + 1), loaded.labels)
-        logits = measure.extractor.predict(images, batch_size=256, verbose=0)[1]
-        scores[f"recognised_{measure.extractor.name}"] = float((logits.argmax(-1) == loaded.labels).mean())
+        classifier = cifar10_features()
+        logits = [classifier.predict_on_batch(x)[1] for x in _samples(best, loaded.labels, count, seed)]
+        right = np.concatenate(logits).argmax(-1) == loaded.labels
+        scores[f"recognised_{classifier.name}"] = float(right.mean())
     return scores
+
+
+def _reference(loaded: GenerationData, extractor: keras.Model, *, verbose: bool = False) -> Reference:
+    return Reference.kept(
+        loaded.images,
+        extractor,
+        verbose=verbose,
+        data=Path(loaded.name).name,
+        split="train",
+        count=str(len(loaded.images)),
+        crop=loaded.crop,
+        resize=str(loaded.images.shape[1]),
+        fingerprint=loaded.fingerprint[:16],
+    )
+
+
+def _samples(model: GAN, labels: np.ndarray | None, count: int, seed: int) -> Iterator[np.ndarray]:
+    latents = standard_normal(count, model.latent_dim, seed=seed)
+    for first in range(0, count, BATCH):
+        part = slice(first, first + BATCH)
+        images = model.generate(latents[part], None if labels is None else labels[part])
+        if not np.isfinite(images).all():
+            raise FloatingPointError("the generator's images hold NaN: train it again, at a lower learning rate")
+        yield images
 
 
 def table(scores: dict[str, Any]) -> str:
@@ -179,7 +218,3 @@ def row_names(class_names: list[str], *, attributes: bool) -> list[str]:
     if not attributes:
         return list(class_names[:ROWS])
     return [name for attribute in class_names for name in (f"not {attribute}", attribute)][:ROWS]
-
-
-def _scaled(images: np.ndarray) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(images).batch(256).map(lambda x: tf.cast(x, tf.float32) / 127.5 - 1)

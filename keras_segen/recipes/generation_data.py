@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_segen import plotting
 from keras_segen.data import in_memory, shapes
-from keras_segen.data.celeb_a import read_celeb_a
+from keras_segen.data.celeb_a import CROP, read_celeb_a
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
 from keras_segen.data.cifar10 import read_cifar10
 from keras_segen.data.class_folders import LAYOUT, dataset, read_class_folders
@@ -35,9 +35,10 @@ class GenerationData:
         fingerprint: the same if and only if the data are.
         count: training images.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
-        images: some of them as they are, not mirrored, of all classes from the first on, uint8 (at most `REFERENCE`,
-            height, width, channels).
+        images: some of them as they are, not mirrored, of all classes from the first on, uint8 (count, height, width,
+            channels).
         labels: of these, or None.
+        crop: what of each picture the images are, as statistics of them are called.
         kept_aside: further images of a folder, checked too, for testing what is learnt.
     """
 
@@ -48,6 +49,7 @@ class GenerationData:
     train: Callable[[int, int], tf.data.Dataset]
     images: np.ndarray
     labels: np.ndarray | None
+    crop: str = "none"
     kept_aside: int = 0
 
 
@@ -56,7 +58,8 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
 
     Args:
         name: of the data.
-        config: `image_size`, `seed`, `data_dir`, and for CelebA the names of `attributes`.
+        config: `image_size`, `seed`, `data_dir`, for CelebA the names of `attributes`, and perhaps `samples`, how many
+            of `images` there are to be at most; otherwise `REFERENCE`.
         labels: whether images come with their classes or attributes.
         verbose: show progress.
 
@@ -64,13 +67,14 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         InputError: for data that cannot be used.
     """
     size, seed, attributes = config["image_size"], config["seed"], config.get("attributes", ())
+    most = config.get("samples", REFERENCE)
     if attributes and name != "celeb_a":
         raise InputError(f"--attributes are CelebA's, {name} has none: leave them away")
     if name == "shapes":
-        return _shapes(size, seed, labels)
+        return _shapes(size, seed, labels, most)
     if name == "cifar10":
         found = cifar10_arrays("train", size, config["data_dir"])
-        return _arrays(name, *found, CIFAR10_NAMES, seed=seed, labels=labels)
+        return _arrays(name, *found, CIFAR10_NAMES, most=most, seed=seed, labels=labels)
     if name == "celeb_a":
         if labels and not attributes:
             raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
@@ -78,13 +82,14 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
             found = read_celeb_a("train", config["data_dir"], image_size=size, attributes=attributes, verbose=verbose)
         except ValueError as error:
             raise InputError(str(error)) from error
-        return _arrays(name, *found, tuple(attributes), seed=seed, labels=labels)
+        crop = f"middle_{CROP}"
+        return _arrays(name, *found, tuple(attributes), most=most, seed=seed, labels=labels, crop=crop)
     root = existing_folder(name, LAYOUT).resolve()
     files = read_class_folders("train", root, verbose=verbose)
     has_test = (root / "val").is_dir() or not (root / "train").is_dir()
     kept_aside = len(read_class_folders("val", root, verbose=verbose).paths) if has_test else 0
     # Any of them, in any order: they lie class by class.
-    chosen = np.random.default_rng(0).permutation(len(files.paths))[:REFERENCE]
+    chosen = np.random.default_rng(0).permutation(len(files.paths))[:most]
     return GenerationData(
         name=str(root),
         class_names=files.class_names if labels else (),
@@ -96,11 +101,20 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         ),
         images=files.decode(size, chosen),
         labels=files.labels[chosen] if labels else None,
+        crop="middle_square",
     )
 
 
 def _arrays(
-    name: str, images: np.ndarray, answers: np.ndarray, class_names: tuple[str, ...], *, seed: int, labels: bool
+    name: str,
+    images: np.ndarray,
+    answers: np.ndarray,
+    class_names: tuple[str, ...],
+    *,
+    most: int,
+    seed: int,
+    labels: bool,
+    crop: str = "none",
 ) -> GenerationData:
     kept = answers if labels else None
     digest = hashlib.sha256(images.data)
@@ -113,13 +127,14 @@ def _arrays(
         train=lambda batch_size, start: in_memory.dataset(
             images, kept, batch_size=batch_size, training=True, seed=seed, start=start
         ),
-        images=images[:REFERENCE],
-        labels=None if kept is None else kept[:REFERENCE],
+        images=images[:most],
+        labels=None if kept is None else kept[:most],
+        crop=crop,
     )
 
 
-def _shapes(size: int, seed: int, labels: bool) -> GenerationData:
-    images, answers = scenes("train", 2048, size)
+def _shapes(size: int, seed: int, labels: bool, most: int) -> GenerationData:
+    images, answers = scenes("train", min(most, 2048), size)
     return GenerationData(
         name="shapes",
         class_names=SHAPES_NAMES[1:] if labels else (),

@@ -1,0 +1,49 @@
+"""All images below a folder, whatever its sub-folders: what `keras-segen evaluate --real A --fake B` compares."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from keras_segen.data.images import EXTENSIONS, read_image
+from keras_segen.data.in_threads import in_threads
+from keras_segen.errors import InputError
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its sub-folders, in the order of their names.
+
+    Raises:
+        InputError: if there are none.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"{folder}: {what}: name a folder of images")
+    parts = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(folder / part for part in parts if not any(word.startswith(".") for word in part.parts))
+    if not paths:
+        raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}): name a folder of images")
+    return paths
+
+
+def fingerprint(paths: list[Path]) -> str:
+    """Return the SHA-256 of the files' contents, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def image_batches(paths: list[Path], batch_size: int = 64) -> Iterator[np.ndarray]:
+    """Yield images uint8 (count, height, width, 3), each batch of one size, in nearly the order of the paths.
+
+    Raises:
+        InputError: for a file that is no image, or damaged.
+    """
+    for first in range(0, len(paths), batch_size):
+        by_size: dict[tuple[int, ...], list[np.ndarray]] = {}
+        for image in in_threads(read_image, paths[first : first + batch_size]):
+            by_size.setdefault(image.shape, []).append(image)
+        yield from map(np.stack, by_size.values())
