@@ -91,7 +91,7 @@ def test_folders_are_compared(trained, classes, capsys):
     (distance,) = (name for name in scores if name.startswith("frechet_distance_cifar10_features_"))
     captured = capsys.readouterr()
     assert distance in captured.out
-    assert "20×20 pixels have the real images, 16×16 the others" in captured.err
+    assert "warning: 20×20 pixels have the real images, 16×16 the others" in captured.err
     # By itself, a set has no distance.
     assert run("evaluate", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
     assert json.loads(Path("self.json").read_text())[distance] == pytest.approx(0, abs=1e-3)

@@ -1,6 +1,6 @@
 """`keras-segen evaluate`: a run's scores, or those of one folder of images beside another."""
 
-import warnings
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,10 @@ def evaluate_folders(
             raise InputError(f"{name}: {len(paths)} images are too few to compare: {generation.FEWEST} at least")
     shapes = [read_image(files[name][0]).shape for name in (real, fake)]
     if shapes[0] != shapes[1]:
-        warnings.warn(
-            "{}×{} pixels have the real images, {}×{} the others (the first of each): a part of the distance is how "
-            "they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
-            stacklevel=2,
+        print(
+            "warning: {}×{} pixels have the real images, {}×{} the others (the first of each): a part of the distance "
+            "is how they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
+            file=sys.stderr,
         )
     network = _extractor(extractor, inception_weights)
     reference = Reference.kept(
