@@ -179,7 +179,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="print a run's scores and write RUN/metrics.json; or score one folder of images by another"
     )
-    evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN")
+    evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN", help="what `train` wrote")
     evaluate.add_argument("--data", type=_named, help="other data than the run's own")
     evaluate.add_argument("--real", type=_named, metavar="DIR", help="instead of RUN: real images, and with")
     evaluate.add_argument("--fake", type=_named, metavar="DIR", help="images made elsewhere, sub-folders included")
@@ -209,14 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character
     options = vars(parser().parse_args(arguments))
+    training = options["command"] == "train"
     try:
         _check(options)
         _run(options.pop("command"), options)
     except KeyboardInterrupt:
-        print(
-            "\nkeras-segen: stopped; a training goes on by repeating its command with --resume --out RUN",
-            file=sys.stderr,
-        )
+        further = "; the training goes on by repeating its command with --resume --out RUN" if training else ""
+        print(f"\nkeras-segen: stopped{further}", file=sys.stderr)
         return INTERRUPTED
     except ValueError as error:
         if type(error).__name__ != "InputError":

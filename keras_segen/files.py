@@ -24,6 +24,11 @@ def require_place(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made, {existing} is not a folder to write to: name another folder")
 
 
+def cache_folder() -> Path:
+    """Return where downloads and statistics are kept: in Keras's own folder."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras_segen"
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not.

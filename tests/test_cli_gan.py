@@ -14,7 +14,7 @@ from keras_segen.data import folder
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* images are fewer than the 192 features")
+pytestmark = pytest.mark.filterwarnings("ignore:.* are few for 192 features")
 
 
 def run(*arguments) -> int:
@@ -112,7 +112,8 @@ def test_folders_are_compared(trained, classes, capsys):
     for arguments, message in (
         ([*folders[:3], "two"], "two: 2 images are too few to compare: 6 at least"),
         ([*folders[:3], "nowhere"], "nowhere: does not exist"),
-        ([*folders, "--out", "made"], "made: is a folder: name a file"),
+        ([*folders, "--out", "/dev/null"], "/dev/null: exists already"),
+        ([*folders, "--out", "made"], "made: exists already: name another file"),
         ([*folders, "--inception-weights", "x.pth"], "--extractor inception: give both"),
         ([*folders, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
         ([trained, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),

@@ -183,7 +183,7 @@ def test_what_cannot_be_is_refused():
         kernel_distance(ok, ok[:, :2])
     with pytest.raises(ValueError, match="5-th neighbour need more points. Received: 9 and 5"):
         precision_recall_density_coverage(ok, ok[:5])
-    with pytest.raises(ValueError, match="splits = 10"):
+    with pytest.raises(ValueError, match="splits=10"):
         inception_score(ok)
     for bad in (np.zeros((20, 4)), np.full((20, 4), np.nan), np.eye(4)[[0] * 20] * 3):
         with pytest.raises(ValueError, match="softmax the logits first"):

@@ -39,7 +39,13 @@ def test_the_name_follows_from_the_weights():
     other = network()
     other.set_weights([w + 1 for w in other.get_weights()])
     assert feature_extractor(other).name != one.name
-    assert feature_extractor(other, name="mine").name == "mine"
+    assert feature_extractor(other, name="mine").name.startswith("mine_")
+    # Without weights, too, and whatever Keras counts.
+    scaled = [keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(x), keras.layers.Flatten()])
+              for x in (1.0, 2.0, 2.0)]  # fmt: skip
+    one, two, again = (feature_extractor(model).name for model in scaled)
+    assert one != two == again
+    assert feature_extractor(network(), channels=1).name == f"{feature_extractor(network()).name}_grey"
 
 
 def test_batches_of_any_size_give_the_same():
@@ -49,6 +55,8 @@ def test_batches_of_any_size_give_the_same():
         np.concatenate([f for f, _ in feature_batches(images, extractor, batch_size=size)]) for size in (256, 1)
     )
     np.testing.assert_allclose(whole, single, atol=1e-6)
+    tensor = np.concatenate([f for f, _ in feature_batches(tf.constant(images), extractor)])
+    np.testing.assert_allclose(tensor, whole, atol=1e-6)
     data = tf.data.Dataset.from_tensor_slices(images / np.float32(127.5) - 1).batch(4)
     np.testing.assert_allclose(np.concatenate([f for f, _ in feature_batches(data, extractor)]), whole, atol=1e-6)
 
@@ -89,5 +97,14 @@ def test_what_is_no_extractor_is_refused():
         feature_extractor(keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="maps"))
     with pytest.raises(ValueError, match="channels=2"):
         feature_extractor(network(), channels=2)
+    for images, message in (
+        (np.zeros((2, 4, 4, 1), "uint8"), r"images \(batch, height, width, 3\): make it with `channels=1`"),
+        (np.zeros((2, 4, 4, 6), "uint8"), r"images \(batch, height, width, 3\)"),
+        ([(np.zeros((2, 4, 4, 3), "uint8"), np.zeros(2))], "give no labels with them"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            next(feature_batches(images, feature_extractor(network())))
+    with pytest.raises(ValueError, match="begins with its Input"):
+        feature_extractor(keras.Sequential([keras.layers.Flatten()]))
     with pytest.raises(ValueError, match="no images"):
         next(feature_batches(np.zeros((0, 4, 4, 3), "uint8"), feature_extractor(network())))

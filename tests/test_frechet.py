@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from keras_segen.callbacks import Checkpoint, FrechetDistance
-from keras_segen.metrics import Reference, feature_extractor
+from keras_segen.metrics import Reference
+from keras_segen.metrics.features import named_extractor
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
 
@@ -12,7 +13,7 @@ from keras_segen.training import GAN
 def extractor():
     keras.utils.set_random_seed(0)
     image = keras.Input((None, None, 3))
-    return feature_extractor(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)), name="colour")
+    return named_extractor(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)), "colour", 3)
 
 
 @pytest.fixture

@@ -16,6 +16,11 @@ def test_all_below_a_folder_by_size(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     paths = image_files(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in paths] == ["a.jpg", "b/1.png", "b/2.png", "c/d/e.bmp"]
+    (tmp_path / "linked").symlink_to(tmp_path / "b")  # seen once
+    (tmp_path / "b/above").symlink_to(tmp_path)
+    assert len(image_files(tmp_path)) == 4
+    (tmp_path / "linked").unlink()
+    (tmp_path / "b/above").unlink()
     batches = list(image_batches(paths))
     assert [batch.shape for batch in batches] == [(2, 5, 4, 3), (2, 4, 4, 3)]
     assert [batch[0, 0, 0, 0] for batch in batches] == [50, 100]

@@ -107,6 +107,12 @@ def test_images_in_another_range_are_refused(metric, max_val, low, high, hint):
     images = np.random.default_rng(0).uniform(low, high, (2, 32, 32, 3)).astype("float32")
     with pytest.raises(ValueError, match=rf"in \[0, {max_val}\]. Received: values from .*{hint}"):
         metric(max_val).update_state(images, images)
+    if (max_val, high) == (255, 1):
+        images = np.abs(images)
+        with pytest.raises(ValueError, match="is it max_val=255, or 1"):
+            metric(255).update_state(images, 255 * images)
+        black = np.zeros_like(images)
+        metric(255).update_state(black, images)  # a model may well begin with darkness
     score = metric(max_val)
     tf.function(score.update_state)(images, images)  # in a graph nothing can be raised
     assert np.isnan(score.result())
@@ -114,12 +120,15 @@ def test_images_in_another_range_are_refused(metric, max_val, low, high, hint):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_what_cannot_be_is_refused(metric):
-    with pytest.raises(ValueError, match="max_val=0"):
-        metric(0)
+    for most in (0, np.inf):
+        with pytest.raises(ValueError, match=f"max_val={most}"):
+            metric(most)
     with pytest.raises(ValueError, match="no sample weights"):
         metric(1).update_state(np.zeros((1, 16, 16, 1)), np.zeros((1, 16, 16, 1)), np.ones(1))
     with pytest.raises(ValueError, match=r"of one shape. Received: \(1, 16, 16, 1\) and \(1, 16, 17, 1\)"):
         metric(1).update_state(np.zeros((1, 16, 16, 1)), np.zeros((1, 16, 17, 1)))
+    with pytest.raises(ValueError, match=r"of one shape"):
+        metric(1).update_state(np.zeros((16, 16, 16, 1)), np.zeros((16, 16, 16)))
     with pytest.raises(ValueError, match="values from nan"):
         metric(1).update_state(np.full((1, 16, 16, 1), np.nan), np.zeros((1, 16, 16, 1)))
     if metric is not PSNR:

@@ -8,7 +8,8 @@ import scipy.ndimage
 
 from keras_segen.data.cifar10 import read_cifar10
 from keras_segen.errors import InputError
-from keras_segen.metrics import Reference, cifar10_features, feature_extractor, image_set_scores, image_sets
+from keras_segen.metrics import Reference, cifar10_features, image_set_scores, image_sets
+from keras_segen.metrics.features import named_extractor
 from keras_segen.metrics.inception import NAME
 
 
@@ -17,7 +18,7 @@ def extractor():
     keras.utils.set_random_seed(0)
     image = keras.Input((None, None, 3))
     features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
-    return feature_extractor(keras.Model(image, [features, keras.layers.Dense(3)(features)]), name="small")
+    return named_extractor(keras.Model(image, [features, keras.layers.Dense(3)(features)]), "small", 3)
 
 
 def noise(count=40, seed=0):
@@ -28,7 +29,7 @@ def test_scores_bear_the_extractors_name(extractor):
     scores = image_set_scores(noise(seed=1), Reference.of(noise(), extractor), extractor)
     words = ("frechet_distance", "kernel_distance", "inception_score", "precision", "recall", "density", "coverage")
     assert list(scores) == [f"{word}_small" for word in words]
-    published = feature_extractor(keras.Model(extractor.input, extractor.output), name=NAME)
+    published = named_extractor(keras.Model(extractor.input, extractor.output), NAME, 3)
     scores = image_set_scores(noise(seed=1), Reference.of(noise(), published), published)
     assert list(scores)[:4] == ["fid", "kid", "inception_score", f"precision_{NAME}"]
 
@@ -43,50 +44,75 @@ def test_one_by_one_or_in_large_batches(extractor):
 
 def test_few_images_are_warned_of(extractor):
     reference = Reference.of(noise(), extractor)
-    few = feature_extractor(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]), name="wide")
-    with pytest.warns(
-        UserWarning, match=r"7 images are fewer than the 192 features: .* 7 of the real images would have"
-    ):
+    few = named_extractor(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]), "wide", 3)
+    told = r"7 images beside 40 real ones are few for 192 features: .*\(real images, 7 beside 33, have (\d+\.?\d*)"
+    with pytest.warns(UserWarning, match=told) as warned:
         image_set_scores(noise(7, seed=1), Reference.of(noise(), few), few)
-    with pytest.raises(ValueError, match="5-th neighbour need more points. Received: 40 and 5"):
+    # What it says is what another seven real images have.
+    floor = float(re.search(told, str(warned[0].message))[1])
+    with pytest.warns(UserWarning, match="are few"):
+        others = image_set_scores(noise(7, seed=2), Reference.of(noise(33), few), few)
+    assert floor == pytest.approx(others["frechet_distance_wide"], rel=0.3)
+    with pytest.raises(ValueError, match="Scores need 6 images or more, real and other. Received: 40, 5"):
         image_set_scores(noise(5), reference, extractor)
     with pytest.raises(ValueError, match="two images or more. Received: 1"):
         Reference.of(noise(1), extractor)
+    with pytest.raises(ValueError, match="it sees nothing of them"):
+        image_set_scores(noise(), Reference.of(np.repeat(noise(1), 40, 0), extractor), extractor)
 
 
 def test_another_extractors_statistics_are_refused(extractor):
-    other = feature_extractor(keras.Model(extractor.input, extractor.output), name="other")
+    other = named_extractor(keras.Model(extractor.input, extractor.output), "other", 3)
     with pytest.raises(ValueError, match="by small, the images are to be scored by other"):
         image_set_scores(noise(), Reference.of(noise(), extractor), other)
 
 
 def test_statistics_are_computed_once_and_kept(extractor, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    words = {"data": "noise", "split": "train", "count": "40", "crop": "none", "resize": "8"}
+    words = {"data": "noise", "split": "train", "count": 40, "crop": "none", "resize": "8", "fingerprint": "1f"}
     first = Reference.kept(noise(), extractor, **words)
     (path,) = (tmp_path / "keras_segen/references").iterdir()
     assert re.fullmatch(r"noise-train-40-none-8-small-[0-9a-f]{8}\.npz", path.name)
     again = Reference.kept("never looked at", extractor, **words)
     np.testing.assert_array_equal(first.covariance, again.covariance)
     np.testing.assert_array_equal(first.features, again.features)
-    assert (again.count, again.protocol) == (40, {**words, "extractor": "small"})
+    assert (again.count, again.protocol) == (40, {**words, "count": "40", "extractor": "small"})
     Reference.kept(noise(), extractor, **{**words, "split": "test"})
-    assert len(list(path.parent.iterdir())) == 2
+    Reference.kept(noise(seed=2), extractor, **{**words, "fingerprint": "2e"})
+    assert len(list(path.parent.iterdir())) == 3
     with pytest.raises(InputError, match=r"another protocol \(crop none, where middle is asked for\)"):
         Reference.load(path, {**first.protocol, "crop": "middle"})
     with np.load(path, allow_pickle=False) as archive:
         assert json.loads(str(archive["protocol"]))["resize"] == "8"
-    for damage in (b"", path.read_bytes()[:-200], b"PK\x03\x04 nothing"):
+    whole = path.read_bytes()
+    for damage in (b"", whole[:-200], b"PK\x03\x04 nothing"):
         path.write_bytes(damage)
-        with pytest.raises(InputError, match="is damaged .* delete it, and it is made anew"):
+        with pytest.raises(InputError, match="is damaged .* delete it, and compute it anew"):
             Reference.kept(noise(), extractor, **words)
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    path.with_suffix(".npy").replace(path)
+    with pytest.raises(InputError, match="is damaged"):
+        Reference.kept(noise(), extractor, **words)
+    good = {"protocol": json.dumps(first.protocol), "count": 40, "mean": first.mean, "covariance": first.covariance}
+    good["features"] = first.features
+    changes = [{"protocol": "[1]"}, {"count": -5}, {"count": [1, 2]}, {"mean": np.zeros(3)}]
+    changes += [{"features": np.zeros((0, 4))}, {"covariance": first.covariance * np.nan}]
+    for change in changes:
+        np.savez(path, **{**good, **change})
+        with pytest.raises(InputError, match="is damaged"):
+            Reference.kept(noise(), extractor, **words)
+    first.save(path.with_name("of any name"))
+    assert Reference.load(path.with_name("of any name"), first.protocol).count == 40
+    with pytest.raises(InputError, match="nowhere: does not exist"):
+        Reference.load("nowhere", first.protocol)
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_else(extractor, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    words = {"data": "n" * 99 + "星" * 99, "split": "a", "count": 40, "crop": "b", "resize": "c"}
     with pytest.warns(UserWarning, match="are not kept"):
-        assert Reference.kept(noise(), extractor, data="noise").count == 40
+        assert Reference.kept(noise(), extractor, **words, fingerprint="d").count == 40
 
 
 def test_only_the_first_features_are_kept(extractor, monkeypatch):

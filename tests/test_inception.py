@@ -108,11 +108,19 @@ def test_files_that_are_not_it_are_refused(tmp_path):
     write_torch_file(tmp_path / "other.pth", {"fc.weight": np.zeros((2, 3))})
     with pytest.raises(InputError, match=r"other.pth: holds no Conv2d_1a_3x3.conv.weight"):
         inception_features(tmp_path / "other.pth")
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(InputError, match=r"folder.pth: is no file"):
+        inception_features(tmp_path / "folder.pth")
+    graph = tf.compat.v1.GraphDef()
+    graph.node.add(name="softmax/weights", op="Const")
+    (tmp_path / "valueless.PB").write_bytes(graph.SerializeToString())
+    with pytest.raises(InputError, match=r"valueless.PB: is damaged, or not classify_image"):
+        inception_features(tmp_path / "valueless.PB")
     (tmp_path / "bad.pb").write_bytes(b"\x0f\xff nothing")
-    with pytest.raises(InputError, match=r"bad.pb: (is damaged|holds no)"):
+    with pytest.raises(InputError, match=r"bad.pb: is damaged, or not classify_image"):
         inception_features(tmp_path / "bad.pb")
     (tmp_path / "empty.pb").write_bytes(b"")
-    with pytest.raises(InputError, match=r"empty.pb: holds no softmax/weights"):
+    with pytest.raises(InputError, match=r"empty.pb: .* \(it holds no softmax/weights\)"):
         inception_features(tmp_path / "empty.pb")
 
 
@@ -120,17 +128,30 @@ def test_a_shape_that_is_another_is_refused(tensors, tmp_path):
     write_torch_file(tmp_path / "wrong.pth", {**tensors, "fc.bias": np.zeros(1000)})
     with pytest.raises(InputError, match=r"wrong.pth: fc.bias has shape \(1000,\)"):
         inception_features(tmp_path / "wrong.pth")
+    below = {**tensors, "Conv2d_1a_3x3.bn.running_var": -tensors["Conv2d_1a_3x3.bn.running_var"]}
+    write_torch_file(tmp_path / "below.pth", below)
+    with pytest.raises(InputError, match=r"below.pth: Conv2d_1a_3x3.bn.running_var holds what cannot be"):
+        inception_features(tmp_path / "below.pth")
 
 
-def test_without_network_one_line_says_what_to_fetch(monkeypatch):
+def test_without_network_one_line_says_what_to_fetch(monkeypatch, tmp_path):
     def no_network(*args, **kwargs):
         raise Exception("URL fetch failure: no route to host")
 
     monkeypatch.setattr("keras.utils.get_file", no_network)
     with pytest.raises(
-        InputError, match=r"no route to host\): fetch https://github.com/toshas/.* ~/.keras/keras_segen"
+        InputError,
+        match=r"no route to host\): fetch https://github.com/toshas/.* put it into .*/keras_segen as weights-",
     ):
         inception_features()
+    # What lies there stays, and is not taken for the published file.
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "keras_segen" / inception_weights.FILE
+    path.parent.mkdir()
+    path.write_bytes(b"something else")
+    with pytest.raises(InputError, match="is not the published file, by its hash"):
+        inception_features()
+    assert path.read_bytes() == b"something else"
 
 
 def test_published_figures(real_data):

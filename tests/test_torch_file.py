@@ -1,5 +1,6 @@
 import contextlib
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,29 @@ def test_nothing_is_executed(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"evil.pth: is damaged, or no file of tensors"):
             read_state_dict(Path("evil.pth"))
         assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",  # to hash this key would end the process
+        b"\x80\x02)" + b"q\x00h\x00h\x00\x86" * 40 + b"q\x01}h\x01K\x01s.",  # and this one take for ever
+    ],
+)
+def test_keys_that_are_no_names_are_refused(program, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", program)
+    with pytest.raises(InputError, match="whose keys are no names"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_a_small_file_asks_for_little_memory(tmp_path):
+    write_torch_file(tmp_path / "a.pth", {"a": np.zeros(9)})
+    with zipfile.ZipFile(tmp_path / "a.pth") as whole, zipfile.ZipFile(tmp_path / "b.pth", "w") as bomb:
+        bomb.writestr("a/data.pkl", whole.read("archive/data.pkl"))
+        bomb.writestr("a/data/0", bytes(10**7), zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="compressed"):
+        read_state_dict(tmp_path / "b.pth")
 
 
 def test_a_whole_model_is_refused():

@@ -12,6 +12,7 @@ from keras_segen.data.images import read_image
 from keras_segen.errors import InputError
 from keras_segen.files import require_place
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
+from keras_segen.metrics.image_sets import FEWEST
 from keras_segen.recipes import RECIPES, generation
 from keras_segen.runs import Run, write_json
 
@@ -76,13 +77,14 @@ def evaluate_folders(
         verbose: show progress bars.
     """
     if out is not None:
-        if Path(out).is_dir():
-            raise InputError(f"{out}: is a folder: name a file, such as {Path(out) / 'scores.json'}")
+        if Path(out).exists():
+            raise InputError(f"{out}: exists already: name another file")
         require_place(Path(out).absolute().parent)
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake)}
     for name, paths in files.items():
-        if len(paths) < generation.FEWEST:
-            raise InputError(f"{name}: {len(paths)} images are too few to compare: {generation.FEWEST} at least")
+        if len(paths) < FEWEST:
+            raise InputError(f"{name}: {len(paths)} images are too few to compare: {FEWEST} at least")
+        print(f"{name}: {len(paths)} images", flush=True)
     shapes = [read_image(files[name][0]).shape for name in (real, fake)]
     if shapes[0] != shapes[1]:
         print(
@@ -97,7 +99,7 @@ def evaluate_folders(
         verbose=verbose,
         data=Path(real).resolve().name,
         split="all",
-        count=str(len(files[real])),
+        count=len(files[real]),
         crop="none",
         resize="none",
         fingerprint=fingerprint(files[real])[:16],

@@ -1,6 +1,7 @@
 """All images below a folder, whatever its sub-folders: what `keras-segen evaluate --real A --fake B` compares."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from keras_segen.errors import InputError
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its sub-folders, in the order of their names.
+    """Return the image files in a folder and its sub-folders, linked ones too, in the order of their names.
 
     Raises:
         InputError: if there are none.
@@ -20,8 +21,16 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder}: {what}: name a folder of images")
-    parts = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    paths = sorted(folder / part for part in parts if not any(word.startswith(".") for word in part.parts))
+    paths, seen = [], set()
+    for where, below, names in os.walk(folder, followlinks=True):
+        here = Path(where)
+        if here.resolve() in seen:  # a link to a folder above
+            below.clear()
+            continue
+        seen.add(here.resolve())
+        below[:] = [name for name in below if not name.startswith(".")]
+        paths += [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in EXTENSIONS]
+    paths.sort()
     if not paths:
         raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}): name a folder of images")
     return paths

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from keras_segen.metrics.features import feature_extractor
+from keras_segen.metrics.features import named_extractor
 
 # `models.classifier`, trained on CIFAR-10 by `recipes.classifier`.
 FILE = Path(__file__).with_name("cifar10_classifier.keras")
@@ -22,7 +22,7 @@ def cifar10_features(channels: int = 3) -> keras.Model:
     """Return the extractor: images in [-1, 1] of any size -> features (batch, 192), and logits (batch, 10).
 
     The model's name, which the numbers from it bear, ends in the first digits of its file's SHA-256. See
-    `feature_extractor`, which makes it.
+    `feature_extractor` for what is done to the images.
 
     Args:
         channels: of the images, 1 or 3.
@@ -34,4 +34,4 @@ def cifar10_features(channels: int = 3) -> keras.Model:
     image = keras.Input((SIDE, SIDE, 3))  # at which it was trained; others are resized to it
     answers = keras.Model(network.inputs, [network.get_layer("features").output, network.output])(image)
     digest = hashlib.sha256(FILE.read_bytes()).hexdigest()
-    return feature_extractor(keras.Model(image, answers), name=f"cifar10_features_{digest[:8]}", channels=channels)
+    return named_extractor(keras.Model(image, answers), f"cifar10_features_{digest[:8]}", channels)

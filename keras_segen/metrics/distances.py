@@ -142,10 +142,10 @@ def kernel_distance(
         ValueError: for shapes that do not go together, fewer rows than a subset has, or features that are not finite.
     """
     x, y = _features(x, y)
-    if min(len(x), len(y)) < subset_size or subset_size < 2:
+    if min(len(x), len(y)) < subset_size or subset_size < 2 or subsets < 1:
         raise ValueError(
             f"kernel_distance draws subsets of {subset_size}. Received: {len(x)} and {len(y)} images. "
-            "Give more images, or `subset_size` of at most so many and at least 2."
+            "Give more images, or `subset_size` of at most so many and at least 2, and one subset at least."
         )
     draws = np.random.RandomState(seed)
     values = [
@@ -186,7 +186,9 @@ def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | 
     """
     p = np.asarray(probabilities, np.float64)
     if p.ndim != 2 or len(p) < splits or splits < 1:
-        raise ValueError(f"inception_score takes (n, classes) of n >= splits = {splits}. Received: shape {p.shape}")
+        raise ValueError(
+            f"inception_score takes (n, classes), n >= splits >= 1. Received: shape {p.shape}, splits={splits}"
+        )
     if not ((p >= 0).all() and np.allclose(p.sum(1), 1, atol=1e-3)):  # NaN fails too
         raise ValueError("inception_score takes probabilities, rows from 0 on that sum to 1: softmax the logits first.")
     if seed is not None:

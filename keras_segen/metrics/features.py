@@ -1,6 +1,8 @@
 """Features of images, by any network: what distances between sets of images are made of."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator, Sized
 from typing import Any
 
@@ -19,13 +21,21 @@ def feature_extractor(network: keras.Model, *, name: str | None = None, channels
     Args:
         network: images (batch, height, width, 3) in [-1, 1] -> features (batch, d), or a list of features and logits
             (batch, classes).
-        name: that numbers made with it bear; by default the network's, and the first digits of the SHA-256 of its
-            weights, so that numbers by different features cannot be mistaken for each other.
+        name: what numbers made with it are called by; by default the network's. The first digits of a SHA-256 of layers
+            and weights follow, so that numbers by different features cannot be mistaken for each other.
         channels: of the images, 1 or 3.
 
     Raises:
         ValueError: for other channels, or a network that gives something else than vectors.
     """
+    if not getattr(network, "inputs", None):
+        raise ValueError("An extractor is made of a Functional model, or a Sequential one that begins with its Input.")
+    stem = name or re.sub(r"_\d+$", "", network.name)  # without Keras's own count
+    return named_extractor(network, f"{stem}_{_digest(network)[:8]}", channels)
+
+
+def named_extractor(network: keras.Model, name: str, channels: int) -> keras.Model:
+    """Return `feature_extractor` under a name that says by itself which features they are."""
     if channels not in (1, 3):
         raise ValueError(f"Features need images of 1 or 3 channels. Received: channels={channels}")
     if any(len(output.shape) != 2 for output in network.outputs) or len(network.outputs) > 2:
@@ -39,7 +49,10 @@ def feature_extractor(network: keras.Model, *, name: str | None = None, channels
     side = network.input_shape[1:3]
     if None not in side:
         x = ops.image.resize(x, side, interpolation="bilinear", antialias=True)
-    model = keras.Model(image, network(x), name=name or f"{network.name}_{_digest(network)[:8]}")
+    answers = network(x)
+    if isinstance(answers, dict):
+        raise ValueError(f"An extractor gives features, or a list of features and logits. Received: {list(answers)}")
+    model = keras.Model(image, answers, name=name if channels == 3 else f"{name}_grey")
     model.trainable = False
     return model
 
@@ -58,14 +71,24 @@ def feature_batches(
     Raises:
         ValueError: for images in another range, with NaN, or none; for [0, 1], after the last.
     """
-    if isinstance(images, np.ndarray):
+    if hasattr(images, "__array__"):  # an array, or a tensor
+        images = np.asarray(images)
         images = [images[first : first + batch_size] for first in range(0, len(images), batch_size)]
     bar = (
         keras.utils.Progbar(len(images) if isinstance(images, Sized) else None, unit_name="batch") if verbose else None
     )
     extremes = []
+    channels = extractor.input_shape[-1]
     for batch in images:
-        outputs = extractor.predict_on_batch(in_range(batch))
+        if isinstance(batch, list | tuple):
+            raise ValueError("Features are of images alone: give no labels with them (`target=None`).")
+        scaled = in_range(batch)
+        if scaled.shape[-1] != channels:
+            raise ValueError(
+                f"The extractor was made for images (batch, height, width, {channels}): make it with `channels=1` for "
+                f"grey ones. Received: shape {scaled.shape}"
+            )
+        outputs = extractor.predict_on_batch(scaled)
         features, *logits = outputs if isinstance(outputs, list) else [outputs]
         yield np.asarray(features), np.asarray(logits[0]) if logits else None
         extremes.append((np.min(batch), np.max(batch)))
@@ -80,7 +103,7 @@ def _check_extremes(extremes: np.ndarray) -> None:
         raise ValueError("There are no images to take features of.")
     low, high = extremes.min(), extremes.max()
     if np.issubdtype(extremes.dtype, np.floating):
-        if low >= 0 and high > 0:
+        if low > -1e-3 and high > 0.1:  # a generator that has learnt nothing yet is grey, a little either way
             raise ValueError("The images are floats in [0, 1], where [-1, 1] is due: give them as x * 2 - 1.")
     elif high == 1:
         raise ValueError("The images are uint8 and all 0 or 1, so black: multiply them by 255, or give floats.")
@@ -111,7 +134,18 @@ def in_range(images: Any) -> np.ndarray:
 
 
 def _digest(network: keras.Model) -> str:
-    digest = hashlib.sha256()
+    """Return a hash of layers and weights, whatever the layers are called."""
+    numbers = {layer.name: f"layer {i}" for i, layer in enumerate([network, *network._flatten_layers()])}
+
+    def nameless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(k): nameless(v) for k, v in sorted(value.items())}
+        if isinstance(value, list | tuple):
+            return [nameless(v) for v in value]
+        return numbers.get(value, value) if isinstance(value, str) else value
+
+    config = nameless(keras.saving.serialize_keras_object(network))
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weights in network.get_weights():
         digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest()

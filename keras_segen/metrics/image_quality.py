@@ -17,8 +17,8 @@ class ImageQualityMetric(keras.metrics.Metric):
     """The mean of a score over the images of a data set.
 
     `update_state` takes originals and images (batch, height, width, channels) in [0, max_val]. A value out of this
-    range (by more than a thousandth of it), or NaN, makes the result NaN: it means another range than `max_val` says,
-    and a score that compares with nothing. Called outside a graph, `update_state` raises instead.
+    range (by more than a thousandth of it), NaN, or originals in [0, 1] where `max_val` is 255 make the result NaN: a
+    score that compares with nothing. Called outside a graph, `update_state` raises instead.
 
     Args:
         max_val: what the images' greatest value may be: 255, or 1.
@@ -29,7 +29,7 @@ class ImageQualityMetric(keras.metrics.Metric):
 
     def __init__(self, max_val: float, *, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        if not max_val > 0:
+        if not 0 < max_val < math.inf:
             raise ValueError(f"`max_val` is the images' greatest value, 255 or 1. Received: max_val={max_val}")
         self.max_val = max_val
         self._total = self.add_variable((), "zeros", dtype="float32", name="total")
@@ -40,8 +40,12 @@ class ImageQualityMetric(keras.metrics.Metric):
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} counts images alike and takes no sample weights.")
         originals, images = (ops.cast(ops.convert_to_tensor(y), "float32") for y in (y_true, y_pred))
-        if len(originals.shape) != 4 or any(
-            a is not None and b is not None and a != b for a, b in zip(originals.shape, images.shape, strict=False)
+        if (
+            len(originals.shape) != 4
+            or len(images.shape) != 4
+            or any(
+                a is not None and b is not None and a != b for a, b in zip(originals.shape, images.shape, strict=False)
+            )
         ):
             raise ValueError(
                 f"{type(self).__name__} takes originals and images (batch, height, width, channels) of one shape. "
@@ -50,6 +54,11 @@ class ImageQualityMetric(keras.metrics.Metric):
         slack = 1e-3 * self.max_val
         low, high = (extreme(ops.stack([extreme(originals), extreme(images)])) for extreme in (ops.min, ops.max))
         in_range = ops.logical_and(low >= -slack, high <= self.max_val + slack)  # NaN is not
+        if self.max_val > 1:
+            # Originals in [0, 1]: darker than any picture, and with fractions of a level.
+            dark = ops.max(originals) <= self.max_val / 255
+            fractions = ops.any(originals != ops.floor(originals))
+            in_range = ops.logical_and(in_range, ops.logical_not(ops.logical_and(dark, fractions)))
         self._refuse(low, high, in_range)
         scores = self.scores(originals, images)
         self._total.assign_add(ops.where(in_range, ops.sum(scores), float("nan")))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_segen.errors import InputError
-from keras_segen.files import replacing
+from keras_segen.files import cache_folder, replacing
 from keras_segen.metrics.distances import (
     Moments,
     frechet_distance,
@@ -28,6 +27,8 @@ from keras_segen.metrics.inception import NAME as INCEPTION
 # Features that are kept of a set, beside its moments: those of so many first images. The kernel distance and the four
 # measures by neighbours use these; the Fréchet distance uses all.
 KEPT = 10_000
+FEWEST = 6  # images that have scores: the fifth neighbour, and the image itself
+SPLITS = 10  # of the inception score
 _PUBLISHED = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_score": "inception_score"}
 
 
@@ -64,7 +65,7 @@ class Reference:
         """Look at real images, as `feature_batches` takes them.
 
         Args:
-            images: in no particular order, two at least.
+            images: in no particular order.
             extractor: see `features.feature_extractor`.
             verbose: show a progress bar.
             protocol: what the statistics depend on besides, such as data, split, crop and resize.
@@ -79,13 +80,39 @@ class Reference:
         )
 
     @classmethod
-    def kept(cls, images: Any, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
-        """Return what is kept in Keras's cache under these words, or look at the images and keep it."""
-        whole = {**protocol, "extractor": extractor.name}
+    def kept(
+        cls,
+        images: Any,
+        extractor: keras.Model,
+        *,
+        data: str,
+        split: str,
+        count: int,
+        crop: str,
+        resize: str,
+        fingerprint: str,
+        verbose: bool = False,
+    ) -> Self:
+        """Return what is kept in Keras's cache under these words, or look at the images and keep it.
+
+        Args:
+            images: as for `of`; not looked at if there are statistics of these words.
+            extractor: likewise.
+            data: name of the data set.
+            split: such as "train".
+            count: how many images of it.
+            crop: what of each picture they are.
+            resize: their side, or "none".
+            fingerprint: the same if and only if the images are.
+            verbose: show a progress bar.
+        """
+        words = {"data": data, "split": split, "count": str(count), "crop": crop, "resize": resize}
+        words["fingerprint"] = fingerprint
+        whole = {**words, "extractor": extractor.name}
         path = cls.path(whole)
         if path.is_file():
             return cls.load(path, whole)
-        reference = cls.of(images, extractor, verbose=verbose, **protocol)
+        reference = cls.of(images, extractor, verbose=verbose, **words)
         try:
             reference.save(path)
         except OSError as error:  # a cache that cannot be written costs time, nothing else
@@ -95,18 +122,21 @@ class Reference:
     @staticmethod
     def path(protocol: dict[str, str]) -> Path:
         """Return where statistics of a protocol are kept: its words are the file's name."""
-        words = "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in v) for v in protocol.values())
+
+        def plain(word: str) -> str:
+            return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in word)
+
+        words = "-".join(plain(word) for name, word in protocol.items() if name != "fingerprint")
         digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
-        home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-        return home / "keras_segen" / "references" / f"{words[:150]}-{digest[:8]}.npz"
+        return cache_folder() / "references" / f"{words[:150]}-{digest[:8]}.npz"
 
     def save(self, path: Path | str) -> None:
         """Write a NumPy archive, without pickles."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
-                temporary,
+                file,
                 protocol=json.dumps(self.protocol),
                 count=self.count,
                 mean=self.mean,
@@ -119,22 +149,37 @@ class Reference:
         """Read what `save` wrote.
 
         Raises:
-            InputError: if it is damaged, or of another protocol than is asked for.
+            InputError: if it is not there, damaged, or of another protocol than is asked for.
         """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: does not exist, or is no file: name one that `Reference.save` wrote")
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 found = json.loads(str(archive["protocol"]))
-                arrays = {name: archive[name] for name in ("mean", "covariance", "features")}
-                count = int(archive["count"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: is damaged ({error}): delete it, and it is made anew") from error
+                reference = cls(
+                    found, int(archive["count"]), *(archive[name] for name in ("mean", "covariance", "features"))
+                )
+            reference._check()
+        except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path}: is damaged ({reason}): delete it, and compute it anew") from error
         for name in {**found, **protocol}:
             if found.get(name) != protocol.get(name):
                 raise InputError(
                     f"{path}: holds statistics of another protocol ({name} {found.get(name)}, where "
-                    f"{protocol.get(name)} is asked for): name another file, or delete it, and it is made anew"
+                    f"{protocol.get(name)} is asked for): name another file, or delete it, and compute it anew"
                 )
-        return cls(found, count, **arrays)
+        return reference
+
+    def _check(self) -> None:
+        d = len(self.mean)
+        fits = self.mean.shape == (d,) and self.covariance.shape == (d, d) and self.features.shape[1:] == (d,)
+        numbers = self.mean, self.covariance, self.features
+        if not (isinstance(self.protocol, dict) and fits and 2 <= len(self.features) <= self.count):
+            raise ValueError("what it holds does not go together")
+        if not all(np.isfinite(array).all() for array in numbers):
+            raise ValueError("it holds NaN or infinities")
 
 
 def image_set_scores(
@@ -142,18 +187,21 @@ def image_set_scores(
 ) -> dict[str, float]:
     """Return all scores of a set of images by their names: how like the real ones they are, and how varied.
 
-    Distances (lower is better): Fréchet and kernel. Inception score (higher is better), if the extractor gives logits.
-    Precision, recall, density and coverage (1 is good). See `distances` for each, and `score_name` for the names. With
-    fewer images than features, a warning says how far too high the Fréchet distance is.
+    Distances (lower is better): Fréchet, and kernel over 100 subsets of up to 1,000. Inception score (higher is better)
+    in 10 splits, if the extractor gives logits and there are as many images. Precision, recall, density and coverage at
+    the fifth neighbour (1 is good). See `distances` for each, and `score_name` for the names.
+
+    Where images are few, fewer than five times the features, a warning says what Fréchet distance as many real images
+    have from others: so much of the score is for their number alone.
 
     Args:
-        images: as `feature_batches` takes them, in no particular order, six at least.
+        images: as `feature_batches` takes them, in no particular order.
         reference: of the real images, by the same extractor.
         extractor: see `features.feature_extractor`.
         verbose: show a progress bar.
 
     Raises:
-        ValueError: for a reference by another extractor, or images that cannot be used.
+        ValueError: for a reference by another extractor, fewer than `FEWEST` images, or images that cannot be used.
     """
     if reference.protocol["extractor"] != extractor.name:
         raise ValueError(
@@ -161,23 +209,34 @@ def image_set_scores(
             "use one extractor for both."
         )
     seen = _Seen(images, extractor, verbose=verbose)
-    count, d = seen.moments.count, len(seen.moments.mean)
-    scores = {"frechet_distance": _distance(seen.moments, reference)}
-    if count < d:
-        rows = reference.features[: min(count, len(reference.features) // 2)]
-        warnings.warn(
-            f"{count} images are fewer than the {d} features: the Fréchet distance is too high; {len(rows)} of the "
-            f"real images would have {_distance(Moments().update(rows), reference):.4g}. Give more images; the kernel "
-            "distance does not depend on how many there are",
-            stacklevel=2,
-        )
+    count = seen.moments.count
+    if min(count, reference.count) < FEWEST:
+        raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {reference.count}, {count}")
+    if not reference.covariance.any():
+        raise ValueError(f"All real images have the same features by {extractor.name}: it sees nothing of them.")
+    _warn_of_few(count, reference)
+    scores = {"frechet_distance": _distance(seen.moments, reference.mean, reference.covariance)}
     size = min(1000, len(seen.features), len(reference.features))
     scores["kernel_distance"], _ = kernel_distance(reference.features, seen.features, subset_size=size)
-    if seen.logits is not None:
-        splits = min(10, count)
-        scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(seen.logits)), splits)
+    if seen.logits is not None and count >= SPLITS:
+        scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(seen.logits)), SPLITS)
     scores |= precision_recall_density_coverage(reference.features, seen.features)
     return {score_name(score, extractor.name): value for score, value in scores.items()}
+
+
+def _warn_of_few(count: int, reference: Reference) -> None:
+    d, few = len(reference.mean), min(count, reference.count)
+    if few >= 5 * d:
+        return
+    rows = min(few, len(reference.features) // 2)
+    some, others = Moments().update(reference.features[:rows]), Moments().update(reference.features[rows:])
+    warnings.warn(
+        f"{count} images beside {reference.count} real ones are few for {d} features: the Fréchet distance is too high "
+        f"(real images, {some.count} beside {others.count}, have "
+        f"{_distance(some, others.mean, others.covariance):.4g}), the inception score too low; the kernel distance "
+        "does not depend on how many there are",
+        stacklevel=3,
+    )
 
 
 class _Seen:
@@ -196,5 +255,5 @@ class _Seen:
         self.logits = np.concatenate(logits) if logits else None
 
 
-def _distance(moments: Moments, reference: Reference) -> float:
-    return frechet_distance(moments.mean, moments.covariance, reference.mean, reference.covariance)
+def _distance(moments: Moments, mean: np.ndarray, covariance: np.ndarray) -> float:
+    return frechet_distance(moments.mean, moments.covariance, mean, covariance)

@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from keras_segen.errors import InputError
 from keras_segen.layers import LegacyBilinearResize
-from keras_segen.metrics.features import feature_extractor
+from keras_segen.metrics.features import named_extractor
 from keras_segen.metrics.inception_weights import PUBLISHED_SHA256, URLS, published_weights, read_weights
 
 SIDE = 299
@@ -54,7 +54,7 @@ def published_protocol(network: keras.Model, *, name: str, channels: int = 3) ->
     image = keras.Input((None, None, 3))
     answers = network((LegacyBilinearResize(SIDE)((image + 1) * 127.5) - 128) / 128)
     model = keras.Model(image, [answers["features"], answers["logits_unbiased"]])
-    return feature_extractor(model, name=name, channels=channels)
+    return named_extractor(model, name, channels)
 
 
 def inception_network() -> keras.Model:
@@ -90,7 +90,7 @@ def load(network: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     """Set the weights of `inception_network` to those that `read_weights` gives.
 
     Raises:
-        ValueError: if one is missing, or has another shape.
+        ValueError: if one is missing, has another shape, or holds what cannot be.
     """
 
     def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -98,7 +98,10 @@ def load(network: keras.Model, tensors: dict[str, np.ndarray]) -> None:
             raise ValueError(f"holds no {name}")
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tensors[name].shape}, not {shape}")
-        return tensors[name].astype(np.float64)
+        tensor = tensors[name].astype(np.float64)
+        if not np.isfinite(tensor).all() or (name.endswith("running_var") and tensor.min() < 0):
+            raise ValueError(f"{name} holds what cannot be, such as NaN or a variance below 0")
+        return tensor
 
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_segen.errors import InputError
+from keras_segen.files import cache_folder
 from keras_segen.metrics.torch_file import read_state_dict
 
 # The weights of classify_image_graph_def.pb, as a file of 95,628,359 bytes that both projects distribute.
@@ -90,15 +91,21 @@ def published_weights() -> Path:
     Raises:
         InputError: if it cannot be had; it says what to fetch, from where, into which folder.
     """
+    path = cache_folder() / FILE
+    if path.is_file():
+        if _sha256(path) != PUBLISHED_SHA256:
+            raise InputError(f"{path}: is not the published file, by its hash: remove it, and fetch {URLS[0]}")
+        return path
+    there = {"cache_dir": path.parents[1], "cache_subdir": path.parent.name, "file_hash": PUBLISHED_SHA256}
     failures = []
     for url in URLS:
         try:
-            return Path(keras.utils.get_file(FILE, url, cache_subdir="keras_segen", file_hash=PUBLISHED_SHA256))
+            return Path(keras.utils.get_file(FILE, url, **there))
         except Exception as error:  # urllib's, or a ValueError for another hash
             failures.append(str(error).splitlines()[0])
     raise InputError(
         f"The weights of FID's Inception network could not be downloaded ({failures[-1]}): fetch {URLS[0]} "
-        f"or {URLS[1]} by other means, and name the file, or put it into ~/.keras/keras_segen as {FILE}"
+        f"or {URLS[1]} by other means, and name the file, or put it into {path.parent} as {FILE}"
     )
 
 
@@ -112,10 +119,21 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
         InputError: for a file that is not there or is damaged.
     """
     if not path.is_file():
-        raise InputError(f"{path}: does not exist: fetch {URLS[0]}")
-    tensors = _read_graph(path) if path.suffix == ".pb" else read_state_dict(path)
+        raise InputError(f"{path}: {'is no file' if path.exists() else 'does not exist'}: fetch {URLS[0]}")
+    if path.suffix.lower() != ".pb":
+        return read_state_dict(path), _sha256(path)
+    try:
+        return _read_graph(path), _sha256(path)
+    except (ValueError, TypeError) as error:  # of a constant that is none, or of another shape
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: is damaged, or not classify_image_graph_def.pb ({reason}): fetch it again"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return tensors, hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_graph(path: Path) -> dict[str, np.ndarray]:
@@ -125,12 +143,12 @@ def _read_graph(path: Path) -> dict[str, np.ndarray]:
     try:
         graph.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's DecodeError
-        raise InputError(f"{path}: is damaged, or no TensorFlow graph: fetch it again") from error
+        raise ValueError("no TensorFlow graph") from error
     constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
 
     def constant(name: str) -> np.ndarray:
         if name not in constants:
-            raise InputError(f"{path}: holds no {name}: it is not classify_image_graph_def.pb")
+            raise ValueError(f"it holds no {name}")
         return tf.make_ndarray(constants[name])
 
     tensors = {"fc.weight": constant("softmax/weights").T, "fc.bias": constant("softmax/biases")}

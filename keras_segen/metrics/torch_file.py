@@ -56,6 +56,11 @@ class _Storage:
     key: str
     count: int
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number."""
+        return np.dtype(self.dtype).itemsize
+
 
 @dataclass(frozen=True)
 class _Tensor:
@@ -84,7 +89,15 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
             tensors = _tensors(_read_pickle(file))
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise ValueError("bytes in the order of another machine")
-        return _cut(tensors, lambda storage: archive.read(f"{folder}data/{storage.key}"))
+
+        def read(storage: _Storage) -> bytes:
+            entry = archive.getinfo(f"{folder}data/{storage.key}")
+            # PyTorch compresses nothing, so that no entry is larger than the file.
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < storage.count * storage.itemsize:
+                raise ValueError("numbers that are compressed, or too few")
+            return archive.read(entry)
+
+        return _cut(tensors, read)
 
 
 def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
@@ -98,7 +111,7 @@ def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
     rest, start, contents = memoryview(file.read()), 0, {}
     for key in keys:
         (count,) = struct.unpack_from("<q", rest, start)
-        end = start + 8 + count * np.dtype(by_key[key].dtype).itemsize
+        end = start + 8 + count * by_key[key].itemsize
         contents[key] = rest[start + 8 : end]
         start = end
     return _cut(tensors, lambda storage: contents[storage.key])
@@ -122,6 +135,13 @@ def _call(function: Any, arguments: Any) -> Any:
         storage, offset, shape, stride = arguments[:4]
         return _Tensor(storage, offset, tuple(shape), tuple(stride))
     raise ValueError(f"it calls {function}")
+
+
+def _name(key: Any) -> str:
+    """Return a key that is a string; hashing anything else may take for ever, or end the process."""
+    if not isinstance(key, str):
+        raise ValueError("a dictionary whose keys are no names")
+    return key
 
 
 def _persistent(reference: Any) -> _Storage:
@@ -172,10 +192,10 @@ def _read_pickle(file: IO[bytes]) -> Any:  # noqa: PLR0912, PLR0915 - one branch
                 stack[-1].extend(items)
             case "SETITEM":
                 key, value = stack.pop(-2), stack.pop()
-                stack[-1][key] = value
+                stack[-1][_name(key)] = value
             case "SETITEMS":
                 items = since_mark()
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                stack[-1].update(zip(map(_name, items[::2]), items[1::2], strict=True))
             case "BINPUT" | "LONG_BINPUT":
                 memory[argument] = stack[-1]
             case "MEMOIZE":

@@ -12,7 +12,7 @@ from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
 from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
-from keras_segen.metrics.image_sets import score_name
+from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.models.dcgan import image_doublings
 from keras_segen.recipes.generation_data import GenerationData, generation_data
 from keras_segen.runs import Run, load_model
@@ -28,7 +28,6 @@ LOSSES = {
 }
 WATCHED = 512  # images that the collapse watch compares
 SAMPLES = 2048  # of each epoch's score; the run's are of as many as there are real images to compare with
-FEWEST = 6  # images that have a score
 BATCH = 256  # images that are generated at once
 COLUMNS = 8
 ROWS = 10  # of a picture, at most
@@ -130,15 +129,16 @@ def score(
         raise InputError(f"{loaded.name}: {count} images are too few to compare with: {FEWEST} at least")
     reference = _reference(loaded, extractor, verbose=verbose)
     best = run.load_best()
+    last = load_model(run.final_model) if run.final_model.is_file() else None
     scores: dict[str, Any] = {
         "images": count,
         "reference_images": count,
         "reference": Reference.path(reference.protocol).stem,
         **image_set_scores(_samples(best, loaded.labels, count, seed), reference, extractor, verbose=verbose),
     }
-    if run.final_model.is_file():
+    if last is not None:
         distance = FrechetDistance(reference, loaded.labels, count=count, seed=seed, extractor=extractor)
-        scores[f"final_{distance.name}"] = distance.measure(load_model(run.final_model))
+        scores[f"final_{distance.name}"] = distance.measure(last)
     if loaded.name == "cifar10" and loaded.labels is not None:
         classifier = cifar10_features()
         logits = [classifier.predict_on_batch(x)[1] for x in _samples(best, loaded.labels, count, seed)]
@@ -154,7 +154,7 @@ def _reference(loaded: GenerationData, extractor: keras.Model, *, verbose: bool 
         verbose=verbose,
         data=Path(loaded.name).name,
         split="train",
-        count=str(len(loaded.images)),
+        count=len(loaded.images),
         crop=loaded.crop,
         resize=str(loaded.images.shape[1]),
         fingerprint=loaded.fingerprint[:16],
