@@ -177,6 +177,8 @@ def test_what_cannot_be_is_refused():
         Moments().update(ok).merge(Moments().update(np.zeros((2, 3))))
     with pytest.raises(ValueError, match=r"\(3, 3\)"):
         frechet_distance(np.zeros(2), np.zeros((2, 2)), np.zeros(3), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="takes finite numbers"):
+        frechet_distance(np.full(2, np.nan), np.eye(2), np.zeros(2), np.eye(2))
     with pytest.raises(ValueError, match=r"subsets of 1000. Received: 9 and 9 images"):
         kernel_distance(ok, ok)
     with pytest.raises(ValueError, match="of one d"):

@@ -96,7 +96,7 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
         cov2: (d, d).
 
     Raises:
-        ValueError: for shapes that do not go together.
+        ValueError: for shapes that do not go together, or numbers that are not finite.
     """
     mean1, cov1, mean2, cov2 = (np.asarray(x, np.float64) for x in (mean1, cov1, mean2, cov2))
     d = len(mean1)
@@ -105,6 +105,8 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
             "frechet_distance takes mean (d,) and covariance (d, d), twice. "
             f"Received: {mean1.shape}, {cov1.shape}, {mean2.shape}, {cov2.shape}"
         )
+    if not all(np.isfinite(x).all() for x in (mean1, cov1, mean2, cov2)):
+        raise ValueError("frechet_distance takes finite numbers: are there NaN in the images?")
     factor = _factor(cov1)
     eigenvalues = np.linalg.eigvalsh(factor.T @ cov2 @ factor)
     trace_of_root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
