@@ -5,9 +5,11 @@ or one after the other. The program is read step by step here; of all that a pic
 and a tensor, and refuses the rest.
 """
 
+import io
 import math
 import pickletools
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -41,11 +43,11 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: for a file that is damaged, holds something else, or would call something.
     """
+    file = io.BytesIO(path.read_bytes())
     try:
-        if zipfile.is_zipfile(path):
-            return _read_archive(path)
-        with path.open("rb") as file:
-            return _read_sequence(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # pickletools' own, on damaged strings
+            return _read_archive(file) if zipfile.is_zipfile(file) else _read_sequence(file)
     except _DAMAGE as error:
         raise InputError(f"{path}: is damaged, or no file of tensors by PyTorch ({error}): fetch it again") from error
 
@@ -81,8 +83,8 @@ class _Tensor:
         return numbers[self.offset : self.offset + count].reshape(self.shape)
 
 
-def _read_archive(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
+def _read_archive(contents: IO[bytes]) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(contents) as archive:
         (pickle,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = pickle.removesuffix("data.pkl")
         with archive.open(pickle) as file:
@@ -101,6 +103,7 @@ def _read_archive(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_sequence(file: IO[bytes]) -> dict[str, np.ndarray]:
+    file.seek(0)
     if _read_pickle(file) != _MAGIC or _read_pickle(file) != _PROTOCOL:
         raise ValueError("it does not begin as one")
     if not _read_pickle(file)["little_endian"]:
