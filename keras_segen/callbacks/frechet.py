@@ -9,7 +9,8 @@ from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments, frechet_distance
 from keras_segen.metrics.features import feature_batches
-from keras_segen.metrics.image_sets import Reference, score_name
+from keras_segen.metrics.image_sets import score_name
+from keras_segen.metrics.reference import Reference
 
 
 class FrechetDistance(keras.callbacks.Callback):

@@ -10,8 +10,9 @@ from keras_segen.metrics.distances import (
 )
 from keras_segen.metrics.features import feature_extractor
 from keras_segen.metrics.image_quality import PSNR, SSIM, MultiScaleSSIM
-from keras_segen.metrics.image_sets import Reference, image_set_scores
+from keras_segen.metrics.image_sets import image_set_scores
 from keras_segen.metrics.inception import inception_features
+from keras_segen.metrics.reference import Reference
 from keras_segen.metrics.segmentation import MeanIoU, PixelAccuracy
 
 __all__ = [
