@@ -65,18 +65,23 @@ def parser() -> argparse.ArgumentParser:
 
     _add_evaluate(commands)
 
-    predict = commands.add_parser("predict", help="write label maps and overlays of images")
+    predict = commands.add_parser(
+        "predict", help="write label maps and overlays of images; of a vae's, reconstructions and anomaly scores"
+    )
     predict.add_argument("run", type=_named, metavar="RUN")
     predict.add_argument("images", type=_named, nargs="+", metavar="IMAGE")
     predict.add_argument("--out", type=_named, required=True, metavar="DIR")
 
-    sample = commands.add_parser("sample", help="generate images with a run's best generator")
+    sample = commands.add_parser("sample", help="generate images with a run's best model")
     sample.add_argument("run", type=_named, metavar="RUN")
     sample.add_argument("--count", type=_whole(1, 10**7), required=True, metavar="N", help="images")
     sample.add_argument(
         "--label",
         metavar="K",
         help="a class by name or number, or attributes with commas between; default: all in turn",
+    )
+    sample.add_argument(
+        "--mixture", action="store_true", help="of a vae: draw latents from where its images' lie, not from the prior"
     )
     sample.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     sample.add_argument(
@@ -105,42 +110,58 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model; writes a run folder")
-    train.add_argument("model", choices=["unet", "dcgan", "cgan"], metavar="MODEL", help="unet, dcgan or cgan")
+    models = ["unet", "dcgan", "cgan", "vae"]
+    train.add_argument("model", choices=models, metavar="MODEL", help="unet, dcgan, cgan or vae")
     train.add_argument(
         "--data",
         type=_named,
         required=True,
-        help="shapes, for GANs also cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for unet, "
-        "one sub-folder a class for GANs",
+        help="shapes, but for unet also cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for unet, "
+        "one sub-folder a class for the others",
     )
     train.add_argument(
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, 10 for GANs")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, else 10")
     train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
-    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, 32 for GANs")
+    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, else 32")
     train.add_argument(
-        "--image-size", type=_whole(16, 2**13), metavar="N", help="side in training; default: 128 for unet, 32 for GANs"
+        "--image-size", type=_whole(16, 2**13), metavar="N", help="side in training; default: 128 for unet, else 32"
     )
     train.add_argument(
         "--learning-rate",
         type=_positive(1000),
         metavar="X",
-        help="Adam's at the start; default: 0.001 for unet, 0.0005 for GANs",
+        help="Adam's at the start; default: 0.0005 for GANs, else 0.001",
     )
     train.add_argument(
         "--filters",
         type=_whole(1, 2**14),
         nargs="+",
         metavar="N",
-        help="widths, one a level for unet; default: 16 32 64 128, and 64 for GANs",
+        help="widths, one a level for unet; default: 16 32 64 128, else 64",
     )
     train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
     train.add_argument(
         "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
     )
+    generative = train.add_argument_group("all but unet")
+    generative.add_argument(
+        "--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128"
+    )
+    generative.add_argument(
+        "--attributes", type=_named, nargs="+", metavar="NAME", help="cgan and vae on celeb_a: such as Smiling"
+    )
+    generative.add_argument(
+        "--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own"
+    )
+    _add_gans(train)
+    _add_vae(train)
+
+
+def _add_gans(train: Any) -> None:
     gans = train.add_argument_group("GANs")
     gans.add_argument(
         "--discriminator-learning-rate",
@@ -148,7 +169,6 @@ def _add_train(commands: Any) -> None:
         metavar="X",
         help="the other player's; default: 0.0002 for dcgan, 0.0004 for cgan",
     )
-    gans.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128")
     gans.add_argument(
         "--loss",
         choices=["non_saturating", "minimax", "least_squares", "hinge", "wasserstein"],
@@ -171,8 +191,38 @@ def _add_train(commands: Any) -> None:
         help="end at the first warning, and go back to the best",
     )
     gans.add_argument("--conditioning", choices=["projection", "concat"], help="cgan; default: projection")
-    gans.add_argument("--attributes", type=_named, nargs="+", metavar="NAME", help="cgan on celeb_a: such as Smiling")
-    gans.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
+
+
+def _add_vae(train: Any) -> None:
+    vae = train.add_argument_group("vae")
+    vae.add_argument("--conditional", action="store_true", default=None, help="on classes, or --attributes")
+    vae.add_argument(
+        "--latent-side",
+        type=_whole(1, 2**12),
+        metavar="N",
+        help="make the latent a map with so long a side; default: one for the whole image",
+    )
+    vae.add_argument("--blocks", type=_whole(0, 64), metavar="N", help="residual, of each size; default: 1")
+    vae.add_argument(
+        "--likelihood",
+        choices=["discretized_logistic", "gaussian", "bernoulli"],
+        metavar="NAME",
+        help="discretized_logistic (default), gaussian or bernoulli",
+    )
+    vae.add_argument(
+        "--scale", type=_positive(100), metavar="X", help="gaussian's standard deviation; default: learned"
+    )
+    vae.add_argument("--beta", type=_positive(1e6), metavar="X", help="weight of the divergence; default: 1")
+    vae.add_argument("--warm-up", type=_whole(0, 10**9), metavar="N", help="steps over which it rises; default: 0")
+    vae.add_argument(
+        "--free-bits", type=_positive(1e6), metavar="X", help="nats of each latent that cost nothing; default: 0"
+    )
+    vae.add_argument(
+        "--importance-samples",
+        type=_whole(1, 2**12),
+        metavar="N",
+        help="over 1: train by the importance-weighted bound; default: 1",
+    )
 
 
 def _add_evaluate(commands: Any) -> None:

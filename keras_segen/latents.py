@@ -1,4 +1,4 @@
-"""What generators are asked with: latents that a seed fixes, and the way from one to another."""
+"""What generators and decoders are asked with: latents that a seed fixes, ways between two, and around one."""
 
 import numpy as np
 
@@ -38,3 +38,35 @@ def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
         path = np.sin((1 - share) * angle) * start / radii[0] + np.sin(share * angle) * end / radii[1]
         path /= np.sin(angle)
     return (radius * path).astype(np.float32)
+
+
+def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
+    """Go from one latent to another along a line, as between two images' posterior means.
+
+    These lie nearer to 0 than the prior's draws do, where there is no sphere to keep to.
+
+    Args:
+        start: (latent_dim,).
+        end: (latent_dim,).
+        steps: latents to return, both ends among them.
+
+    Returns:
+        float32 (steps, latent_dim).
+    """
+    return np.linspace(start, end, steps, dtype=np.float32)
+
+
+def traversal(latent: np.ndarray, which: int, values: np.ndarray) -> np.ndarray:
+    """Change one number of a latent and leave the others.
+
+    Args:
+        latent: (latent_dim,).
+        which: index of the number.
+        values: (steps,), such as from -3 to 3.
+
+    Returns:
+        float32 (steps, latent_dim).
+    """
+    changed = np.tile(np.asarray(latent, np.float32), (len(values), 1))
+    changed[:, which] = values
+    return changed

@@ -6,6 +6,7 @@ final.keras     the model after the last epoch
 backup/         what `--resume` goes on from
 history.csv     one row an epoch
 metrics.json    scores of model.keras
+posterior.npz   a VAE's: what its encoder makes of the data; see `training.Posterior`
 figures/        pictures
 logs/           for TensorBoard
 """
@@ -35,6 +36,7 @@ class Run:
         self.backup = self.path / "backup" / "model.keras"
         self.history_csv = self.path / "history.csv"
         self.metrics_json = self.path / "metrics.json"
+        self.posterior = self.path / "posterior.npz"
         self.figures = self.path / "figures"
         self.logs = self.path / "logs"
 

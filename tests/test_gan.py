@@ -111,10 +111,10 @@ def assert_equal(ours, theirs, tolerance=1e-4):
         np.testing.assert_allclose(other, mine, rtol=tolerance, atol=tolerance)
 
 
-def in_process(code, **environment):
-    """Run code that begins with `import test_gan as t` in a process of its own; what it prints after RESULT."""
+def in_process(code, module="test_gan", **environment):
+    """Run code with this module as `t` in a process of its own; what it prints after RESULT."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment}
-    code = "import json, test_gan as t\n" + code
+    code = f"import json, {module} as t\n{code}"
     answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
     assert answer.returncode == 0, answer.stderr[-3000:]
     return json.loads(answer.stdout.split("RESULT ")[1])

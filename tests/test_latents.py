@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_segen.latents import slerp, standard_normal
+from keras_segen.latents import slerp, standard_normal, straight, traversal
 
 
 def test_a_seed_fixes_latents_and_a_larger_draw_begins_alike():
@@ -28,3 +28,11 @@ def test_slerp_where_no_circle_is_the_shortest():
     for arguments in ((one, 0 * one, 3), (one, one, 1)):
         with pytest.raises(ValueError, match="slerp needs"):
             slerp(*arguments)
+
+
+def test_straight_and_traversal():
+    way = straight(np.array([0.0, 2]), np.array([1.0, 0]), 3)
+    np.testing.assert_array_equal(way, [[0, 2], [0.5, 1], [1, 0]])
+    changed = traversal(np.array([7.0, 8, 9]), 1, np.array([-3.0, 3]))
+    np.testing.assert_array_equal(changed, [[7, -3, 9], [7, 3, 9]])
+    assert way.dtype == changed.dtype == np.float32

@@ -13,7 +13,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import require_place
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
 from keras_segen.metrics.image_sets import FEWEST
-from keras_segen.recipes import RECIPES, generation
+from keras_segen.recipes import RECIPES, generation, segmentation
 from keras_segen.runs import Run, write_json
 
 
@@ -43,7 +43,7 @@ def evaluate(
     run.load_best()  # before data are read: is there one?
     task = RECIPES[config["model"]].task
     options: dict[str, Any] = {}
-    if task is generation:
+    if task is not segmentation:
         options["extractor"] = _extractor(extractor, inception_weights)
         config |= {} if samples is None else {"samples": samples}
     elif extractor or inception_weights or samples:

@@ -1,5 +1,7 @@
-"""`keras-segen predict`: label maps of a user's own images."""
+"""`keras-segen predict`: what a run's best model makes of a user's own images."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,22 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_segen import plotting
-from keras_segen.data.images import read_image
+from keras_segen.data.images import middle_square, read_image
 from keras_segen.errors import InputError
 from keras_segen.files import replacing, require_place
+from keras_segen.recipes.variational import SAMPLES
 from keras_segen.runs import Run
+from keras_segen.training import VAE, LatentModel, Posterior
+
+SEGMENTER, AUTOENCODER = ("{}.png", "{}_overlay.png"), ("{}.png",)
+ANOMALIES = "anomalies.csv"
 
 
 def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: bool) -> None:
-    """Write `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
+    """Write what a segmenter or a VAE makes of images.
+
+    A segmenter: `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
+    A VAE: `NAME.png`, the image as the model sees it and its reconstruction side by side, and `anomalies.csv`.
 
     Args:
         run_folder: what `train` wrote.
@@ -28,20 +38,39 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
     Raises:
         InputError: before anything is written, for images that cannot be used, share a name, or have a result already.
     """
-    model = Run(run_folder).load_best()
+    run = Run(run_folder)
+    model = run.load_best()
+    if isinstance(model, LatentModel) and (not isinstance(model, VAE) or model.conditional):
+        kind = "conditional VAE, which wants labels: use `VAE.log_likelihood(images, labels)`"
+        kind = kind if isinstance(model, VAE) else "GAN, which looks at no images: use `sample`"
+        raise InputError(f"{run.path}: its model is a {kind}")
+    posterior = Posterior.load(run.posterior) if isinstance(model, VAE) else None
     images = {Path(name): read_image(name) for name in image_files}
     folder = Path(out)
+    _require_free(folder, list(images), AUTOENCODER if posterior else SEGMENTER)
+    folder.mkdir(parents=True, exist_ok=True)
+    if posterior:
+        _autoencode(model, posterior, images, folder, verbose=verbose)
+    else:
+        _segment(model, images, folder, verbose=verbose)
+
+
+def _require_free(folder: Path, paths: list[Path], names: Sequence[str]) -> None:
     require_place(folder)
-    results: dict[Path, Path] = {}
-    for path in images:
-        for result in (folder / f"{path.stem}.png", folder / f"{path.stem}_overlay.png"):
+    results: dict[Path, Path] = {folder / ANOMALIES: folder / ANOMALIES} if names is AUTOENCODER else {}
+    for result in results:
+        if result.exists():
+            raise InputError(f"{result}: exists already: give --out another folder")
+    for path in paths:
+        for result in (folder / name.format(path.stem) for name in names):
             if result in results:
                 raise InputError(f"{path}: both it and {results[result]} would become {result}: use two folders")
             results[result] = path
             if result.exists():
                 raise InputError(f"{result}: exists already: give --out another folder")
-    folder.mkdir(parents=True, exist_ok=True)
 
+
+def _segment(model: keras.Model, images: dict[Path, np.ndarray], folder: Path, *, verbose: bool) -> None:
     @tf.function(reduce_retracing=True)
     def label(image: Any) -> Any:
         return tf.argmax(model(image, training=False), -1)
@@ -51,12 +80,35 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
         label_map = label(tf.cast(image[None], tf.float32))[0].numpy().astype(np.uint8)
         picture = Image.fromarray(label_map, mode="P")
         picture.putpalette(plotting.voc_palette().tobytes())
-        for result, content in (
-            (folder / f"{path.stem}.png", picture),
-            (folder / f"{path.stem}_overlay.png", Image.fromarray(plotting.overlay(image, label_map))),
+        for name, content in zip(
+            SEGMENTER, (picture, Image.fromarray(plotting.overlay(image, label_map))), strict=True
         ):
-            with replacing(result) as temporary:
+            with replacing(folder / name.format(path.stem)) as temporary:
                 content.save(temporary)
         if bar:
             bar.add(1)
     print(f"{len(images)} label maps and overlays in {folder}")
+
+
+def _autoencode(
+    model: VAE, posterior: Posterior, images: dict[Path, np.ndarray], folder: Path, *, verbose: bool
+) -> None:
+    side = model.encoder.inputs[0].shape[1]
+    seen = np.stack([middle_square(image, side) for image in images.values()])
+    floats = seen / np.float32(127.5) - 1
+    log_likelihoods = model.log_likelihood(floats, samples=SAMPLES, verbose=verbose)
+    anomalies = posterior.anomaly_scores(log_likelihoods)
+    again = plotting.to_uint8(model.reconstruct(floats))
+    for path, before, after in zip(images, seen, again, strict=True):
+        plotting.save_image(plotting.grid(np.stack([before, after]), 2), folder / AUTOENCODER[0].format(path.stem))
+    rows = sorted(zip(anomalies, log_likelihoods, images, strict=True), key=lambda row: -row[0])
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["image", "anomaly_score", "log_likelihood"])
+    writer.writerows([[path, f"{anomaly:.3f}", f"{likelihood:.3f}"] for anomaly, likelihood, path in rows])
+    with replacing(folder / ANOMALIES) as temporary:
+        temporary.write_text(table.getvalue(), encoding="utf-8")
+    for anomaly, _, path in rows[:10]:
+        print(f"{anomaly:8.2f}  {path}")
+    further = f", the {min(len(rows), 10)} most unusual above" if len(rows) > 1 else ""
+    print(f"{len(images)} reconstructions and {ANOMALIES} in {folder}{further}")

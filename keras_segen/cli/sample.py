@@ -13,19 +13,22 @@ from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, require_place
 from keras_segen.latents import standard_normal
 from keras_segen.runs import Run
-from keras_segen.training import GAN
+from keras_segen.training import VAE, LatentModel, Posterior
 
 BATCH = 256
 MOST_IN_A_PICTURE = 4096
 
 
-def sample(run_folder: str, *, count: int, label: str | None, seed: int, out: str, verbose: bool) -> None:
+def sample(
+    run_folder: str, *, count: int, label: str | None, mixture: bool, seed: int, out: str, verbose: bool
+) -> None:
     """Generate images with a run's best model.
 
     Args:
         run_folder: what `train` wrote.
         count: images.
         label: a class, by its name or number, or attributes with commas between; None for all classes in turn.
+        mixture: draw a VAE's latents from the mixture of its posteriors' means.
         seed: of the latents.
         out: `FILE.png` for one picture, classes in rows; else a folder, which gets a sub-folder for each class.
         verbose: show a progress bar.
@@ -37,10 +40,17 @@ def sample(run_folder: str, *, count: int, label: str | None, seed: int, out: st
     run = Run(run_folder)
     config = run.config()
     model = run.load_best()
-    if not isinstance(model, GAN):
+    if not isinstance(model, LatentModel):
         raise InputError(f"{run.path}: its model is a {config['model']}, which generates nothing: name another run")
+    if mixture and not isinstance(model, VAE):
+        raise InputError(f"--mixture is a VAE's, and {run.path} is of a {config['model']}: leave it away")
     labels, names = _labels(model, config["class_names"], label, count)
-    latents = standard_normal(count, model.latent_dim, seed=seed)
+    if mixture:
+        latents = Posterior.load(run.posterior).sample(count, seed=seed)
+        if latents.shape[1] != model.latent_dim:
+            raise InputError(f"{run.posterior}: is of another model than {run.model}: `evaluate` writes it anew")
+    else:
+        latents = standard_normal(count, model.latent_dim, seed=seed)
     path = Path(out)
     if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"):
         raise InputError(f"{path}: a picture is written as PNG: name it .png, or name a folder")
@@ -72,7 +82,7 @@ def _write_picture(images: np.ndarray, names: list[str], path: Path) -> None:
 
 
 def _write_files(
-    model: GAN, latents: np.ndarray, labels: np.ndarray | None, names: list[str], path: Path, *, verbose: bool
+    model: LatentModel, latents: np.ndarray, labels: np.ndarray | None, names: list[str], path: Path, *, verbose: bool
 ) -> None:
     incomplete = path.with_name(INCOMPLETE + path.name)
     shutil.rmtree(incomplete, ignore_errors=True)
@@ -100,7 +110,7 @@ def _labels(model: Any, class_names: list[str], label: str | None, count: int) -
         if label is not None:
             raise InputError(f"--label {label}: the model was trained without labels: leave it away")
         return None, ["generated"] * count
-    if len(model.generator.inputs[1].shape) == 2:
+    if len(model.ends()[0].inputs[1].shape) == 2:
         return _attributes(class_names, label, count)
     if label is None:
         ids = np.arange(count, dtype=np.int32) % len(class_names)

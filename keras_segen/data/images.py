@@ -37,6 +37,16 @@ def read_image(path: Path | str) -> np.ndarray:
     return to_rgb(open_image(path))
 
 
+def middle_square(image: np.ndarray, side: int) -> np.ndarray:
+    """Cut the middle square out of an image uint8 (height, width, 3), and resize it to uint8 (side, side, 3)."""
+    height, width, _ = image.shape
+    shorter = min(height, width)
+    top, left = (height - shorter) // 2, (width - shorter) // 2
+    square = image[top : top + shorter, left : left + shorter]
+    resized = tf.image.resize(square, [side, side], antialias=True)
+    return np.clip(np.round(resized.numpy()), 0, 255).astype(np.uint8)
+
+
 def read_mask(path: Path | str) -> np.ndarray:
     """Read a segmentation mask: the indices of a palette PNG, or the values of a grey one.
 

@@ -11,12 +11,16 @@ from keras_segen.losses.adversarial import (
     Wasserstein,
 )
 from keras_segen.losses.segmentation import CrossEntropy, Dice, Sum
+from keras_segen.losses.variational import Bernoulli, DiscretizedLogistic, Gaussian
 
 __all__ = [
     "DRAGAN",
     "R1",
+    "Bernoulli",
     "CrossEntropy",
     "Dice",
+    "DiscretizedLogistic",
+    "Gaussian",
     "GradientPenalty",
     "Hinge",
     "LeastSquares",

@@ -5,6 +5,7 @@ from keras_segen.models.classifier import classifier
 from keras_segen.models.dcgan import dcgan_discriminator, dcgan_generator
 from keras_segen.models.sngan import sngan_discriminator, sngan_generator
 from keras_segen.models.unet import unet
+from keras_segen.models.vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
 
 __all__ = [
     "cgan_discriminator",
@@ -15,4 +16,8 @@ __all__ = [
     "sngan_discriminator",
     "sngan_generator",
     "unet",
+    "vae_decoder",
+    "vae_dense_decoder",
+    "vae_dense_encoder",
+    "vae_encoder",
 ]

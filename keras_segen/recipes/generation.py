@@ -1,4 +1,4 @@
-"""What training, scoring and picturing a GAN consist of, whatever its networks and its data."""
+"""What training, scoring and picturing a GAN consist of, whatever its networks and its data; and what a VAE shares."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.models.dcgan import image_doublings
 from keras_segen.recipes.generation_data import GenerationData, generation_data
 from keras_segen.runs import Run, load_model
-from keras_segen.training import GAN, DiffAugment
+from keras_segen.training import GAN, DiffAugment, LatentModel
 
 MODE = "min"
 LOSSES = {
@@ -82,9 +82,10 @@ def compiled(gan: GAN, config: dict[str, Any], **kwargs: Any) -> GAN:
     return gan
 
 
-def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> GenerationData:
+def load_data(name: str, config: dict[str, Any], *, held_out: bool = False, verbose: bool) -> GenerationData:
     """Read and check the data that `--data` names; `InputError` says what is wrong with them."""
-    loaded = generation_data(name, config, labels=config["model"] == "cgan", verbose=verbose)
+    labels = config["model"] == "cgan" or config.get("conditional", False)
+    loaded = generation_data(name, config, labels=labels, held_out=held_out, verbose=verbose)
     if loaded.count < config["batch_size"]:
         raise InputError(
             f"{loaded.name}: {loaded.count} training images ({loaded.kept_aside} are kept aside) do not fill one batch "
@@ -110,7 +111,7 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
     labels = None if loaded.labels is None else loaded.labels[:WATCHED]
     latents, grid_labels = grid_inputs(config, loaded.labels)
     return [
-        FrechetDistance(_reference(loaded, cifar10_features()), loaded.labels, count=SAMPLES, seed=config["seed"]),
+        FrechetDistance(reference_of(loaded, cifar10_features()), loaded.labels, count=SAMPLES, seed=config["seed"]),
         CollapseWatch(some, labels, seed=config["seed"], stop=config["stop_on_collapse"], restore=run.model),
         SampleGrids(run.figures / "samples", latents, grid_labels, columns=COLUMNS, logs=run.logs / "samples"),
     ]
@@ -125,29 +126,41 @@ def score(
     """
     extractor = extractor or cifar10_features()
     count, seed = len(loaded.images), config["seed"] + 1
+    best = run.load_best()
+    scores = {"images": count, **score_samples(best, loaded, extractor, seed=seed, verbose=verbose)}
+    if run.final_model.is_file():
+        distance = FrechetDistance(
+            reference_of(loaded, extractor), loaded.labels, count=count, seed=seed, extractor=extractor
+        )
+        scores[f"final_{distance.name}"] = distance.measure(load_model(run.final_model))
+    return scores
+
+
+def score_samples(
+    model: LatentModel, loaded: GenerationData, extractor: keras.Model, *, seed: int, verbose: bool
+) -> dict[str, Any]:
+    """Return all scores of as many samples as there are real images beside these; see `score`."""
+    count = len(loaded.images)
     if count < FEWEST:
         raise InputError(f"{loaded.name}: {count} images are too few to compare with: {FEWEST} at least")
-    reference = _reference(loaded, extractor, verbose=verbose)
-    best = run.load_best()
-    last = load_model(run.final_model) if run.final_model.is_file() else None
+    reference = reference_of(loaded, extractor, verbose=verbose)
+    latents = standard_normal(count, model.latent_dim, seed=seed)
+    samples = sample_batches(model, latents, loaded.labels)
     scores: dict[str, Any] = {
-        "images": count,
         "reference_images": count,
         "reference": Reference.path(reference.protocol).stem,
-        **image_set_scores(_samples(best, loaded.labels, count, seed), reference, extractor, verbose=verbose),
+        **image_set_scores(samples, reference, extractor, verbose=verbose),
     }
-    if last is not None:
-        distance = FrechetDistance(reference, loaded.labels, count=count, seed=seed, extractor=extractor)
-        scores[f"final_{distance.name}"] = distance.measure(last)
     if loaded.name == "cifar10" and loaded.labels is not None:
         classifier = cifar10_features()
-        logits = [classifier.predict_on_batch(x)[1] for x in _samples(best, loaded.labels, count, seed)]
+        logits = [classifier.predict_on_batch(x)[1] for x in sample_batches(model, latents, loaded.labels)]
         right = np.concatenate(logits).argmax(-1) == loaded.labels
         scores[f"recognised_{classifier.name}"] = float(right.mean())
     return scores
 
 
-def _reference(loaded: GenerationData, extractor: keras.Model, *, verbose: bool = False) -> Reference:
+def reference_of(loaded: GenerationData, extractor: keras.Model, *, verbose: bool = False) -> Reference:
+    """Return what is known of the real images by an extractor, kept or computed."""
     return Reference.kept(
         loaded.images,
         extractor,
@@ -161,9 +174,9 @@ def _reference(loaded: GenerationData, extractor: keras.Model, *, verbose: bool 
     )
 
 
-def _samples(model: GAN, labels: np.ndarray | None, count: int, seed: int) -> Iterator[np.ndarray]:
-    latents = standard_normal(count, model.latent_dim, seed=seed)
-    for first in range(0, count, BATCH):
+def sample_batches(model: LatentModel, latents: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Generate images batch by batch; FloatingPointError if they are not finite."""
+    for first in range(0, len(latents), BATCH):
         part = slice(first, first + BATCH)
         images = model.generate(latents[part], None if labels is None else labels[part])
         if not np.isfinite(images).all():
@@ -185,18 +198,25 @@ def draw(run: Run, loaded: GenerationData, config: dict[str, Any]) -> Path:
     """Draw the best model's samples, and ways from one latent to another; returns the first file."""
     best = run.load_best()
     latents, labels = grid_inputs(config, loaded.labels)
-    images = plotting.to_uint8(best.generate(latents, labels))
-    picture = run.figures / "samples.png"
-    if config["class_names"]:
-        names = row_names(config["class_names"], attributes=labels is not None and labels.ndim == 2)
-        plotting.save_figure(plotting.labelled_rows(np.split(images, len(names)), names), picture)
-    else:
-        plotting.save_image(plotting.grid(images, COLUMNS), picture)
+    picture = draw_samples(best, latents, labels, config, run.figures / "samples.png")
     ends = standard_normal(2 * COLUMNS, best.latent_dim, seed=config["seed"] + 2).reshape(COLUMNS, 2, -1)
     path = np.concatenate([slerp(start, end, ROWS) for start, end in ends])
     along = None if labels is None else np.repeat(labels[:: max(len(labels) // COLUMNS, 1)][:COLUMNS], ROWS, axis=0)
     images = plotting.to_uint8(best.generate(path, along))
     plotting.save_image(plotting.grid(images, ROWS), run.figures / "interpolation.png")
+    return picture
+
+
+def draw_samples(
+    model: LatentModel, latents: np.ndarray, labels: np.ndarray | None, config: dict[str, Any], picture: Path
+) -> Path:
+    """Draw a grid of samples, with the classes' names if there are some; returns the file."""
+    images = plotting.to_uint8(model.generate(latents, labels))
+    if config["class_names"]:
+        names = row_names(config["class_names"], attributes=labels is not None and labels.ndim == 2)
+        plotting.save_figure(plotting.labelled_rows(np.split(images, len(names)), names), picture)
+    else:
+        plotting.save_image(plotting.grid(images, COLUMNS), picture)
     return picture
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from keras_segen.data.folder import existing_folder
 from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
 from keras_segen.errors import InputError
 
-# Real images that samples are compared with.
-REFERENCE = 10_000
+# Real images that samples are compared with, and held-out ones that a model is scored on, at most.
+REFERENCE = HELD_OUT = 10_000
 # Scenes of shapes: four times the segmenters', for a generator learns less from each.
 SCENES = 8192
+NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class GenerationData:
         labels: of these, or None.
         crop: what of each picture the images are, as statistics of them are called.
         kept_aside: further images of a folder, checked too, for testing what is learnt.
+        held_out: images that are not trained on, as `images`, if they were asked for.
+        held_out_labels: of these, or None.
     """
 
     name: str
@@ -51,9 +54,20 @@ class GenerationData:
     labels: np.ndarray | None
     crop: str = "none"
     kept_aside: int = 0
+    held_out: np.ndarray = field(default_factory=lambda: NO_IMAGES)
+    held_out_labels: np.ndarray | None = None
+
+    @property
+    def val(self) -> tf.data.Dataset | None:
+        """The held-out images in batches, once; None if they were not asked for."""
+        if not len(self.held_out):
+            return None
+        return in_memory.dataset(self.held_out, self.held_out_labels, batch_size=256, training=False, seed=0)
 
 
-def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose: bool = True) -> GenerationData:
+def generation_data(
+    name: str, config: dict[str, Any], *, labels: bool, held_out: bool = False, verbose: bool = True
+) -> GenerationData:
     """Read and check the data that `--data` names: "cifar10", "celeb_a", "shapes", or a folder's path.
 
     Args:
@@ -61,6 +75,7 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         config: `image_size`, `seed`, `data_dir`, for CelebA the names of `attributes`, and perhaps `samples`, how many
             of `images` there are to be at most; otherwise `REFERENCE`.
         labels: whether images come with their classes or attributes.
+        held_out: whether to read some that are not trained on: CIFAR-10's test images, the others' validation images.
         verbose: show progress.
 
     Raises:
@@ -71,23 +86,31 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
     if attributes and name != "celeb_a":
         raise InputError(f"--attributes are CelebA's, {name} has none: leave them away")
     if name == "shapes":
-        return _shapes(size, seed, labels, most)
+        return _shapes(size, seed, labels, most, held_out)
     if name == "cifar10":
         found = cifar10_arrays("train", size, config["data_dir"])
-        return _arrays(name, *found, CIFAR10_NAMES, most=most, seed=seed, labels=labels)
+        others = cifar10_arrays("test", size, config["data_dir"]) if held_out else None
+        return _arrays(name, *found, CIFAR10_NAMES, most=most, seed=seed, labels=labels, others=others)
     if name == "celeb_a":
         if labels and not attributes:
             raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
+
+        def faces(split: str) -> tuple[np.ndarray, np.ndarray]:
+            return read_celeb_a(split, config["data_dir"], image_size=size, attributes=attributes, verbose=verbose)
+
         try:
-            found = read_celeb_a("train", config["data_dir"], image_size=size, attributes=attributes, verbose=verbose)
+            found, others = faces("train"), faces("val") if held_out else None
         except ValueError as error:
             raise InputError(str(error)) from error
         crop = f"middle_{CROP}"
-        return _arrays(name, *found, tuple(attributes), most=most, seed=seed, labels=labels, crop=crop)
+        return _arrays(name, *found, tuple(attributes), most=most, seed=seed, labels=labels, crop=crop, others=others)
     root = existing_folder(name, LAYOUT).resolve()
     files = read_class_folders("train", root, verbose=verbose)
     has_test = (root / "val").is_dir() or not (root / "train").is_dir()
-    kept_aside = len(read_class_folders("val", root, verbose=verbose).paths) if has_test else 0
+    aside = read_class_folders("val", root, verbose=verbose) if has_test else None
+    if held_out and aside is None:
+        raise InputError(f"{root}: holds no val: put images there that the model is scored on, not trained on")
+    some = np.random.default_rng(0).permutation(len(aside.paths) if aside else 0)[:HELD_OUT]
     # Any of them, in any order: they lie class by class.
     chosen = np.random.default_rng(0).permutation(len(files.paths))[:most]
     return GenerationData(
@@ -95,13 +118,15 @@ def generation_data(name: str, config: dict[str, Any], *, labels: bool, verbose:
         class_names=files.class_names if labels else (),
         fingerprint=f"{files.fingerprint}-{size}",
         count=len(files.paths),
-        kept_aside=kept_aside,
+        kept_aside=len(aside.paths) if aside else 0,
         train=lambda batch_size, start: dataset(
             files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
         ),
         images=files.decode(size, chosen),
         labels=files.labels[chosen] if labels else None,
         crop="middle_square",
+        held_out=aside.decode(size, some) if held_out and aside else NO_IMAGES,
+        held_out_labels=aside.labels[some] if held_out and aside and labels else None,
     )
 
 
@@ -115,6 +140,7 @@ def _arrays(
     seed: int,
     labels: bool,
     crop: str = "none",
+    others: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> GenerationData:
     kept = answers if labels else None
     digest = hashlib.sha256(images.data)
@@ -130,11 +156,14 @@ def _arrays(
         images=images[:most],
         labels=None if kept is None else kept[:most],
         crop=crop,
+        held_out=others[0][:HELD_OUT] if others else NO_IMAGES,
+        held_out_labels=others[1][:HELD_OUT] if others and labels else None,
     )
 
 
-def _shapes(size: int, seed: int, labels: bool, most: int) -> GenerationData:
+def _shapes(size: int, seed: int, labels: bool, most: int, held_out: bool) -> GenerationData:
     images, answers = scenes("train", min(most, 2048), size)
+    others = scenes("val", 1024, size) if held_out else None
     return GenerationData(
         name="shapes",
         class_names=SHAPES_NAMES[1:] if labels else (),
@@ -152,6 +181,8 @@ def _shapes(size: int, seed: int, labels: bool, most: int) -> GenerationData:
         ),
         images=images,
         labels=answers if labels else None,
+        held_out=others[0] if others else NO_IMAGES,
+        held_out_labels=others[1] if others and labels else None,
     )
 
 

@@ -13,8 +13,8 @@ from keras_segen.files import INCOMPLETE, require_place
 from keras_segen.layers import OneHot
 
 
-def export(model: keras.Model, to: Path | str) -> Path:
-    """Write a segmenter or a generator as the next version of a servable.
+def export(model: keras.Model, to: Path | str, *, encoder: keras.Model | None = None) -> Path:
+    """Write a segmenter, a generator or a VAE as the next version of a servable.
 
     Signatures of a segmenter:
         serving_default: `image` uint8 (batch, height, width, channels) of any size ->
@@ -25,14 +25,19 @@ def export(model: keras.Model, to: Path | str) -> Path:
             `data.read_image` reads files, but for a camera's rotation (EXIF), which TensorFlow does not apply, and
             rounding in JPEG and transparency.
 
-    Signature of a generator (of a GAN, its `sampler`):
+    Signature of a generator (a GAN's or VAE's `sampler()`):
         serving_default: `latent` float32 (batch, latent_dim), drawn by the client, and for a conditional one `label`,
             int32 (batch,), or float32 (batch, num_classes) of attributes -> `image` uint8 (batch, height, width,
             channels). Latents of another size and labels that there are not are refused.
 
+    Signature of an encoder, beside the generator's:
+        encode: `image` uint8 (batch, height, width, channels) of the encoder's size, and `label` for a conditional one
+            -> `mean` and `log_variance` float32 (batch, latent_dim).
+
     Args:
         model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width, num_classes); or
             latents, or [latents, labels], by these inputs' names -> images in [-1, 1].
+        encoder: of a VAE: images in [-1, 1], or [images, labels], -> mean and log-variance. None: of no VAE.
         to: the servable's folder, `saved_models/NAME`.
 
     Returns:
@@ -45,14 +50,14 @@ def export(model: keras.Model, to: Path | str) -> Path:
     """
     to = Path(to)
     require_place(to)
-    build = _served(model)
+    build = _served(model, encoder)
     to.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in to.iterdir() if path.name.isdecimal()]
     folder = to / str(max(versions, default=0) + 1)
     incomplete = to / (INCOMPLETE + folder.name)
     shutil.rmtree(incomplete, ignore_errors=True)
     try:
-        module, signatures = build(model)
+        module, signatures = build()
         tf.saved_model.save(module, str(incomplete), signatures)
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
@@ -64,29 +69,25 @@ def export(model: keras.Model, to: Path | str) -> Path:
     return folder
 
 
-def _served(model: keras.Model) -> Callable[[keras.Model], tuple[tf.Module, dict[str, Any]]]:
+def _served(model: keras.Model, encoder: keras.Model | None) -> Callable[[], tuple[tf.Module, dict[str, Any]]]:
     """Return what makes the signatures of a model of this kind."""
     inputs = [tensor.name for tensor in model.inputs]
     shape = model.output_shape
     if inputs in (["latent"], ["latent", "label"]) and len(shape) == 4:
-        return _generator
+        return lambda: _generator(model, encoder)
     if len(inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
         raise ValueError(
             "export takes a segmenter, one image in, logits (batch, height, width, num_classes <= 255) out; or a "
             f"generator, inputs `latent` and `label`, images out. Received: {model.name} with inputs {inputs}, "
             f"output shape {shape}"
         )
-    return _segmenter
+    return lambda: _segmenter(model)
 
 
-def _generator(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:
+def _generator(model: keras.Model, encoder: keras.Model | None) -> tuple[tf.Module, dict[str, Any]]:
     latent_dim = model.inputs[0].shape[-1]
     # The sizes stay open here, for what is not open is not checked where it is served.
-    signature = [tf.TensorSpec([None, None], tf.float32, "latent")]
-    classes = next((layer.num_classes for layer in model.layers if isinstance(layer, OneHot)), None)
-    if len(model.inputs) == 2:
-        ids = len(model.inputs[1].shape) == 1
-        signature.append(tf.TensorSpec([None], tf.int32, "label") if ids else tf.TensorSpec([None, None], name="label"))
+    signature = [tf.TensorSpec([None, None], tf.float32, "latent"), *_label_spec(model)]
 
     @tf.function(input_signature=signature)
     def serve(latent: Any, label: Any = None) -> dict[str, Any]:
@@ -94,23 +95,58 @@ def _generator(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:
             tf.debugging.assert_equal(tf.shape(latent)[1], latent_dim, f"a latent has {latent_dim} numbers"),
             tf.debugging.assert_all_finite(latent, "a latent's numbers are finite"),
         ]
-        if label is not None:
-            count = tf.shape(latent)[0]
-            checks.append(tf.debugging.assert_equal(tf.shape(label)[0], count, "each latent wants one label"))
-        if classes is not None:
-            message = f"a label is a class id from 0 to {classes - 1}"
-            checks.append(tf.debugging.assert_non_negative(label, message))
-            checks.append(tf.debugging.assert_less(label, classes, message))
-        with tf.control_dependencies(checks):
-            inputs = tf.reshape(latent, [-1, latent_dim])
-            if label is not None:
-                inputs = [inputs, tf.reshape(label, [-1, *model.inputs[1].shape[1:]])]
-        images = model(inputs, training=False)
+        with tf.control_dependencies([*checks, *_label_checks(model, latent, label)]):
+            images = model(_inputs(model, latent, label), training=False)
         return {"image": tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)}
 
     module = tf.Module()
     module.variables_to_save = [variable.value for variable in model.variables]
-    return module, {"serving_default": serve}
+    if encoder is None:
+        return module, {"serving_default": serve}
+    module.variables_of_encoder = [variable.value for variable in encoder.variables]
+    return module, {"serving_default": serve, "encode": _encode(encoder)}
+
+
+def _encode(encoder: keras.Model) -> Any:
+    sides = list(encoder.inputs[0].shape[1:])
+    signature = [tf.TensorSpec([None, None, None, None], tf.uint8, "image"), *_label_spec(encoder)]
+
+    @tf.function(input_signature=signature)
+    def encode(image: Any, label: Any = None) -> dict[str, Any]:
+        right = tf.debugging.assert_equal(tf.shape(image)[1:], sides, f"an image has the shape {sides}")
+        with tf.control_dependencies([right, *_label_checks(encoder, image, label)]):
+            images = tf.cast(image, tf.float32) / 127.5 - 1
+            mean, log_variance = encoder(_inputs(encoder, images, label), training=False)
+        return {"mean": mean, "log_variance": log_variance}
+
+    return encode
+
+
+def _label_spec(model: keras.Model) -> list[tf.TensorSpec]:
+    if len(model.inputs) == 1:
+        return []
+    ids = len(model.inputs[1].shape) == 1
+    return [tf.TensorSpec([None], tf.int32, "label") if ids else tf.TensorSpec([None, None], name="label")]
+
+
+def _label_checks(model: keras.Model, beside: Any, label: Any) -> list[Any]:
+    if label is None:
+        return []
+    message = f"each {model.inputs[0].name} wants one label"
+    checks = [tf.debugging.assert_equal(tf.shape(label)[0], tf.shape(beside)[0], message)]
+    classes = next((layer.num_classes for layer in model.layers if isinstance(layer, OneHot)), None)
+    if classes is not None:
+        message = f"a label is a class id from 0 to {classes - 1}"
+        checks += [tf.debugging.assert_non_negative(label, message), tf.debugging.assert_less(label, classes, message)]
+    return checks
+
+
+def _inputs(model: keras.Model, first: Any, label: Any) -> Any:
+    """Give what the client sent the shape that the model has it in."""
+    inputs = [tf.reshape(first, [-1, *model.inputs[0].shape[1:]])]
+    if label is not None:
+        inputs.append(tf.reshape(label, [-1, *model.inputs[1].shape[1:]]))
+    return inputs if len(inputs) == 2 else inputs[0]
 
 
 def _segmenter(model: keras.Model) -> tuple[tf.Module, dict[str, Any]]:

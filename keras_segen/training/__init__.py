@@ -2,5 +2,8 @@
 
 from keras_segen.training.diff_augment import DiffAugment
 from keras_segen.training.gan import GAN
+from keras_segen.training.latent_model import LatentModel
+from keras_segen.training.posterior import Posterior
+from keras_segen.training.vae import VAE, active_units
 
-__all__ = ["GAN", "DiffAugment"]
+__all__ = ["GAN", "VAE", "DiffAugment", "LatentModel", "Posterior", "active_units"]

@@ -1,0 +1,152 @@
+"""What a variational autoencoder is trained on: likelihoods of images, and the divergence of its posterior.
+
+Images are floats in [-1, 1]. Everything is in nats, summed over pixels and channels, or over latents; means are taken
+over the batch alone, for a mean over pixels would weigh the divergence a thousand times too heavy.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+# A posterior's log-variance, and a pixel's log-scale, count as no further from 0 than this: exp stays finite.
+MOST_LOG_VARIANCE = 20.0
+MOST_LOG_SCALE = 7.0
+# Pixels of images have 256 values, 2 / 255 apart.
+HALF_STEP = 1 / 255
+
+
+def kl_divergence(mean: Any, log_variance: Any) -> Any:
+    """Return each latent's divergence of N(mean, exp(log_variance)) from N(0, 1) in nats (Kingma & Welling, app. B).
+
+    Shapes: (batch, latent_dim) both -> (batch, latent_dim).
+    """
+    log_variance = bounded(log_variance)
+    return 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1 - log_variance)
+
+
+def bounded(log_variance: Any) -> Any:
+    """Return log-variances within the bounds in which everything is finite."""
+    return ops.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+
+
+class Likelihood:
+    """How probable images are, given what a decoder says of them.
+
+    Attributes:
+        parameters: channels that the decoder gives for each channel of the images.
+        discrete: whether images count as values of 8 bits, so that bits per dimension mean something.
+    """
+
+    parameters = 1
+    discrete = False
+
+    def log_prob(self, images: Any, decoded: Any) -> Any:
+        """Return the log-probability of images (batch, ...), (batch,) in nats.
+
+        Args:
+            images: (batch, ..., channels) in [-1, 1].
+            decoded: (batch, ..., parameters * channels).
+        """
+        each = self.each(ops.cast(images, "float32"), ops.cast(decoded, "float32"))
+        return ops.sum(ops.reshape(each, (ops.shape(each)[0], -1)), -1)
+
+    def each(self, images: Any, decoded: Any) -> Any:
+        """Return the log-probability, or its density, of each value."""
+        raise NotImplementedError
+
+    def mean(self, decoded: Any) -> Any:
+        """Return the images that are expected, in [-1, 1]."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Likelihood":
+        """Make it from its config."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Gaussian(Likelihood):
+    """Each value is normal about what is decoded. A density: its ELBO compares with the same likelihood's only.
+
+    Args:
+        scale: standard deviation, of values in [-1, 1]; None: the decoder gives its logarithm for each value, in
+            further channels.
+    """
+
+    def __init__(self, scale: float | None = 0.1) -> None:
+        if scale is not None and not scale > 0:
+            raise ValueError(f"`scale` is a standard deviation over 0, or None. Received: scale={scale}")
+        self.scale = scale
+        self.parameters = 2 if scale is None else 1
+
+    def each(self, images: Any, decoded: Any) -> Any:
+        """Return the log-density of each value."""
+        if self.scale is None:
+            decoded, log_scale = _split(decoded)
+        else:
+            log_scale = math.log(self.scale)
+        return -0.5 * ops.square((images - decoded) * ops.exp(-log_scale)) - log_scale - 0.5 * math.log(2 * math.pi)
+
+    def mean(self, decoded: Any) -> Any:
+        """Return the images that are expected."""
+        return ops.clip(_split(decoded)[0] if self.scale is None else decoded, -1, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Bernoulli(Likelihood):
+    """Each value is white or black, by a decoded logit; grey values count as that share of both (Kingma & Welling).
+
+    For images in black and white it is a probability; of grey ones it is neither that nor a density.
+    """
+
+    def each(self, images: Any, decoded: Any) -> Any:
+        """Return the log-probability of each value."""
+        return (images + 1) / 2 * decoded - ops.softplus(decoded)
+
+    def mean(self, decoded: Any) -> Any:
+        """Return the images that are expected."""
+        return 2 * ops.sigmoid(decoded) - 1
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class DiscretizedLogistic(Likelihood):
+    """Each value is one of 256, with the probability that a logistic distribution has in its step.
+
+    Images count as the nearest of these values. The first and last step reach to infinity (Kingma et al., 2016,
+    arXiv:1606.04934, section 5.2; Salimans et al., 2017, arXiv:1701.05517, section 2.1). The decoder gives mean and
+    log-scale of each value.
+    """
+
+    parameters = 2
+    discrete = True
+
+    def each(self, images: Any, decoded: Any) -> Any:
+        """Return the log-probability of each value."""
+        mean, log_scale = _split(decoded)
+        images = ops.round((images + 1) / (2 * HALF_STEP)) * (2 * HALF_STEP) - 1
+        precision = ops.exp(-log_scale)
+        above, below = ((images - mean + half) * precision for half in (HALF_STEP, -HALF_STEP))
+        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which never cancels.
+        inner = ops.log(-ops.expm1(-2 * HALF_STEP * precision))
+        up_to, from_on = -ops.softplus(-above), -ops.softplus(below)
+        step = up_to + from_on + inner
+        return ops.where(images < -1 + HALF_STEP, up_to, ops.where(images > 1 - HALF_STEP, from_on, step))
+
+    def mean(self, decoded: Any) -> Any:
+        """Return the images that are expected, but for what the ends cut off."""
+        return ops.clip(_split(decoded)[0], -1, 1)
+
+
+def _split(decoded: Any) -> tuple[Any, Any]:
+    location, log_scale = ops.split(decoded, 2, axis=-1)
+    return location, ops.clip(log_scale, -MOST_LOG_SCALE, MOST_LOG_SCALE)

@@ -1,0 +1,232 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+from keras import ops
+from test_gan import assert_equal, in_process
+
+from keras_segen.losses import Bernoulli, DiscretizedLogistic, Gaussian
+from keras_segen.models import vae_decoder, vae_encoder
+from keras_segen.training import VAE, active_units
+
+SHAPE, LATENT, CLASSES, BATCH, STEPS = (16, 16, 3), 6, 3, 8, 5
+
+
+def images(count=BATCH * STEPS, seed=1):
+    levels = np.random.default_rng(seed).integers(0, 256, (count, *SHAPE)).astype("float32")
+    return levels / np.float32(127.5) - 1
+
+
+@keras.saving.register_keras_serializable("tests")
+class WithGivenNoise(VAE):
+    """Its noise is a function of step and row alone, whatever the backend."""
+
+    def draw(self, draw, batch, shape):
+        step = ops.cast(self.optimizer.iterations.value, "float32")
+        waves = ops.arange(batch * int(np.prod(shape)), dtype="float32") * 1.7 + 13 * step
+        return ops.sin(ops.reshape(waves, (batch, *shape)))
+
+
+KINDS = {
+    "elbo": {},
+    "gaussian": {"likelihood": Gaussian(None), "beta": 4.0},
+    "free bits": {"likelihood": Gaussian(0.2), "free_bits": 0.5, "warm_up": 3},
+    "bernoulli": {"likelihood": Bernoulli(), "num_classes": CLASSES},
+    "importance-weighted": {"samples": 3, "num_classes": CLASSES},
+}
+
+
+def build(kind="elbo", cls=WithGivenNoise, **compiling):
+    options = dict(KINDS[kind])
+    likelihood, classes = options.pop("likelihood", DiscretizedLogistic()), options.pop("num_classes", None)
+    encoder = vae_encoder(SHAPE, LATENT, filters=4, num_classes=classes)
+    decoder = vae_decoder(SHAPE, LATENT, parameters=likelihood.parameters, filters=4, num_classes=classes)
+    rng = np.random.default_rng(2)  # the backends' own initializers differ
+    for network in (encoder, decoder):
+        network.set_weights([rng.normal(0, 0.1, w.shape) for w in network.weights])
+    vae = cls(encoder, decoder, likelihood, seed=0)
+    # With so large an epsilon, rounding does not decide where a gradient is nearly nothing.
+    vae.compile(keras.optimizers.Adam(1e-3, epsilon=1.0), **options, **compiling)
+    return vae
+
+
+def trained(vae):
+    labels = np.arange(BATCH * STEPS) % CLASSES if vae.conditional else None
+    history = vae.fit(images(), labels, batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
+    return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in vae.weights]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_eager_graph_and_xla_take_the_same_steps(kind):
+    graph = trained(build(kind, jit_compile=False))
+    assert_equal(graph, trained(build(kind, jit_compile=True)))
+    assert_equal(graph, trained(build(kind, run_eagerly=True)))
+
+
+def test_jax_takes_the_same_steps():
+    pytest.importorskip("jax")
+    code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
+    results = in_process(code, "test_vae", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    for kind, result in results.items():
+        assert_equal(trained(build(kind)), result)
+
+
+def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
+    whole, first = (build("free bits", cls=VAE) for _ in range(2))
+    for vae, epochs in ((whole, 2), (first, 1)):
+        keras.utils.set_random_seed(0)
+        vae.fit(images(), batch_size=BATCH, epochs=epochs, shuffle=False, verbose=0)
+    first.save(tmp_path / "vae.keras")
+    second = keras.saving.load_model(tmp_path / "vae.keras")
+    second.fit(images(), batch_size=BATCH, epochs=2, initial_epoch=1, shuffle=False, verbose=0)
+    for ours, theirs in zip(second.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (second.beta, second.free_bits, second.warm_up) == (1, 0.5, 3)
+    assert second.likelihood.scale == 0.2
+
+
+# A model whose likelihood is known: x = W z + b + noise of one scale, so x is normal.
+
+
+@keras.saving.register_keras_serializable("tests")
+class WithScale(keras.layers.Layer):
+    """Beside each value the logarithm of one learned scale."""
+
+    def build(self, shape):
+        self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")
+
+    def call(self, x):
+        return ops.concatenate([x, ops.broadcast_to(self.log_scale, ops.shape(x))], -1)
+
+
+def linear_vae(latent_dim, side=2):
+    image = keras.Input((side, side, 2))
+    flat = keras.layers.Flatten()(image)
+    mean = keras.layers.Dense(latent_dim)(flat)
+    log_variance = keras.layers.Dense(latent_dim, kernel_initializer="zeros")(0 * flat)  # the same for all
+    latent = keras.Input((latent_dim,))
+    decoded = WithScale()(keras.layers.Reshape((side, side, 2))(keras.layers.Dense(side * side * 2)(latent)))
+    return VAE(keras.Model(image, [mean, log_variance]), keras.Model(latent, decoded), Gaussian(None), seed=0)
+
+
+def correlated(count=2000):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, 3)) @ rng.normal(size=(3, 8)) * [[0.12]] + 0.05 * rng.normal(size=(count, 8)) + 0.1
+    return np.clip(x, -1, 1).astype("float32").reshape(-1, 2, 2, 2)
+
+
+def test_a_linear_vae_is_probabilistic_pca():
+    data = correlated()
+    keras.utils.set_random_seed(0)
+    vae = linear_vae(3)
+    rate = keras.optimizers.schedules.CosineDecay(0.03, 2000)
+    vae.compile(keras.optimizers.Adam(rate))
+    vae.fit(data, batch_size=500, epochs=500, verbose=0)
+    x = data.reshape(len(data), -1).astype(np.float64)
+    # Tipping and Bishop (1999), eq. 8: the greatest likelihood there is with three directions and one scale.
+    values = np.sort(np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True)))[::-1]
+    noise = values[3:].mean()
+    best = -0.5 * (8 * math.log(2 * math.pi) + np.log(values[:3]).sum() + 5 * math.log(noise) + 8)
+    ours = vae.log_likelihood(data, samples=100).mean()
+    assert ours == pytest.approx(best, rel=0.005)
+    assert -vae.evaluate(data, verbose=0, return_dict=True)["vae_loss"] == pytest.approx(best, rel=0.005)
+
+
+def test_the_bound_rises_to_the_exact_likelihood():
+    keras.utils.set_random_seed(0)
+    vae = linear_vae(2)
+    vae.decoder.get_layer(index=-1).log_scale.assign(-1.0)
+    data = correlated(60)
+    kernel, bias = (np.asarray(w, np.float64) for w in vae.decoder.weights[:2])
+    exact = scipy.stats.multivariate_normal(bias, kernel.T @ kernel + np.exp(-2) * np.eye(8))
+    exact = exact.logpdf(data.reshape(60, 8))
+    bounds = [vae.log_likelihood(data, samples=k, seed=1).mean() for k in (1, 10, 100, 3000)]
+    assert bounds == sorted(bounds)
+    np.testing.assert_allclose(vae.log_likelihood(data, samples=3000), exact, atol=0.15)
+    # As the loss has it, too.
+    for k in (1, 50):
+        vae.compile(samples=k)
+        of_loss = -vae.evaluate(np.repeat(data, 50, 0), batch_size=3000, verbose=0, return_dict=True)["vae_loss"]
+        drawn = vae.log_likelihood(np.repeat(data, 50, 0), samples=k, seed=2)
+        assert of_loss == pytest.approx(drawn.mean(), abs=5 * drawn.std() / np.sqrt(len(drawn)))
+
+
+def test_bits_per_dimension_and_parts():
+    vae = build(cls=VAE)
+    logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
+    assert logs["vae_loss"] == pytest.approx(logs["reconstruction"] + logs["kl"], rel=1e-5)
+    assert logs["bits_per_dim"] == pytest.approx(logs["vae_loss"] / (16 * 16 * 3 * math.log(2)), rel=1e-5)
+    vae.compile(samples=3)  # the bound is higher, the parts are one sample's
+    logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
+    assert logs["vae_loss"] < logs["reconstruction"] + logs["kl"]
+    one_sample = logs["reconstruction"] + logs["kl"]
+    assert logs["bits_per_dim"] == pytest.approx(one_sample / (16 * 16 * 3 * math.log(2)), rel=1e-5)
+    assert "bits_per_dim" not in build("gaussian").evaluate(images(), verbose=0, return_dict=True)
+
+
+def test_the_divergences_weight_rises():
+    losses = []
+    for warm_up in (0, 4):
+        vae = build(cls=WithGivenNoise)
+        vae.compile(keras.optimizers.SGD(0.0), warm_up=warm_up)
+        batches = tf.data.Dataset.from_tensors(images(BATCH)).repeat()
+        losses.append(vae.fit(batches, epochs=6, steps_per_epoch=1, shuffle=False, verbose=0).history)
+    whole, rising = losses
+    # Not where it is only measured: epochs are compared by the whole.
+    vae = build(cls=WithGivenNoise)
+    vae.compile(keras.optimizers.SGD(0.0), warm_up=4)
+    logs = vae.evaluate(images(BATCH), batch_size=BATCH, verbose=0, return_dict=True)
+    assert logs["vae_loss"] == pytest.approx(logs["reconstruction"] + logs["kl"], rel=1e-5)
+    for step in range(6):
+        expected = whole["reconstruction"][step] + min(step / 4, 1) * whole["kl"][step]
+        assert rising["vae_loss"][step] == pytest.approx(expected, rel=1e-5)
+
+
+def test_use():
+    vae = build("bernoulli", cls=VAE)
+    labels = np.arange(10) % CLASSES
+    mean, log_variance = vae.encode(images(10), labels)
+    assert mean.shape == log_variance.shape == (10, LATENT)
+    again = vae.reconstruct(images(10), labels)
+    assert again.shape == (10, *SHAPE)
+    assert np.abs(again).max() <= 1
+    np.testing.assert_array_equal(again, vae.generate(mean, labels))
+    assert vae.generate(np.zeros((2, LATENT)), np.array([0, 1])).shape == (2, *SHAPE)
+    drawn = vae.sampler()([mean, labels])
+    np.testing.assert_allclose(drawn, again, atol=1e-5)
+    assert active_units(np.array([[0.0, 1, 0.05], [0, -1, -0.05]])) == 1
+    one, four = (vae.log_likelihood(images(3), labels[:3], samples=8, batch_size=b) for b in (3, 1))
+    assert one.shape == four.shape == (3,)
+
+
+@pytest.mark.parametrize("extreme", [-100.0, 100.0])
+@pytest.mark.parametrize("colour", [-1.0, 1.0])
+def test_extremes_stay_finite(extreme, colour):
+    keras.utils.set_random_seed(0)
+    encoder, decoder = vae_encoder(SHAPE, 1, filters=2), vae_decoder(SHAPE, 1, parameters=2, filters=2)
+    head = encoder.get_layer("log_variance")
+    head.set_weights([0 * head.kernel.numpy(), 0 * head.bias.numpy() + extreme])
+    vae = VAE(encoder, decoder, seed=0)
+    vae.compile()
+    history = vae.fit(np.full((1, *SHAPE), colour, "float32"), epochs=3, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert all(np.isfinite(w).all() for w in vae.get_weights())
+
+
+def test_what_cannot_be_is_refused():
+    encoder, decoder = vae_encoder(SHAPE, 4, filters=2), vae_decoder(SHAPE, 4, filters=2)
+    with pytest.raises(ValueError, match=r"DiscretizedLogistic .* takes \(16, 16, 6\) from the decoder"):
+        VAE(encoder, decoder)
+    with pytest.raises(ValueError, match="Either both networks take labels"):
+        VAE(encoder, vae_decoder(SHAPE, 4, filters=2, num_classes=2), Bernoulli())
+    vae = VAE(encoder, decoder, Bernoulli())
+    for options in ({"samples": 0}, {"samples": 2, "beta": 2.0}, {"samples": 2, "free_bits": 0.1}):
+        with pytest.raises(ValueError, match="several samples"):
+            vae.compile(**options)
+    with pytest.raises(ValueError, match=r"Images lie in \[-1, 1\]"):
+        vae.encode(np.full((1, *SHAPE), 200.0))
+    with pytest.raises(ValueError, match="power of two times 4"):
+        vae_encoder((24, 24, 3), 4)
