@@ -204,12 +204,16 @@ def test_use():
 
 @pytest.mark.parametrize("extreme", [-100.0, 100.0])
 @pytest.mark.parametrize("colour", [-1.0, 1.0])
-def test_extremes_stay_finite(extreme, colour):
+@pytest.mark.parametrize(
+    "likelihood", [DiscretizedLogistic(), Gaussian(None), Gaussian(0.1), Bernoulli()], ids=lambda x: type(x).__name__
+)
+def test_extremes_stay_finite(extreme, colour, likelihood):
     keras.utils.set_random_seed(0)
-    encoder, decoder = vae_encoder(SHAPE, 1, filters=2), vae_decoder(SHAPE, 1, parameters=2, filters=2)
+    parameters = likelihood.parameters
+    encoder, decoder = vae_encoder(SHAPE, 1, filters=2), vae_decoder(SHAPE, 1, parameters=parameters, filters=2)
     head = encoder.get_layer("log_variance")
     head.set_weights([0 * head.kernel.numpy(), 0 * head.bias.numpy() + extreme])
-    vae = VAE(encoder, decoder, seed=0)
+    vae = VAE(encoder, decoder, likelihood, seed=0)
     vae.compile()
     history = vae.fit(np.full((1, *SHAPE), colour, "float32"), epochs=3, verbose=0).history
     assert np.isfinite(list(history.values())).all()
