@@ -30,14 +30,15 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return whole
 
 
-def _positive(most: float) -> Callable[[str], float]:
+def _positive(most: float, *, or_zero: bool = False) -> Callable[[str], float]:
     def positive(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            value = 0
-        if not 0 < value <= most:
-            raise argparse.ArgumentTypeError(f"must be a number over 0 and at most {most:g}, not {text!r}")
+            value = -1
+        if not (0 < value <= most or (or_zero and value == 0)):
+            least = "from 0" if or_zero else "over 0"
+            raise argparse.ArgumentTypeError(f"must be a number {least} and at most {most:g}, not {text!r}")
         return value
 
     return positive
@@ -212,10 +213,15 @@ def _add_vae(train: Any) -> None:
     vae.add_argument(
         "--scale", type=_positive(100), metavar="X", help="gaussian's standard deviation; default: learned"
     )
-    vae.add_argument("--beta", type=_positive(1e6), metavar="X", help="weight of the divergence; default: 1")
+    vae.add_argument(
+        "--beta", type=_positive(1e6, or_zero=True), metavar="X", help="weight of the divergence; default: 1"
+    )
     vae.add_argument("--warm-up", type=_whole(0, 10**9), metavar="N", help="steps over which it rises; default: 0")
     vae.add_argument(
-        "--free-bits", type=_positive(1e6), metavar="X", help="nats of each latent that cost nothing; default: 0"
+        "--free-bits",
+        type=_positive(1e6, or_zero=True),
+        metavar="X",
+        help="nats of each latent that cost nothing; default: 0",
     )
     vae.add_argument(
         "--importance-samples",

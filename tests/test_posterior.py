@@ -32,6 +32,30 @@ def test_the_mixture_is_found_and_drawn_from():
     assert theirs.score(drawn) == pytest.approx(theirs.score(theirs.sample(20_000)[0]), abs=0.05)
 
 
+def test_each_label_has_components_of_its_own():
+    means, _ = two_clouds(500)
+    labels = np.repeat([3, 7], 500)
+    found = Posterior.of(means, np.zeros(3), labels=labels, components=2)
+    assert found.labels.tolist() == [3, 3, 7, 7]
+    assert found.weights.sum() == pytest.approx(1)
+    asked = np.tile([7, 3], 100)
+    drawn = found.sample(200, asked, seed=0)
+    assert (drawn[asked == 3] > 0).mean() > 0.95
+    assert (drawn[asked == 7] < 0).mean() > 0.95
+    np.testing.assert_array_equal(found.sample(5, asked[:5], seed=0), drawn[:5])
+    both = found.sample(200, seed=0)  # without labels, and for one that is not known, from all
+    assert 0.3 < (both > 0).mean() < 0.7
+    np.testing.assert_array_equal(found.sample(200, np.full(200, 5), seed=0), both)
+    attributes = np.stack([labels == 3, labels == 7], -1).astype("float32")
+    found = Posterior.of(means, np.zeros(3), labels=attributes, components=1)
+    drawn = found.sample(50, np.tile([[1.0, 0]], (50, 1)), seed=0)
+    assert (drawn > 0).mean() > 0.95
+    one = Posterior.of(means[:3], np.zeros(3), labels=[0, 0, 1])  # a label with a single image
+    np.testing.assert_allclose(one.sample(2, [1, 1], seed=0), means[2:3].repeat(2, 0), atol=0.2)
+    with pytest.raises(ValueError, match="2 labels for 3 means"):
+        Posterior.of(means[:3], np.zeros(3), labels=[0, 1])
+
+
 @pytest.mark.parametrize(("count", "latent_dim", "components"), [(2, 1, 1), (7, 30, 1), (100, 10, 5), (400, 2, 10)])
 def test_few_means_have_few_components(count, latent_dim, components):
     means = np.random.default_rng(0).normal(size=(count, latent_dim))
@@ -57,17 +81,25 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_what_cannot_be_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="two or more finite means"):
-        Posterior.of(np.zeros((1, 2)), np.zeros(2))
-    with pytest.raises(ValueError, match="two or more finite means"):
-        Posterior.of(np.full((3, 2), np.nan), np.zeros(2))
+    for means in (np.zeros((1, 2)), np.full((3, 2), np.nan), np.zeros(4)):
+        with pytest.raises(ValueError, match="two finite means or more"):
+            Posterior.of(means, np.zeros(2))
+    for likelihoods in (np.zeros(0), [np.inf], np.zeros((2, 2))):
+        with pytest.raises(ValueError, match="Log-likelihoods are finite"):
+            Posterior.of(np.zeros((3, 2)), likelihoods)
     path = tmp_path / "posterior.npz"
     with pytest.raises(InputError, match="does not exist"):
         Posterior.load(path)
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="is damaged"):
         Posterior.load(path)
-    arrays = {"weights": np.ones(2), "means": np.ones((2, 3)), "factors": np.ones((2, 2, 2)), "log_likelihoods": [1]}
+    arrays = {
+        "weights": np.ones(2),
+        "means": np.ones((2, 3)),
+        "factors": np.ones((2, 2, 2)),
+        "labels": [0, 1],
+        "log_likelihoods": [1],
+    }
     np.savez(path, **arrays)
     with pytest.raises(InputError, match="do not go together"):
         Posterior.load(path)

@@ -45,6 +45,8 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
         kind = kind if isinstance(model, VAE) else "GAN, which looks at no images: use `sample`"
         raise InputError(f"{run.path}: its model is a {kind}")
     posterior = Posterior.load(run.posterior) if isinstance(model, VAE) else None
+    if posterior and posterior.means.shape[1] != model.latent_dim:
+        raise InputError(f"{run.posterior}: is of another model than {run.model}: `evaluate` writes it anew")
     images = {Path(name): read_image(name) for name in image_files}
     folder = Path(out)
     _require_free(folder, list(images), AUTOENCODER if posterior else SEGMENTER)

@@ -46,7 +46,7 @@ def sample(
         raise InputError(f"--mixture is a VAE's, and {run.path} is of a {config['model']}: leave it away")
     labels, names = _labels(model, config["class_names"], label, count)
     if mixture:
-        latents = Posterior.load(run.posterior).sample(count, seed=seed)
+        latents = Posterior.load(run.posterior).sample(count, labels, seed=seed)
         if latents.shape[1] != model.latent_dim:
             raise InputError(f"{run.posterior}: is of another model than {run.model}: `evaluate` writes it anew")
     else:

@@ -104,7 +104,7 @@ def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, v
 
 def _report(run: Run, config: dict[str, Any], task: ModuleType, loaded: Any, *, verbose: bool) -> None:
     scores = task.score(run, loaded, config, verbose=verbose)
-    write_json(run.metrics_json, scores)
+    write_json(run.metrics_json, {**scores, "data": loaded.name})
     plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")
     picture = task.draw(run, loaded, config)
     print(f"\n{task.table(scores)}\n\nbest model {run.model}\npicture    {picture}", flush=True)

@@ -13,6 +13,7 @@ from keras import ops
 # A posterior's log-variance, and a pixel's log-scale, count as no further from 0 than this: exp stays finite.
 MOST_LOG_VARIANCE = 20.0
 MOST_LOG_SCALE = 7.0
+LEAST_SCALE = 1e-3  # of a Gaussian whose scale is given: an eighth of a step of 8 bits
 # Pixels of images have 256 values, 2 / 255 apart.
 HALF_STEP = 1 / 255
 
@@ -80,8 +81,11 @@ class Gaussian(Likelihood):
     """
 
     def __init__(self, scale: float | None = 0.1) -> None:
-        if scale is not None and not scale > 0:
-            raise ValueError(f"`scale` is a standard deviation over 0, or None. Received: scale={scale}")
+        if scale is not None and not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
+            raise ValueError(
+                f"`scale` is a standard deviation from {LEAST_SCALE} to {1 / LEAST_SCALE:.0f}, of values in [-1, 1], "
+                f"or None. Received: scale={scale}"
+            )
         self.scale = scale
         self.parameters = 2 if scale is None else 1
 

@@ -42,7 +42,7 @@ def cgan_generator(
     Raises:
         ValueError: for an image that the network cannot have, or another conditioning.
     """
-    check_condition(conditioning, num_classes)
+    check_condition(conditioning)
     latents = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)
     conditional = conditioning == "projection"
@@ -81,7 +81,7 @@ def cgan_discriminator(
     Raises:
         ValueError: for an image that the network cannot have, or another conditioning.
     """
-    check_condition(conditioning, num_classes)
+    check_condition(conditioning)
     doublings = image_doublings(image_shape)
     images = keras.Input(image_shape, name="image")
     labels, condition = label_input(num_classes, multi_label)
@@ -105,16 +105,16 @@ def cgan_discriminator(
     return keras.Model([images, labels], logits, name=name)
 
 
-def check_condition(conditioning: str, num_classes: int) -> None:
-    """Raise `ValueError` for a conditioning that there is not, or for no classes."""
+def check_condition(conditioning: str) -> None:
+    """Raise `ValueError` for a conditioning that there is not."""
     if conditioning not in ("projection", "concat"):
         raise ValueError(f'`conditioning` is "projection" or "concat". Received: conditioning={conditioning!r}')
-    if num_classes < 1:
-        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
 
 
 def label_input(num_classes: int, multi_label: bool) -> tuple[Any, Any]:
     """Return the input of labels, and the vectors (batch, num_classes) that they become."""
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
     if multi_label:
         labels = keras.Input((num_classes,), name="label")
         return labels, labels

@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
-from keras_segen.models.cgan import check_condition, conditional_normalize, label_input
+from keras_segen.models.cgan import conditional_normalize, label_input
 from keras_segen.models.dcgan import image_doublings
 
 
@@ -41,7 +41,6 @@ def sngan_generator(
     latents = keras.Input((latent_dim,), name="latent")
     inputs, normalize = latents, _normalize
     if num_classes is not None:
-        check_condition("projection", num_classes)
         labels, condition = label_input(num_classes, multi_label)
         inputs, normalize = [latents, labels], lambda x: conditional_normalize(x, condition, multi_label)
     x = layers.Reshape((4, 4, filters))(layers.Dense(16 * filters, kernel_initializer="glorot_uniform")(latents))
@@ -88,7 +87,6 @@ def sngan_discriminator(
     logit = SpectralConv2D(1, 1, kernel_initializer="glorot_uniform")(features)
     inputs: Any = images
     if num_classes is not None:
-        check_condition("projection", num_classes)
         labels, condition = label_input(num_classes, multi_label)
         vector = layers.Reshape((1, 1, num_classes))(condition)
         embedded = SpectralConv2D(filters, 1, use_bias=False, kernel_initializer="glorot_uniform", name="embedding")(

@@ -151,12 +151,17 @@ def score_samples(
         "reference": Reference.path(reference.protocol).stem,
         **image_set_scores(samples, reference, extractor, verbose=verbose),
     }
-    if loaded.name == "cifar10" and loaded.labels is not None:
-        classifier = cifar10_features()
-        logits = [classifier.predict_on_batch(x)[1] for x in sample_batches(model, latents, loaded.labels)]
-        right = np.concatenate(logits).argmax(-1) == loaded.labels
-        scores[f"recognised_{classifier.name}"] = float(right.mean())
-    return scores
+    return scores | score_labels(model, latents, loaded)
+
+
+def score_labels(model: LatentModel, latents: np.ndarray, loaded: GenerationData) -> dict[str, float]:
+    """Return `recognised_...`, with CIFAR-10's classes: the share of samples that are what was asked for."""
+    if loaded.name != "cifar10" or loaded.labels is None:
+        return {}
+    classifier = cifar10_features()
+    logits = [classifier.predict_on_batch(x)[1] for x in sample_batches(model, latents, loaded.labels)]
+    right = np.concatenate(logits).argmax(-1) == loaded.labels
+    return {f"recognised_{classifier.name}": float(right.mean())}
 
 
 def reference_of(loaded: GenerationData, extractor: keras.Model, *, verbose: bool = False) -> Reference:

@@ -34,6 +34,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+MOST_LATENTS = 2048
+
+
 def check(config: dict[str, Any]) -> None:
     """Raise `InputError` for options that go with no network."""
     if len(config["filters"]) != 1:
@@ -46,10 +49,19 @@ def check(config: dict[str, Any]) -> None:
         raise InputError(
             "--importance-samples goes without --beta, --warm-up and --free-bits: its bound has none of them"
         )
+    if config["latent_dim"] > MOST_LATENTS:
+        raise InputError(
+            f"--latent-dim {config['latent_dim']}: at most {MOST_LATENTS}, for their covariances are computed"
+        )
     try:
         vae_halvings(_image_shape(config), config["latent_dim"], config["latent_side"])
     except ValueError as error:
-        raise InputError(f"{error}: change --image-size, --latent-side or --latent-dim") from error
+        side, latent_side = config["image_size"], config["latent_side"]
+        raise InputError(
+            f"--image-size {side} goes with --latent-side 2, 4, 8, … that are halves of halves of it, and --latent-dim "
+            f"a multiple of that side's square; without --latent-side the size is 8, 16, 32, 64, …: --latent-side "
+            f"{latent_side}, --latent-dim {config['latent_dim']}"
+        ) from error
 
 
 def build(config: dict[str, Any]) -> keras.Model:
@@ -67,7 +79,8 @@ def build(config: dict[str, Any]) -> keras.Model:
     steps = config["epochs"] * config["steps_per_epoch"]
     decay = keras.optimizers.schedules.PolynomialDecay(config["learning_rate"], steps, end_learning_rate=0.0)
     vae.compile(
-        keras.optimizers.Adam(decay),
+        # A pixel that is far off costs hundreds of nats where the scale is small: such a batch would undo a hundred.
+        keras.optimizers.Adam(decay, global_clipnorm=1000.0),
         beta=config["beta"],
         warm_up=config["warm_up"],
         free_bits=config["free_bits"],

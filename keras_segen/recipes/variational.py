@@ -91,8 +91,10 @@ def score(
     scores |= _score_reconstructions(best, loaded)
     scores |= generation.score_samples(best, loaded, extractor, seed=seed, verbose=verbose)
     posterior = _posterior(run, best, loaded, config, log_likelihoods)
+    latents = posterior.sample(len(loaded.images), loaded.labels, seed=seed)
     name = f"mixture_{score_name('frechet_distance', extractor.name)}"
-    return {**scores, name: _mixture_distance(best, posterior, loaded, extractor, seed)}
+    scores[name] = _distance(best, latents, loaded, extractor)
+    return scores | {f"mixture_{name}": x for name, x in generation.score_labels(best, latents, loaded).items()}
 
 
 def _score_bound(model: VAE, loaded: GenerationData, *, verbose: bool) -> dict[str, float]:
@@ -120,16 +122,13 @@ def _posterior(
     if loaded.fingerprint != config["data_fingerprint"]:
         return Posterior.load(run.posterior)
     means, _ = model.encode(_floats(loaded.images), loaded.labels)
-    posterior = Posterior.of(means, log_likelihoods, seed=config["seed"])
+    posterior = Posterior.of(means, log_likelihoods, labels=loaded.labels, seed=config["seed"])
     posterior.save(run.posterior)
     return posterior
 
 
-def _mixture_distance(
-    model: VAE, posterior: Posterior, loaded: GenerationData, extractor: keras.Model, seed: int
-) -> float:
+def _distance(model: VAE, latents: np.ndarray, loaded: GenerationData, extractor: keras.Model) -> float:
     reference, seen = generation.reference_of(loaded, extractor), Moments()
-    latents = posterior.sample(len(loaded.images), seed=seed)
     for features, _ in feature_batches(generation.sample_batches(model, latents, loaded.labels), extractor):
         seen.update(features)
     return frechet_distance(seen.mean, seen.covariance, reference.mean, reference.covariance)
@@ -139,9 +138,7 @@ def draw(run: Run, loaded: GenerationData, config: dict[str, Any]) -> Path:
     """Draw what the best model can do, on held-out images; returns the first file."""
     best, posterior = run.load_best(), Posterior.load(run.posterior)
     prior, labels = generation.grid_inputs(config, loaded.labels)
-    better, count = posterior.sample(len(prior), seed=config["seed"]), len(prior)
-    if labels is not None:
-        better = np.tile(better[:COLUMNS], (count // COLUMNS, 1))  # the same latents for each class
+    better = posterior.sample(len(prior), labels, seed=config["seed"])
     picture = generation.draw_samples(best, prior, labels, config, run.figures / "samples.png")
     generation.draw_samples(best, better, labels, config, run.figures / "mixture_samples.png")
 

@@ -37,10 +37,15 @@ class LatentModel(Players):
         return len(self.ends()[0].inputs) == 2
 
     def require_alike(self) -> None:
-        """Raise ValueError if one network takes labels and the other does not."""
-        from_latents, from_images = self.ends()
-        if len(from_latents.inputs) != len(from_images.inputs):
-            raise ValueError("Either both networks take labels as a second input, or neither does.")
+        """Raise ValueError if one network takes labels and the other does not, or others."""
+        shapes, classes = zip(
+            *((n.inputs[1].shape if n.inputs[1:] else None, _classes(n)) for n in self.ends()), strict=True
+        )
+        if shapes[0] != shapes[1] or (None not in classes and classes[0] != classes[1]):
+            raise ValueError(
+                "Either both networks take labels as a second input, of as many classes, or neither does. "
+                f"Received: {' and '.join(n.name for n in self.ends())} with labels {shapes} of {classes} classes"
+            )
 
     @property
     def num_classes(self) -> int | None:
@@ -50,7 +55,7 @@ class LatentModel(Players):
         from_latents, _ = self.ends()
         if len(from_latents.inputs[1].shape) == 2:
             return int(from_latents.inputs[1].shape[-1])
-        return next((layer.num_classes for layer in from_latents.layers if isinstance(layer, OneHot)), None)
+        return _classes(from_latents)
 
     def generate(self, latents: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
         """Generate images, batch by batch.
@@ -67,8 +72,10 @@ class LatentModel(Players):
             ValueError: for latents or labels that the model does not take.
         """
         latents = np.asarray(latents, np.float32)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim or not len(latents):
             raise ValueError(f"Latents have the shape (count, {self.latent_dim}). Received: shape {latents.shape}")
+        if not np.isfinite(latents).all():
+            raise ValueError(f"Latents must be numbers. Received: {np.count_nonzero(~np.isfinite(latents))} NaN or inf")
         if self.conditional != (labels is not None):
             raise ValueError(f"The model takes {'' if self.conditional else 'no '}labels beside latents.")
         inputs = [latents]
@@ -102,8 +109,10 @@ class LatentModel(Players):
     def check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
         """Raise ValueError for images or labels that the networks do not take."""
         expected = tuple(self.ends()[1].inputs[0].shape[1:])
-        if images.shape[1:] != expected:
-            raise ValueError(f"Images have the shape (batch, *{expected}). Received: {images.shape}")
+        if images.shape[1:] != expected or not len(images):
+            raise ValueError(
+                f"Images have the shape (batch, {', '.join(map(str, expected))}). Received: {images.shape}"
+            )
         if not np.isfinite(images).all():
             raise ValueError(f"Images must be numbers. Received: {np.count_nonzero(~np.isfinite(images))} NaN or inf")
         if images.min() < -1.01 or images.max() > 1.01:
@@ -112,7 +121,7 @@ class LatentModel(Players):
                 f"Received: {images.min()} to {images.max()}"
             )
         if self.conditional and labels is None:
-            raise ValueError("The networks take labels: train on (images, labels). Received: images alone")
+            raise ValueError("The networks take labels beside images. Received: images alone")
         if self.conditional:
             self._check_labels(np.asarray(labels), len(images))
 
@@ -120,8 +129,18 @@ class LatentModel(Players):
         expected = (count, *self.ends()[0].inputs[1].shape[1:])
         if labels.shape != expected:
             raise ValueError(f"Labels of {count} images have the shape {expected}. Received: {labels.shape}")
-        classes = self.num_classes if labels.ndim == 1 else None
-        if classes is not None and np.any((labels < 0) | (labels >= classes)):
+        if labels.dtype.kind not in "biuf":
+            raise ValueError(f"Labels are numbers. Received: {labels.dtype}")
+        if labels.ndim == 2:
+            if not ((labels >= 0) & (labels <= 1)).all():
+                raise ValueError(f"Attributes lie in [0, 1]. Received: {labels.min()} to {labels.max()}")
+            return
+        classes = self.num_classes or np.inf
+        if not ((labels >= 0) & (labels < classes) & (labels == np.round(labels))).all():
             raise ValueError(
                 f"Labels are class ids from 0 to {classes - 1}. Received: {labels.min()} to {labels.max()}"
             )
+
+
+def _classes(network: keras.Model) -> int | None:
+    return next((layer.num_classes for layer in network.layers if isinstance(layer, OneHot)), None)

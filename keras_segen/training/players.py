@@ -74,13 +74,23 @@ class Players(keras.Model):
 
     # What all share.
 
-    def compile_players(self, optimizers: Mapping[str, Any], names: list[str], **kwargs: Any) -> None:
+    def compile_players(
+        self,
+        optimizers: Mapping[str, Any],
+        names: list[str],
+        *,
+        jit_compile: Any = "auto",
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+    ) -> None:
         """Compile with an optimizer for each player.
 
         Args:
             optimizers: of each player.
             names: the scalars that `compute_losses` reports beside the losses.
-            kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
+            jit_compile: as for any Keras model.
+            run_eagerly: likewise.
+            steps_per_execution: likewise.
         """
         prepared = {player: keras.optimizers.get(optimizers[player]) for player in self.networks}
         if keras.config.dtype_policy().compute_dtype == "float16":
@@ -88,7 +98,14 @@ class Players(keras.Model):
             prepared = {p: o if isinstance(o, scaled) else scaled(o) for p, o in prepared.items()}
         both = PlayerOptimizers(prepared)
         both.build_players({p: network.trainable_variables for p, network in self.networks.items()})
-        super().compile(optimizer=both, loss=None, auto_scale_loss=False, **kwargs)
+        super().compile(
+            optimizer=both,
+            loss=None,
+            auto_scale_loss=False,
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+        )
         reported = [*(f"{player}_loss" for player in self.networks), *names]
         self.trackers = {name: keras.metrics.Mean(name=name) for name in reported}
 

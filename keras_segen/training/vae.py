@@ -1,6 +1,7 @@
 """Variational autoencoders (Kingma and Welling, 2014, arXiv:1312.6114), with and without labels."""
 
 import math
+import zlib
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, bounded, kl_divergence
+from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
 from keras_segen.training.latent_model import LatentModel
 
 # A latent whose posterior's mean varies less than this over the data says nothing of them (Burda et al., 2016, sec. 5).
@@ -43,7 +44,7 @@ class VAE(LatentModel):
         self,
         encoder: keras.Model,
         decoder: keras.Model,
-        likelihood: Any = None,
+        likelihood: Likelihood | None = None,
         *,
         seed: int | None = None,
         **kwargs: Any,
@@ -51,8 +52,18 @@ class VAE(LatentModel):
         super().__init__(seed=seed, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
-        self.likelihood = likelihood or DiscretizedLogistic()
+        self.likelihood = DiscretizedLogistic() if likelihood is None else likelihood
+        if not isinstance(self.likelihood, Likelihood):
+            raise ValueError(
+                f"`likelihood` is one of `keras_segen.losses`, such as Gaussian(0.1). Received: {likelihood}"
+            )
         self.require_alike()
+        said = [tuple(output.shape) for output in encoder.outputs]
+        if said != 2 * [tuple(decoder.inputs[0].shape)]:
+            raise ValueError(
+                "The encoder gives mean and log-variance of what the decoder takes. Received: encoder's outputs "
+                f"{said}, decoder's input {tuple(decoder.inputs[0].shape)}"
+            )
         *sides, channels = encoder.inputs[0].shape[1:]
         expected = (*sides, channels * self.likelihood.parameters)
         if decoder.output_shape[1:] != expected:
@@ -80,22 +91,27 @@ class VAE(LatentModel):
         """Compile for `fit`.
 
         Args:
-            optimizer: by default Adam(1e-3).
+            optimizer: by default Adam(1e-3, global_clipnorm=1000); the likelihoods that learn a scale want the clipping.
             beta: weight of the divergence (Higgins et al., 2017); 1 is the evidence lower bound.
             warm_up: steps over which the weight rises to `beta` from 0 (Bowman et al., 2016, section 3.1). `evaluate`
                 has it at `beta` from the start.
             free_bits: divergence in nats that each latent has for nothing (Kingma et al., 2016, appendix C.8).
             samples: over 1, the bound is the importance-weighted one (Burda et al., 2016, arXiv:1509.00519, eq. 8);
-                `beta` and `free_bits` are none of its.
+                `beta` and `free_bits` are none of its. The other numbers that are reported stay those of one sample.
             kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
         """
-        if samples < 1 or (samples > 1 and (beta != 1 or free_bits or warm_up)):
+        for name, value, least in (("beta", beta, 0), ("free_bits", free_bits, 0), ("warm_up", warm_up, 0)):
+            if not least <= value < math.inf:
+                raise ValueError(f"`{name}` is a finite number of at least {least}. Received: {name}={value}")
+        if samples < 1 or samples != int(samples):
+            raise ValueError(f"`samples` is a whole number from 1. Received: samples={samples}")
+        if samples > 1 and (beta != 1 or free_bits or warm_up):
             raise ValueError(
                 "The bound of several samples has no beta, warm-up or free bits: leave them, or samples=1."
             )
         self.beta, self.warm_up, self.free_bits, self.samples = beta, warm_up, free_bits, samples
         names = ["reconstruction", "kl", *(["bits_per_dim"] if self.likelihood.discrete else [])]
-        self.compile_players({"vae": optimizer or keras.optimizers.Adam(1e-3)}, names, **kwargs)
+        self.compile_players({"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs)
 
     @property
     def networks(self) -> Mapping[str, keras.Model]:
@@ -181,11 +197,12 @@ class VAE(LatentModel):
             images: as `encode` takes them.
             labels: likewise.
             samples: latents drawn for each image.
-            seed: of the draws.
+            seed: of the draws, which follow from it and the image.
             batch_size: images at once.
             verbose: show a progress bar.
         """
-        draws = np.random.default_rng(seed)
+        if samples < 1:
+            raise ValueError(f"`samples` is at least 1. Received: samples={samples}")
         found: list[np.ndarray] = []
         parts = self._parts(images, labels, batch_size)
         bar = keras.utils.Progbar(len(parts), unit_name="batch") if verbose else None
@@ -194,8 +211,10 @@ class VAE(LatentModel):
             mean, log_variance = (np.asarray(y, np.float64) for y in self.encoder.predict_on_batch(part))
             log_variance = np.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
             weights = np.empty((len(mean), samples))
+            # By image, lest its estimate depend on which others come with it.
+            draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
             for i in range(samples):
-                noise = draws.standard_normal(mean.shape)
+                noise = np.stack([draw.standard_normal(self.latent_dim) for draw in draws])
                 latents = mean + np.exp(log_variance / 2) * noise
                 inputs = [latents.astype(np.float32), *answers]
                 decoded = self.decoder.predict_on_batch(inputs if answers else inputs[0])
@@ -215,6 +234,8 @@ class VAE(LatentModel):
     def _parts(self, images: Any, labels: Any, batch_size: int) -> list[Any]:
         images = np.asarray(images, np.float32)
         labels = None if labels is None else np.asarray(labels)
+        if labels is not None and not self.conditional:
+            raise ValueError("The model takes no labels beside images.")
         self.check(images, labels)
         parts = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
         return [[images[part], labels[part]] if self.conditional else images[part] for part in parts]
