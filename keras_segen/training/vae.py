@@ -91,7 +91,7 @@ class VAE(LatentModel):
         """Compile for `fit`.
 
         Args:
-            optimizer: by default Adam(1e-3, global_clipnorm=1000); the likelihoods that learn a scale want the clipping.
+            optimizer: by default Adam(1e-3, global_clipnorm=1000): likelihoods that learn a scale want clipping.
             beta: weight of the divergence (Higgins et al., 2017); 1 is the evidence lower bound.
             warm_up: steps over which the weight rises to `beta` from 0 (Bowman et al., 2016, section 3.1). `evaluate`
                 has it at `beta` from the start.
