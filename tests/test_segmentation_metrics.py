@@ -5,18 +5,20 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score, recall_score
 
-from keras_segen.metrics import MeanIoU, PixelAccuracy
+from keras_segen.metrics import FrequencyWeightedIoU, MeanClassAccuracy, MeanDice, MeanIoU, PixelAccuracy
 
 VOID = 255
 
 
 def assert_equals_scikit_learn(truth, prediction, num_classes, batches=1):
     mean_iou, accuracy = MeanIoU(num_classes), PixelAccuracy(num_classes)
+    others = [cls(num_classes) for cls in (MeanClassAccuracy, FrequencyWeightedIoU, MeanDice)]
     for t, p in zip(np.array_split(truth, batches), np.array_split(prediction, batches), strict=True):
         mean_iou.update_state(t, np.eye(num_classes, dtype="float32")[p])
-        accuracy.update_state(t, p)
+        for metric in (accuracy, *others):
+            metric.update_state(t, p)
     t, p = truth[truth != VOID], prediction[truth != VOID]
     labels = list(range(num_classes))
     np.testing.assert_array_equal(mean_iou.confusion_matrix, confusion_matrix(t, p, labels=labels))
@@ -26,6 +28,12 @@ def assert_equals_scikit_learn(truth, prediction, num_classes, batches=1):
     np.testing.assert_array_equal(mean_iou.per_class(), per_class)
     assert float(mean_iou.result()) == pytest.approx(jaccard_score(t, p, labels=present, average="macro"), rel=1e-15)
     assert float(accuracy.result()) == accuracy_score(t, p)
+    expected = [
+        recall_score(t, p, labels=np.unique(t), average="macro"),
+        jaccard_score(t, p, labels=np.unique(t), average="weighted"),
+        f1_score(t, p, labels=present, average="macro"),
+    ]
+    assert [float(metric.result()) for metric in others] == pytest.approx(expected, rel=1e-14)
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,6 +111,6 @@ def test_wrong_input_is_named():
 
 
 def test_round_trip():
-    for metric in (MeanIoU(5, ignore_class=0), PixelAccuracy(5, name="accuracy")):
+    for metric in (MeanIoU(5, ignore_class=0), PixelAccuracy(5, name="accuracy"), MeanDice(3), MeanClassAccuracy(2)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
         assert copy.get_config() == metric.get_config()

@@ -10,7 +10,9 @@ from keras_segen.losses.adversarial import (
     NonSaturating,
     Wasserstein,
 )
-from keras_segen.losses.segmentation import CrossEntropy, Dice, Sum
+from keras_segen.losses.pixelwise import CrossEntropy, Focal, TopKCrossEntropy
+from keras_segen.losses.region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
+from keras_segen.losses.segmentation import Sum
 from keras_segen.losses.variational import Bernoulli, DiscretizedLogistic, Gaussian
 
 __all__ = [
@@ -20,12 +22,18 @@ __all__ = [
     "CrossEntropy",
     "Dice",
     "DiscretizedLogistic",
+    "Focal",
+    "FocalTversky",
     "Gaussian",
     "GradientPenalty",
     "Hinge",
+    "Jaccard",
     "LeastSquares",
+    "Lovasz",
     "Minimax",
     "NonSaturating",
     "Sum",
+    "TopKCrossEntropy",
+    "Tversky",
     "Wasserstein",
 ]

@@ -1,22 +1,68 @@
-"""Losses for segmentation: integer masks with void, logits, class weights."""
+"""Losses for segmentation: integer masks with void, logits, class weights.
+
+What the logits mean follows from the shapes:
+
+- multi-class: masks (batch, height, width) of class ids, logits (batch, height, width, num_classes), by softmax;
+- binary: masks (batch, height, width) of 0 and 1, logits (batch, height, width, 1), by sigmoid;
+- multi-label: masks (batch, height, width, num_classes) of 0 and 1, logits of the same shape, by sigmoid.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 
+class Pixels(NamedTuple):
+    """A batch as the losses look at it. `channels` is num_classes, and 1 for binary masks.
+
+    Attributes:
+        ids: int32 (batch, height, width), multi-label (batch, height, width, channels); 0 where it does not count.
+        logits: float32 (batch, height, width, channels).
+        valid: float32 (batch, height, width, 1), multi-label (batch, height, width, channels): 1 counts, 0 void, NaN
+            for an id that there is not.
+        weights: of the class that the mask names, in the shape of `valid`; 1 without class weights.
+        exclusive: whether the classes exclude each other: softmax, not sigmoid.
+    """
+
+    ids: Any
+    logits: Any
+    valid: Any
+    weights: Any
+    exclusive: bool
+
+    def truth(self) -> Any:
+        """Return what the mask says as float32 of the logits' shape: 1 or 0."""
+        if self.exclusive:
+            return ops.one_hot(self.ids, self.logits.shape[-1])
+        return ops.reshape(ops.cast(self.ids, "float32"), ops.shape(self.logits))
+
+    def probabilities(self) -> Any:
+        """Return those of each class, of the logits' shape."""
+        return ops.softmax(self.logits) if self.exclusive else ops.sigmoid(self.logits)
+
+    def cross_entropy(self, smoothing: float = 0.0) -> Any:
+        """Return the negative log-probability of what the mask says, in the shape of `valid`."""
+        if not self.exclusive:
+            truth = self.truth() * (1 - smoothing) + smoothing / 2
+            return ops.softplus(self.logits) - truth * self.logits
+        plain = ops.sparse_categorical_crossentropy(self.ids, self.logits, from_logits=True)[..., None]
+        if not smoothing:
+            return plain
+        even = -ops.mean(ops.log_softmax(self.logits), -1, keepdims=True)
+        return (1 - smoothing) * plain + smoothing * even
+
+
 class SegmentationLoss(keras.losses.Loss):
     """What the losses for segmentation share: void, class weights, and a clear word on wrong shapes.
 
-    Called with masks (batch, height, width) of integer class ids and logits (batch, height, width, num_classes).
-    A pixel whose id is `ignore_class` counts for nothing; an id that is neither that nor below num_classes makes the
-    loss NaN rather than count as some other class. A batch of void alone gives 0.
+    Called with masks and logits of the shapes above. A pixel whose id is `ignore_class` counts for nothing; an id that
+    is neither that nor a class makes the loss NaN rather than count as some other class. A batch of void alone gives 0.
 
     Args:
         ignore_class: the class id of void pixels.
-        class_weights: one number a class, or None for equal weights.
+        class_weights: one number a class, two for binary masks, or None for equal weights.
     """
 
     def __init__(
@@ -39,87 +85,35 @@ class SegmentationLoss(keras.losses.Loss):
         config = super().get_config()
         return {**config, "ignore_class": self.ignore_class, "class_weights": self.class_weights}
 
-    def _prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
-        """Return labels int32 with void as 0, logits float32, and valid float32: 1 counts, 0 void, NaN out of range."""
-        if len(y_pred.shape) != len(y_true.shape) + 1:
+    def pixels(self, y_true: Any, y_pred: Any) -> Pixels:
+        """Look at a batch; ValueError for shapes that do not go together."""
+        multi_label = len(y_pred.shape) == len(y_true.shape)
+        channels = y_pred.shape[-1]
+        alike = multi_label and y_true.shape[-1] == channels
+        if len(y_pred.shape) != 4 or not (alike or len(y_true.shape) == 3):
             raise ValueError(
-                f"{type(self).__name__} takes masks (batch, height, width) and logits (…, num_classes) to match. "
-                f"Received: masks {tuple(y_true.shape)}, logits {tuple(y_pred.shape)}"
+                f"{type(self).__name__} takes masks (batch, height, width) and logits (…, num_classes), or both of one "
+                f"shape (multi-label). Received: masks {tuple(y_true.shape)}, logits {tuple(y_pred.shape)}"
             )
-        num_classes = y_pred.shape[-1]
-        if self.class_weights is not None and len(self.class_weights) != num_classes:
+        exclusive = not multi_label and channels > 1
+        classes = channels if exclusive or multi_label else 2
+        if self.class_weights is not None and len(self.class_weights) != classes:
             raise ValueError(
-                f"`class_weights` must hold one number for each of the {num_classes} classes. "
+                f"`class_weights` must hold one number for each of the {classes} classes. "
                 f"Received: class_weights={self.class_weights}"
             )
-        labels = ops.cast(y_true, "int32")
-        in_range = ops.logical_and(labels >= 0, labels < num_classes)
-        void = labels == self.ignore_class
+        ids = ops.cast(y_true, "int32")
+        in_range = ops.logical_and(ids >= 0, ids < (channels if exclusive else 2))
+        void = ids == self.ignore_class
         valid = ops.where(void, 0.0, ops.where(in_range, 1.0, float("nan")))
-        return (
-            ops.where(ops.logical_and(in_range, ops.logical_not(void)), labels, 0),
-            ops.cast(y_pred, "float32"),
-            valid,
-        )
-
-
-@keras.saving.register_keras_serializable("keras_segen")
-class CrossEntropy(SegmentationLoss):
-    """Cross-entropy of the softmax, averaged over the pixels that are not void.
-
-    With class weights the average is weighted too: sum(w·loss) / sum(w) over the batch's valid pixels, as in
-    PyTorch's `CrossEntropyLoss`. See `SegmentationLoss` for shapes and arguments.
-    """
-
-    def __init__(self, *, name: str = "cross_entropy", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each pixel (batch, height, width), scaled so that its plain mean is the weighted one."""
-        labels, logits, weights = self._prepare(y_true, y_pred)
-        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        ids = ops.where(ops.logical_and(in_range, ops.logical_not(void)), ids, 0)
+        weights = ops.ones_like(valid)
         if self.class_weights is not None:
-            weights = weights * ops.take(ops.convert_to_tensor(self.class_weights, "float32"), labels)
-        return ops.divide_no_nan(losses * weights, ops.mean(weights))
-
-
-@keras.saving.register_keras_serializable("keras_segen")
-class Dice(SegmentationLoss):
-    """1 - the soft Dice coefficient, averaged over the classes that occur in an image's mask.
-
-    For a class: (2·Σ p·t + smooth) / (Σ p + Σ t + smooth), over the image's valid pixels, with p the softmax and t the
-    truth (Milletari, Navab and Ahmadi, 2016, arXiv:1606.04797, with plain sums below the line). A class that the mask
-    does not hold is left out of the mean, as it is in mean IoU; what is wrongly given to it lowers the others.
-    See `SegmentationLoss` for shapes and arguments.
-
-    Args:
-        smooth: pixels added above and below the line.
-    """
-
-    def __init__(self, *, smooth: float = 1.0, name: str = "dice", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
-        self.smooth = smooth
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image (batch,)."""
-        labels, logits, valid = self._prepare(y_true, y_pred)
-        valid = valid[..., None]
-        num_classes = logits.shape[-1]
-        probabilities = ops.softmax(logits) * valid
-        truth = ops.one_hot(labels, num_classes) * valid
-        pixels = (1, 2)
-        intersection = ops.sum(probabilities * truth, pixels)  # (batch, num_classes)
-        occurrences = ops.sum(truth, pixels)
-        total = ops.sum(probabilities, pixels) + occurrences
-        losses = 1 - (2 * intersection + self.smooth) / (total + self.smooth)
-        weights = ops.cast(occurrences != 0, "float32")  # NaN, from an id out of range, counts and shows
-        if self.class_weights is not None:
-            weights = weights * ops.convert_to_tensor(self.class_weights, "float32")
-        return ops.divide_no_nan(ops.sum(losses * weights, -1), ops.sum(weights, -1))
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
-        return {**super().get_config(), "smooth": self.smooth}
+            given = ops.convert_to_tensor(self.class_weights, "float32")
+            weights = weights * (given if multi_label else ops.take(given, ids))
+        if not multi_label:
+            valid, weights = valid[..., None], weights[..., None]
+        return Pixels(ids, ops.cast(y_pred, "float32"), valid, weights, exclusive)
 
 
 @keras.saving.register_keras_serializable("keras_segen")

@@ -1,5 +1,6 @@
 """Metrics that compare with papers."""
 
+from keras_segen.metrics.boundaries import BoundaryF1, BoundaryIoU
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import (
     Moments,
@@ -13,11 +14,22 @@ from keras_segen.metrics.image_quality import PSNR, SSIM, MultiScaleSSIM
 from keras_segen.metrics.image_sets import image_set_scores
 from keras_segen.metrics.inception import inception_features
 from keras_segen.metrics.reference import Reference
-from keras_segen.metrics.segmentation import MeanIoU, PixelAccuracy
+from keras_segen.metrics.segmentation import (
+    FrequencyWeightedIoU,
+    MeanClassAccuracy,
+    MeanDice,
+    MeanIoU,
+    PixelAccuracy,
+)
 
 __all__ = [
     "PSNR",
     "SSIM",
+    "BoundaryF1",
+    "BoundaryIoU",
+    "FrequencyWeightedIoU",
+    "MeanClassAccuracy",
+    "MeanDice",
     "MeanIoU",
     "Moments",
     "MultiScaleSSIM",

@@ -78,6 +78,23 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         defined = (denominator > 0) & (self._out_of_range == 0)
         return ops.where(defined, numerator / ops.maximum(denominator, 1), float("nan"))
 
+    def _truth(self) -> Any:
+        """Return each class's pixels in the masks."""
+        return ops.sum(self._matrix, 1)
+
+    def _prediction(self) -> Any:
+        """Return each class's pixels in the predictions."""
+        return ops.sum(self._matrix, 0)
+
+    def _iou(self) -> Any:
+        hits = ops.diagonal(self._matrix)
+        return self._ratio(hits, self._truth() + self._prediction() - hits)
+
+    def _mean(self, values: Any, counted: Any) -> Any:
+        """Return the mean of the classes' values over those that are counted."""
+        total = ops.sum(ops.where(counted, values, ops.zeros_like(values)))
+        return self._ratio(total, ops.sum(ops.cast(counted, _RATIO)))
+
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         config = super().get_config()
@@ -102,15 +119,7 @@ class MeanIoU(ConfusionMatrixMetric):
 
     def result(self) -> Any:
         """Return the mean over the classes that occur, a scalar in [0, 1]."""
-        iou = self._iou()
-        occurs = ops.sum(self._matrix, 0) + ops.sum(self._matrix, 1) > 0
-        total = ops.sum(ops.where(occurs, iou, ops.zeros_like(iou)))
-        return self._ratio(total, ops.sum(ops.cast(occurs, _RATIO)))
-
-    def _iou(self) -> Any:
-        intersection = ops.diagonal(self._matrix)
-        union = ops.sum(self._matrix, 0) + ops.sum(self._matrix, 1) - intersection
-        return self._ratio(intersection, union)
+        return self._mean(self._iou(), self._truth() + self._prediction() > 0)
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -126,3 +135,54 @@ class PixelAccuracy(ConfusionMatrixMetric):
     def result(self) -> Any:
         """Return the share, a scalar in [0, 1]."""
         return self._ratio(ops.sum(ops.diagonal(self._matrix)), ops.sum(self._matrix))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class MeanClassAccuracy(ConfusionMatrixMetric):
+    """Mean over the classes in the masks of the share of their pixels that is right. NaN before the first pixel.
+
+    Long, Shelhamer and Darrell, 2015, section 5 ("mean accuracy"); equals scikit-learn's `balanced_accuracy_score`.
+    See `ConfusionMatrixMetric` for shapes and arguments.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "mean_class_accuracy", **kwargs: Any) -> None:
+        super().__init__(num_classes, name=name, **kwargs)
+
+    def result(self) -> Any:
+        """Return the mean, a scalar in [0, 1]."""
+        return self._mean(self._ratio(ops.diagonal(self._matrix), self._truth()), self._truth() > 0)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class FrequencyWeightedIoU(ConfusionMatrixMetric):
+    """Mean of the classes' IoU, each weighted by its share of the masks' pixels. NaN before the first pixel.
+
+    Long, Shelhamer and Darrell, 2015, section 5; equals scikit-learn's weighted `jaccard_score`.
+    See `ConfusionMatrixMetric` for shapes and arguments.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "frequency_weighted_iou", **kwargs: Any) -> None:
+        super().__init__(num_classes, name=name, **kwargs)
+
+    def result(self) -> Any:
+        """Return the mean, a scalar in [0, 1]."""
+        truth, iou = self._truth(), self._iou()
+        weighted = ops.where(truth > 0, iou, ops.zeros_like(iou)) * ops.cast(truth, _RATIO)
+        return self._ratio(ops.sum(weighted), ops.sum(truth))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class MeanDice(ConfusionMatrixMetric):
+    """Mean Dice coefficient, which is the F1 score, over the classes that occur in the masks or the predictions.
+
+    Of a class: 2 · true positives / (2 · true positives + false positives + false negatives), over the whole data set;
+    equals scikit-learn's macro `f1_score`. NaN before the first pixel. See `ConfusionMatrixMetric`.
+    """
+
+    def __init__(self, num_classes: int, *, name: str = "mean_dice", **kwargs: Any) -> None:
+        super().__init__(num_classes, name=name, **kwargs)
+
+    def result(self) -> Any:
+        """Return the mean, a scalar in [0, 1]."""
+        total = self._truth() + self._prediction()
+        return self._mean(self._ratio(2 * ops.diagonal(self._matrix), total), total > 0)

@@ -1,0 +1,187 @@
+"""Losses for segmentation that judge how regions overlap."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_segen.losses.segmentation import Pixels, SegmentationLoss
+
+
+class RegionLoss(SegmentationLoss):
+    """What losses on the overlap of regions share: soft counts of each class in an image, and their mean.
+
+    The mean is over the classes that occur in an image's mask, as in mean IoU; what is wrongly given to another class
+    lowers those. Binary and multi-label masks, where it would lower nothing, have all classes counted.
+    """
+
+    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+        """Return each class's loss of soft true positives, false positives and false negatives, all alike in shape."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image (batch,)."""
+        pixels = self.pixels(y_true, y_pred)
+        probabilities, truth = pixels.probabilities() * pixels.valid, pixels.truth() * pixels.valid
+        hits, occurrences = ops.sum(probabilities * truth, (1, 2)), ops.sum(truth, (1, 2))  # (batch, channels)
+        losses = self.loss(hits, ops.sum(probabilities, (1, 2)) - hits, occurrences - hits)
+        return _mean_over_classes(losses, occurrences, pixels, self.class_weights)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Tversky(RegionLoss):
+    """1 - the Tversky index: hits / (hits + alpha · false positives + beta · false negatives), `smooth` on both sides.
+
+    Salehi, Erdogmus and Gholipour, 2017, arXiv:1706.05721, eq. 3. See `RegionLoss` and `SegmentationLoss`.
+
+    Args:
+        alpha: weight of false positives.
+        beta: weight of false negatives: over `alpha`, the loss prefers recall.
+        smooth: pixels added above and below the line.
+    """
+
+    def __init__(
+        self, *, alpha: float = 0.3, beta: float = 0.7, smooth: float = 1.0, name: str = "tversky", **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if alpha < 0 or beta < 0 or smooth < 0:
+            raise ValueError(f"None may be negative. Received: alpha={alpha}, beta={beta}, smooth={smooth}")
+        self.alpha, self.beta, self.smooth = alpha, beta, smooth
+
+    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+        """Return each class's loss."""
+        whole = hits + self.alpha * false + self.beta * missed
+        return 1 - ops.divide_no_nan(hits + self.smooth, whole + self.smooth)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "alpha": self.alpha, "beta": self.beta, "smooth": self.smooth}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class FocalTversky(Tversky):
+    """(1 - the Tversky index)^gamma for each class: below 1, regions that are nearly right count for more.
+
+    Abraham and Khan, 2018, arXiv:1810.07842, eq. 4, whose 1 / gamma is this one's gamma. See `Tversky`.
+
+    Args:
+        gamma: exponent.
+    """
+
+    def __init__(self, *, gamma: float = 0.75, name: str = "focal_tversky", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        if not gamma > 0:
+            raise ValueError(f"`gamma` must be over 0. Received: gamma={gamma}")
+        self.gamma = gamma
+
+    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+        """Return each class's loss."""
+        lost = super().loss(hits, false, missed)
+        # At 0 the gradient of a power below 1 is infinite.
+        return ops.where(lost < 1e-7, 0.0, ops.power(ops.maximum(lost, 1e-7), self.gamma))
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Dice(RegionLoss):
+    """1 - the soft Dice coefficient: (2·Σ p·t + smooth) / (Σ p + Σ t + smooth), over an image's valid pixels.
+
+    Milletari, Navab and Ahmadi, 2016, arXiv:1606.04797, with plain sums below the line. See `RegionLoss` and
+    `SegmentationLoss`.
+
+    Args:
+        smooth: pixels added above and below the line.
+    """
+
+    def __init__(self, *, smooth: float = 1.0, name: str = "dice", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.smooth = smooth
+
+    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+        """Return each class's loss."""
+        return 1 - ops.divide_no_nan(2 * hits + self.smooth, 2 * hits + false + missed + self.smooth)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "smooth": self.smooth}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Jaccard(RegionLoss):
+    """1 - the soft intersection over union, `smooth` added to both (Rahman and Wang, 2016).
+
+    See `RegionLoss` and `SegmentationLoss`.
+
+    Args:
+        smooth: pixels added above and below the line.
+    """
+
+    def __init__(self, *, smooth: float = 1.0, name: str = "jaccard", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.smooth = smooth
+
+    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+        """Return each class's loss."""
+        return 1 - ops.divide_no_nan(hits + self.smooth, hits + false + missed + self.smooth)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "smooth": self.smooth}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Lovasz(SegmentationLoss):
+    """The Lovász extension of the Jaccard index, which trains what mean IoU measures.
+
+    Berman, Triki and Blaschko, 2018, arXiv:1705.08790: Lovász-softmax for classes that exclude each other, over those
+    that occur in an image's mask (eq. 11), the Lovász hinge otherwise (eq. 8). Best beside cross-entropy, or after it.
+    See `SegmentationLoss` for shapes and arguments.
+    """
+
+    def __init__(self, *, name: str = "lovasz", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image (batch,)."""
+        pixels = self.pixels(y_true, y_pred)
+        channels = pixels.logits.shape[-1]
+
+        def by_class(x: Any) -> Any:  # -> (batch, channels, pixels)
+            x = ops.broadcast_to(x, ops.shape(pixels.logits))
+            return ops.transpose(ops.reshape(x, (ops.shape(x)[0], -1, channels)), (0, 2, 1))
+
+        truth, valid = by_class(pixels.truth() * pixels.valid), by_class(pixels.valid)
+        if pixels.exclusive:
+            errors = ops.abs(truth - by_class(pixels.probabilities()))
+        else:
+            errors = ops.relu(1 - by_class(pixels.logits) * (2 * truth - 1))
+        errors = errors * valid  # what is void comes last, and counts for nothing
+        order = ops.flip(ops.argsort(errors, axis=-1), axis=-1)
+        errors, truth, valid = (ops.take_along_axis(x, order, axis=-1) for x in (errors, truth, valid))
+        losses = ops.sum(errors * ops.stop_gradient(_jaccard_steps(truth, valid)), -1)
+        return _mean_over_classes(losses, ops.sum(truth, -1), pixels, self.class_weights)
+
+
+def _jaccard_steps(truth: Any, valid: Any) -> Any:
+    """Return what each pixel adds to the Jaccard loss as errors are made in this order (Berman et al., algorithm 1)."""
+    whole = ops.sum(truth, -1, keepdims=True)
+    intersection = whole - ops.cumsum(truth, -1)
+    union = whole + ops.cumsum((1 - truth) * valid, -1)
+    # With no pixel of the class, the first error makes it all wrong.
+    jaccard = 1 - ops.where(union == 0, 1.0, ops.divide_no_nan(intersection, union))
+    return jaccard - ops.pad(jaccard[..., :-1], ((0, 0), (0, 0), (1, 0)))
+
+
+def _mean_over_classes(losses: Any, occurrences: Any, pixels: Pixels, class_weights: Sequence[float] | None) -> Any:
+    """Return the weighted mean of losses (batch, channels) over the classes that count, (batch,)."""
+    counted = occurrences != 0 if pixels.exclusive else ops.ones_like(occurrences, dtype="bool")
+    weights = ops.cast(counted, "float32")  # NaN, from an id that there is not, counts and shows
+    if class_weights is not None:
+        if len(class_weights) != losses.shape[-1]:
+            raise ValueError(f"Binary masks have one region, which needs no weight. Received: {class_weights=}")
+        weights = weights * ops.convert_to_tensor(class_weights, "float32")
+    return ops.divide_no_nan(ops.sum(losses * weights, -1), ops.sum(weights, -1))
