@@ -10,7 +10,7 @@ from keras_segen.losses.adversarial import (
     NonSaturating,
     Wasserstein,
 )
-from keras_segen.losses.pixelwise import CrossEntropy, Focal, TopKCrossEntropy
+from keras_segen.losses.pixelwise import CrossEntropy, Focal, OutputCodeCrossEntropy, TopKCrossEntropy
 from keras_segen.losses.region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 from keras_segen.losses.segmentation import Sum
 from keras_segen.losses.variational import Bernoulli, DiscretizedLogistic, Gaussian
@@ -32,6 +32,7 @@ __all__ = [
     "Lovasz",
     "Minimax",
     "NonSaturating",
+    "OutputCodeCrossEntropy",
     "Sum",
     "TopKCrossEntropy",
     "Tversky",

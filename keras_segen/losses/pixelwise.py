@@ -105,3 +105,36 @@ def _weighted(losses: Any, pixels: Pixels, rank: int) -> Any:
     weights = pixels.weights * pixels.valid
     scaled = ops.divide_no_nan(losses * weights, ops.mean(weights))
     return scaled[..., 0] if rank == len(scaled.shape) - 1 else scaled
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class OutputCodeCrossEntropy(SegmentationLoss):
+    """Binary cross-entropy on a code's bits, for segmenters that end in `layers.OutputCodes`.
+
+    The score of the true class is the log-likelihood of its word: the sum over bits of what binary cross-entropy takes
+    from each. So its negative, by the number of bits, is the loss; no word has to be looked up. Averaged over pixels as
+    `CrossEntropy`. See `SegmentationLoss` for shapes and arguments; classes exclude each other here.
+
+    Args:
+        bits: of a word.
+    """
+
+    def __init__(self, bits: int, *, name: str = "output_code_cross_entropy", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        if bits < 1:
+            raise ValueError(f"A word has one bit or more. Received: bits={bits}")
+        self.bits = bits
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each pixel; see `CrossEntropy.call`."""
+        pixels = self.pixels(y_true, y_pred)
+        if not pixels.exclusive:
+            raise ValueError(
+                f"Output codes tell classes apart that exclude each other. Received: {tuple(y_pred.shape)}"
+            )
+        scores = ops.take_along_axis(pixels.logits, pixels.ids[..., None], axis=-1)
+        return _weighted(-scores / self.bits, pixels, len(y_true.shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "bits": self.bits}
