@@ -117,8 +117,8 @@ def _add_train(commands: Any) -> None:
         "--data",
         type=_named,
         required=True,
-        help="shapes, but for unet also cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for unet, "
-        "one sub-folder a class for the others",
+        help="shapes; for unet also voc, for the others cifar10 or celeb_a; or a folder: {train,val}/{images,masks} "
+        "for unet, one sub-folder a class for the others",
     )
     train.add_argument(
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
@@ -143,20 +143,16 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         help="widths, one a level for unet; default: 16 32 64 128, else 64",
     )
+    train.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
     train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
     train.add_argument(
         "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
     )
     generative = train.add_argument_group("all but unet")
-    generative.add_argument(
-        "--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in a latent; default: 128"
-    )
+    generative.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in one; default: 128")
     generative.add_argument(
         "--attributes", type=_named, nargs="+", metavar="NAME", help="cgan and vae on celeb_a: such as Smiling"
-    )
-    generative.add_argument(
-        "--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own"
     )
     _add_gans(train)
     _add_vae(train)

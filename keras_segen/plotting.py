@@ -23,6 +23,30 @@ def voc_palette() -> np.ndarray:
     return palette
 
 
+def class_ids(colours: np.ndarray) -> np.ndarray:
+    """Read a picture in Pascal VOC's colours back as a label map, the palette the other way.
+
+    Args:
+        colours: uint8 (height, width, 3).
+
+    Returns:
+        uint8 (height, width) of class ids.
+
+    Raises:
+        ValueError: for a colour that the palette does not hold.
+    """
+    pixels = colours.astype(np.int64)
+    codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
+    palette = voc_palette().astype(np.int64)
+    known = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
+    order = np.argsort(known)
+    found = order[np.searchsorted(known, codes, sorter=order).clip(max=255)]
+    wrong = known[found] != codes
+    if wrong.any():
+        raise ValueError(f"Pascal VOC's palette has no colour {tuple(colours[wrong][0].tolist())}")
+    return found.astype(np.uint8)
+
+
 def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:
     """Lay a label map's colours over an image; class 0 and void leave it as it is.
 
@@ -69,6 +93,30 @@ def comparison(
     names = {**dict(enumerate(class_names)), VOID: "void"}
     patches = [Patch(facecolor=palette[i] / 255, edgecolor="grey", label=names[i]) for i in shown]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 5), frameon=False)
+    return figure
+
+
+def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Draw a confusion matrix: of each class's pixels, a row, what share is called what; classes in no mask left out.
+
+    Args:
+        matrix: counts (num_classes, num_classes), rows the truth.
+        class_names: the name of each class.
+    """
+    rows = np.flatnonzero(matrix.sum(1)).tolist()
+    columns = np.flatnonzero(matrix.sum(0) + matrix.sum(1)).tolist()
+    shares = matrix[np.ix_(rows, columns)] / matrix[rows].sum(1, keepdims=True)
+    figure = Figure(figsize=(0.5 * len(columns) + 2.5, 0.4 * len(rows) + 2), layout="constrained")
+    axis = figure.subplots()
+    shown = axis.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    axis.set_xticks(range(len(columns)), [class_names[i] for i in columns], rotation=60, ha="right")
+    axis.set_yticks(range(len(rows)), [class_names[i] for i in rows])
+    axis.set_xlabel("prediction")
+    axis.set_ylabel("truth")
+    for (i, j), share in np.ndenumerate(shares):
+        if share >= 0.005:
+            axis.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color="black" if share > 0.6 else "white")
+    figure.colorbar(shown, label="share of the truth")
     return figure
 
 

@@ -65,3 +65,13 @@ def test_rows_and_animation_are_drawn(tmp_path):
     with Image.open(tmp_path / "all.gif") as animation:
         assert (animation.n_frames, animation.size) == (3, (8, 8))
         assert animation.info["duration"] == 1000
+
+
+def test_confusions_are_shares_of_the_truth(tmp_path):
+    matrix = np.array([[30, 10, 0, 0], [0, 5, 0, 5], [0, 0, 0, 0], [0, 0, 0, 0]])
+    figure = plotting.confusions(matrix, ["ground", "cat", "dog", "cow"])
+    axis = figure.axes[0]
+    np.testing.assert_allclose(axis.images[0].get_array(), [[0.75, 0.25, 0], [0, 0.5, 0.5]])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["ground", "cat"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["ground", "cat", "cow"]
+    assert {text.get_text() for text in axis.texts} == {"75", "25", "50"}

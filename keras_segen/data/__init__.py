@@ -6,5 +6,6 @@ from keras_segen.data.cifar10 import cifar10
 from keras_segen.data.folder import folder
 from keras_segen.data.images import read_image
 from keras_segen.data.shapes import shapes
+from keras_segen.data.voc import voc
 
-__all__ = ["Augmentation", "celeb_a", "cifar10", "folder", "read_image", "shapes"]
+__all__ = ["Augmentation", "celeb_a", "cifar10", "folder", "read_image", "shapes", "voc"]

@@ -1,6 +1,5 @@
 """A user's own pictures: folders of images and masks, or folders of images by class."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,10 +96,7 @@ class SegmentationFolder:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of every file's name and contents, in hexadecimal."""
-        digest = hashlib.sha256()
-        for pair in self.pairs:
-            digest.update(pair.image.name.encode() + pair.digest)
-        return digest.hexdigest()
+        return pairs.fingerprint(self.pairs)
 
     @property
     def greatest_id(self) -> int:

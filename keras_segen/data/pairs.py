@@ -76,6 +76,14 @@ def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
             )
 
 
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """Return the SHA-256 of every pair's name and contents, in hexadecimal."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(pair.image.name.encode() + pair.digest)
+    return digest.hexdigest()
+
+
 def binary(pairs: Sequence[Pair]) -> list[Pair]:
     """Number black-and-white masks, 0 and 255, as 0 and 1."""
 

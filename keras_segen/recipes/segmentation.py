@@ -1,5 +1,6 @@
 """What training, scoring and picturing a segmenter consist of, whatever its network and its data."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,29 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_segen import plotting
+from keras_segen import metrics, plotting
 from keras_segen.errors import InputError
-from keras_segen.metrics import MeanIoU, PixelAccuracy
 from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
 from keras_segen.runs import Run
 
 MODE = "max"
+# What is measured, by its name in metrics.json and in the table.
+MEASURES: dict[str, tuple[str, Any]] = {
+    "mean_iou": ("mean IoU", metrics.MeanIoU),
+    "pixel_accuracy": ("pixel accuracy", metrics.PixelAccuracy),
+    "mean_class_accuracy": ("mean class accuracy", metrics.MeanClassAccuracy),
+    "frequency_weighted_iou": ("frequency-weighted IoU", metrics.FrequencyWeightedIoU),
+    "mean_dice": ("mean Dice (F1)", metrics.MeanDice),
+    "boundary_iou": ("boundary IoU", metrics.BoundaryIoU),
+    "boundary_f1": ("boundary F1", metrics.BoundaryF1),
+}
 
 
 def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> SegmentationData:
     """Read and check the data that `--data` names; `InputError` says what is wrong with them."""
-    loaded = segmentation_data(name, image_size=config["image_size"], seed=config["seed"], verbose=verbose)
+    loaded = segmentation_data(
+        name, image_size=config["image_size"], seed=config["seed"], data_dir=config.get("data_dir"), verbose=verbose
+    )
     known = config.get("class_names")
     if known and len(loaded.class_names) > len(known):
         raise InputError(
@@ -43,15 +55,18 @@ def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> lis
 
 
 def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
-    """Return `images`, `mean_iou`, `pixel_accuracy` and `per_class_iou` of the best model on the validation images."""
+    """Return the best model's scores on the validation images at their own sizes.
+
+    `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth.
+    """
     model, class_names = run.load_best(), config["class_names"]
-    mean_iou, pixel_accuracy = MeanIoU(len(class_names)), PixelAccuracy(len(class_names))
+    measures = {name: measure(len(class_names)) for name, (_, measure) in MEASURES.items()}
 
     @tf.function(reduce_retracing=True)
     def count(image: Any, mask: Any) -> None:
         logits = model(image, training=False)
-        mean_iou.update_state(mask, logits)
-        pixel_accuracy.update_state(mask, logits)
+        for measure in measures.values():
+            measure.update_state(mask, logits)
 
     bar = keras.utils.Progbar(int(loaded.val.cardinality()), unit_name="batch") if verbose else None
     images = 0
@@ -60,29 +75,32 @@ def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose
         images += len(image)
         if bar:
             bar.add(1)
+    mean_iou = measures["mean_iou"]
     return {
         "images": images,
-        "mean_iou": float(mean_iou.result()),
-        "pixel_accuracy": float(pixel_accuracy.result()),
+        **{name: float(measure.result()) for name, measure in measures.items()},
         "per_class_iou": dict(zip(class_names, mean_iou.per_class().tolist(), strict=True)),
+        "confusion_matrix": mean_iou.confusion_matrix.tolist(),
     }
 
 
 def table(scores: dict[str, Any]) -> str:
     """Return the scores as a table, percent."""
-    rows = [*scores["per_class_iou"].items(), ("mean IoU", scores["mean_iou"])]
-    rows.append(("pixel accuracy", scores["pixel_accuracy"]))
+    rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
-    for name, value in rows:
-        if name == "mean IoU":
+    for i, (name, value) in enumerate(rows):
+        if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))
         lines.append(f"{name:{width}}  " + ("   – (occurs nowhere)" if np.isnan(value) else f"{100 * value:6.2f}"))
     return "\n".join(lines)
 
 
 def draw(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> Path:
-    """Draw what the best model makes of some validation images; returns the file."""
+    """Draw what the best model makes of some validation images, and its confusions; returns the first file."""
+    confusion = json.loads(run.metrics_json.read_text(encoding="utf-8"))["confusion_matrix"]
+    figure = plotting.confusions(np.array(confusion), config["class_names"])
+    plotting.save_figure(figure, run.figures / "confusions.png")
     picture = run.figures / "predictions.png"
     plotting.save_figure(_examples(run.load_best(), loaded, config["class_names"]), picture)
     return picture

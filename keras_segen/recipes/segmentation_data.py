@@ -1,7 +1,8 @@
 """What a segmenter is trained and scored on, by its name or its folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -9,6 +10,8 @@ from keras_segen.data import pairs, shapes
 from keras_segen.data.augmentation import VOID
 from keras_segen.data.folder import existing_folder, read_folder
 from keras_segen.data.shapes import CLASS_NAMES, COUNTS
+from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
+from keras_segen.data.voc import read_voc
 from keras_segen.errors import InputError
 
 
@@ -17,7 +20,7 @@ class SegmentationData:
     """Training and validation data of one kind.
 
     Attributes:
-        name: "shapes" or the folder's path.
+        name: "shapes", "voc", or the folder's path.
         class_names: one a class.
         fingerprint: the same if and only if the data are.
         count: training images.
@@ -35,13 +38,16 @@ class SegmentationData:
     val: tf.data.Dataset
 
 
-def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = True) -> SegmentationData:
-    """Read and check the data that `--data` names: "shapes", or a folder's path.
+def segmentation_data(
+    name: str, *, image_size: int, seed: int, data_dir: Path | str | None = None, verbose: bool = True
+) -> SegmentationData:
+    """Read and check the data that `--data` names: "shapes", "voc", or a folder's path.
 
     Args:
         name: of the data.
         image_size: side in pixels of the training crops (of every image, with shapes).
         seed: what training order and augmentation follow from.
+        data_dir: where named data sets lie.
         verbose: show progress.
 
     Raises:
@@ -59,6 +65,9 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
             ),
             val=shapes("val", image_size=image_size),
         )
+    if name == "voc":
+        train_pairs, val_pairs = (read_voc(split, data_dir, verbose=verbose) for split in ("train", "val"))
+        return _from_pairs(name, VOC_NAMES, train_pairs, val_pairs, image_size=image_size, seed=seed)
     root = existing_folder(name).resolve()
     train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
     for split, found in (("train", train), ("val", val)):
@@ -72,15 +81,27 @@ def segmentation_data(name: str, *, image_size: int, seed: int, verbose: bool = 
     class_names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
     if len(class_names) > VOID:
         raise InputError(f"{root / 'classes.txt'}: names {len(class_names)} classes: a mask has room for {VOID}")
-    present = frozenset().union(*(pair.ids for pair in train.pairs))
+    return _from_pairs(str(root), class_names, train.pairs, val.pairs, image_size=image_size, seed=seed)
+
+
+def _from_pairs(
+    name: str,
+    class_names: tuple[str, ...],
+    train: Sequence[pairs.Pair],
+    val: Sequence[pairs.Pair],
+    *,
+    image_size: int,
+    seed: int,
+) -> SegmentationData:
+    present = frozenset().union(*(pair.ids for pair in train))
     return SegmentationData(
-        name=str(root),
+        name=name,
         class_names=class_names,
-        fingerprint=f"{train.fingerprint}-{val.fingerprint}",
-        count=len(train.pairs),
+        fingerprint=f"{pairs.fingerprint(train)}-{pairs.fingerprint(val)}",
+        count=len(train),
         absent=tuple(name for i, name in enumerate(class_names) if i not in present),
         train=lambda batch_size, start: pairs.dataset(
-            train.pairs, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+            train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
-        val=pairs.dataset(val.pairs),
+        val=pairs.dataset(val),
     )

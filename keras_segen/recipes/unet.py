@@ -20,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "image_size": 128,  # side of the training crops, pixels
     "learning_rate": 1e-3,  # of Adam at the start; it falls to 0 along a cosine
     "filters": [16, 32, 64, 128],  # a quarter of the paper's and a level less: a CPU trains it in minutes
+    "data_dir": None,  # where named data sets lie
 }
 
 
