@@ -112,7 +112,8 @@ def _find(split: str, data_dir: Path | str | None, year: int) -> Path:
         if (root / "SegmentationClass").is_dir():
             return root
     raise InputError(
-        f"{base}: holds no VOCdevkit/VOC{year} with SegmentationClass: fetch {ARCHIVES[year][split]} and unpack it there"
+        f"{base}: holds no VOCdevkit/VOC{year} with SegmentationClass: fetch {ARCHIVES[year][split]} "
+        "and unpack it there"
     )
 
 
