@@ -49,7 +49,10 @@ def test_a_run_folder_is_complete(trained, capsys):
     assert set(scores["per_class_iou"]) == {"class_0", "class_1"}
     best = max(float(row["val_mean_iou"]) for row in rows)
     assert scores["mean_iou"] == pytest.approx(best, rel=1e-6)
-    for name in ("figures/curves.png", "figures/predictions.png", "backup/model.keras", "final.keras"):
+    assert np.sum(scores["confusion_matrix"]) == 3 * 40 * 48
+    measures = ("pixel_accuracy", "mean_class_accuracy", "frequency_weighted_iou", "mean_dice", "boundary_iou")
+    assert all(0 <= scores[name] <= 1 for name in (*measures, "boundary_f1"))
+    for name in ("figures/curves.png", "figures/predictions.png", "figures/confusions.png", "final.keras"):
         assert (trained / name).stat().st_size > 1000
     assert any((trained / "logs").rglob("events.*"))
     assert run("evaluate", trained) == 0

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
+import keras_segen_cli
 from keras_segen import plotting
 from keras_segen.data import voc
 from keras_segen.data.pairs import fingerprint
@@ -60,6 +63,37 @@ def test_augmented_masks_stay_aligned_and_hold_no_other_ids(devkit):
         for one in range(2):
             if (mask[one] == 15).numpy().sum() > 60 and (mask[one] == 0).numpy().sum() > 60:
                 assert red[one][mask[one] == 15].mean() > red[one][mask[one] == 0].mean() + 30
+
+
+def test_a_unet_is_trained_on_it_from_the_command_line(devkit, tmp_path):
+    small = [
+        "--epochs",
+        "1",
+        "--steps-per-epoch",
+        "2",
+        "--batch-size",
+        "2",
+        "--image-size",
+        "32",
+        "--filters",
+        "4",
+        "8",
+    ]
+    arguments = [
+        "train",
+        "unet",
+        "--data",
+        "voc",
+        "--data-dir",
+        str(devkit.parent.parent),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert keras_segen_cli.main([*arguments, *small]) == 0
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert scores["images"] == 1
+    assert list(scores["per_class_iou"]) == list(CLASS_NAMES)
+    assert keras_segen_cli.main([*train, "--data-dir", str(tmp_path / "run")]) == 2
 
 
 def test_real_devkit(real_data):
