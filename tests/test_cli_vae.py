@@ -170,8 +170,8 @@ def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--image-size", "48"], "change --image-size"),
-        (["--latent-side", "8", "--latent-dim", "100"], "no multiple of 64"),
+        (["--image-size", "48"], "a side of 8, 16, 32"),
+        (["--latent-side", "8", "--latent-dim", "100"], "a multiple of its square: change one"),
         (["--filters", "4", "8"], "one width"),
         (["--scale", "0.1"], "--scale is a Gaussian's"),
         (["--importance-samples", "5", "--beta", "2"], "--importance-samples goes without"),

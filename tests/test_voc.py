@@ -66,30 +66,9 @@ def test_augmented_masks_stay_aligned_and_hold_no_other_ids(devkit):
 
 
 def test_a_unet_is_trained_on_it_from_the_command_line(devkit, tmp_path):
-    small = [
-        "--epochs",
-        "1",
-        "--steps-per-epoch",
-        "2",
-        "--batch-size",
-        "2",
-        "--image-size",
-        "32",
-        "--filters",
-        "4",
-        "8",
-    ]
-    arguments = [
-        "train",
-        "unet",
-        "--data",
-        "voc",
-        "--data-dir",
-        str(devkit.parent.parent),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert keras_segen_cli.main([*arguments, *small]) == 0
+    train = ["train", "unet", "--data", "voc", "--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "2"]
+    train += ["--image-size", "32", "--filters", "4", "8"]
+    assert keras_segen_cli.main([*train, "--data-dir", str(devkit.parents[1]), "--out", str(tmp_path / "run")]) == 0
     scores = json.loads((tmp_path / "run/metrics.json").read_text())
     assert scores["images"] == 1
     assert list(scores["per_class_iou"]) == list(CLASS_NAMES)

@@ -56,12 +56,14 @@ def check(config: dict[str, Any]) -> None:
     try:
         vae_halvings(_image_shape(config), config["latent_dim"], config["latent_side"])
     except ValueError as error:
-        side, latent_side = config["image_size"], config["latent_side"]
-        raise InputError(
-            f"--image-size {side} goes with --latent-side 2, 4, 8, … that are halves of halves of it, and --latent-dim "
-            f"a multiple of that side's square; without --latent-side the size is 8, 16, 32, 64, …: --latent-side "
-            f"{latent_side}, --latent-dim {config['latent_dim']}"
-        ) from error
+        if config["latent_side"] is None:
+            fix = f"--image-size {config['image_size']}: a VAE's images have a side of 8, 16, 32, 64, … pixels"
+        else:
+            fix = (
+                f"--image-size {config['image_size']} must be --latent-side {config['latent_side']} doubled, "
+                f"and --latent-dim {config['latent_dim']} a multiple of its square: change one of them"
+            )
+        raise InputError(fix) from error
 
 
 def build(config: dict[str, Any]) -> keras.Model:
