@@ -1,4 +1,8 @@
-"""A variational autoencoder on CIFAR-10, CelebA, a folder, or the embedded shapes, conditional on classes or not."""
+"""A variational autoencoder on CIFAR-10, CelebA, a folder, or the embedded shapes, conditional on classes or not.
+
+keras-segen train vae --data cifar10 --latent-side 8 --latent-dim 1024 --filters 48 --epochs 6
+    17 minutes on two cores; 4.48 bits per dimension on the test images, 33.8 dB; samples are textures.
+"""
 
 from typing import Any
 
