@@ -52,8 +52,10 @@ def main() -> None:
 
 
 def networks() -> tuple[keras.Model, keras.Model]:
-    options = {"latent_side": SIDE, "filters": FILTERS}
-    return vae_encoder(SHAPE, LATENT, **options), vae_decoder(SHAPE, LATENT, **options)
+    return (
+        vae_encoder(SHAPE, LATENT, latent_side=SIDE, filters=FILTERS),
+        vae_decoder(SHAPE, LATENT, latent_side=SIDE, filters=FILTERS),
+    )
 
 
 def vae() -> VAE:
