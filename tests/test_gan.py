@@ -375,7 +375,7 @@ def test_an_independent_pytorch_loop_takes_the_same_steps():
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((8, 16, 16, 1)), np.zeros(8, int), r"shape \(batch, \*\(16, 16, 3\)\)"),
+        (np.zeros((8, 16, 16, 1)), np.zeros(8, int), r"shape \(batch, 16, 16, 3\)"),
         (np.full((8, *SHAPE), np.nan), np.zeros(8, int), "NaN"),
         (np.full((8, *SHAPE), 255.0), np.zeros(8, int), r"divide bytes by 127\.5"),
         (np.zeros((8, *SHAPE)), None, "Received: images alone"),

@@ -72,7 +72,7 @@ def test_void_alone_gives_zero_and_no_gradient(loss, kind):
 @each_loss
 @each_kind
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("size", [0.0, 1.0, 60.0])
+@pytest.mark.parametrize("size", [0.0, 60.0])
 def test_certain_answers_right_and_wrong_have_finite_gradients(loss, kind, dtype, size):
     for used in (1, None):  # one class alone
         masks, logits = example(kind, 5, used=used)
