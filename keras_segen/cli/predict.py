@@ -17,7 +17,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import replacing, require_place
 from keras_segen.recipes.variational import SAMPLES
 from keras_segen.runs import Run
-from keras_segen.training import VAE, LatentModel, Posterior
+from keras_segen.training import GAN, VAE, Posterior
 
 SEGMENTER, AUTOENCODER = ("{}.png", "{}_overlay.png"), ("{}.png",)
 ANOMALIES = "anomalies.csv"
@@ -40,15 +40,20 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
     """
     run = Run(run_folder)
     model = run.load_best()
-    if isinstance(model, LatentModel) and (not isinstance(model, VAE) or model.conditional):
-        kind = "conditional VAE, which wants labels: use `VAE.log_likelihood(images, labels)`"
-        kind = kind if isinstance(model, VAE) else "GAN, which looks at no images: use `sample`"
-        raise InputError(f"{run.path}: its model is a {kind}")
+    if isinstance(model, GAN):
+        raise InputError(f"{run.path}: its model is a GAN, which looks at no images: use `sample`")
+    if isinstance(model, VAE) and model.conditional:
+        raise InputError(
+            f"{run.path}: its model is a conditional VAE, which wants labels: use `VAE.log_likelihood(images, labels)`"
+        )
     posterior = Posterior.load(run.posterior) if isinstance(model, VAE) else None
     if posterior and posterior.means.shape[1] != model.latent_dim:
         raise InputError(f"{run.posterior}: is of another model than {run.model}: `evaluate` writes it anew")
     images = {Path(name): read_image(name) for name in image_files}
     folder = Path(out)
+    require_place(folder)
+    if posterior and (folder / ANOMALIES).exists():
+        raise InputError(f"{folder / ANOMALIES}: exists already: give --out another folder")
     _require_free(folder, list(images), AUTOENCODER if posterior else SEGMENTER)
     folder.mkdir(parents=True, exist_ok=True)
     if posterior:
@@ -58,11 +63,7 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
 
 
 def _require_free(folder: Path, paths: list[Path], names: Sequence[str]) -> None:
-    require_place(folder)
-    results: dict[Path, Path] = {folder / ANOMALIES: folder / ANOMALIES} if names is AUTOENCODER else {}
-    for result in results:
-        if result.exists():
-            raise InputError(f"{result}: exists already: give --out another folder")
+    results: dict[Path, Path] = {}
     for path in paths:
         for result in (folder / name.format(path.stem) for name in names):
             if result in results:

@@ -94,11 +94,6 @@ class SegmentationFolder:
     class_names: tuple[str, ...] | None
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of every file's name and contents, in hexadecimal."""
-        return pairs.fingerprint(self.pairs)
-
-    @property
     def greatest_id(self) -> int:
         """The greatest class id in any mask, void aside."""
         return max((i for pair in self.pairs for i in pair.ids if i != VOID), default=0)

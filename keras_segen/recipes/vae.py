@@ -36,9 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "attributes": [],  # of CelebA's, what to condition on
     "data_dir": None,  # where named data sets lie
 }
-
-
-MOST_LATENTS = 2048
+MOST_LATENTS = 2048  # the mixture's covariances take their square
 
 
 def check(config: dict[str, Any]) -> None:
@@ -54,9 +52,7 @@ def check(config: dict[str, Any]) -> None:
             "--importance-samples goes without --beta, --warm-up and --free-bits: its bound has none of them"
         )
     if config["latent_dim"] > MOST_LATENTS:
-        raise InputError(
-            f"--latent-dim {config['latent_dim']}: at most {MOST_LATENTS}, for their covariances are computed"
-        )
+        raise InputError(f"--latent-dim {config['latent_dim']}: give at most {MOST_LATENTS}")
     try:
         vae_halvings(_image_shape(config), config["latent_dim"], config["latent_side"])
     except ValueError as error:
