@@ -111,24 +111,29 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model; writes a run folder")
-    models = ["unet", "dcgan", "cgan", "vae"]
-    train.add_argument("model", choices=models, metavar="MODEL", help="unet, dcgan, cgan or vae")
+    models = ["fcn", "unet", "dcgan", "cgan", "vae"]
+    train.add_argument("model", choices=models, metavar="MODEL", help="fcn, unet, dcgan, cgan or vae")
     train.add_argument(
         "--data",
         type=_named,
         required=True,
-        help="shapes; for unet also voc, for the others cifar10 or celeb_a; or a folder: {train,val}/{images,masks} "
-        "for unet, one sub-folder a class for the others",
+        help="shapes; for segmenters (fcn, unet) also voc, for the others cifar10 or celeb_a; or a folder: "
+        "{train,val}/{images,masks} for segmenters, one sub-folder a class for the others",
     )
     train.add_argument(
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: 6 for unet, else 10")
-    train.add_argument("--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: 200, or one pass")
-    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: 16 for unet, else 32")
+    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: fcn 36, unet 6, else 10")
     train.add_argument(
-        "--image-size", type=_whole(16, 2**13), metavar="N", help="side in training; default: 128 for unet, else 32"
+        "--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: fcn 50, else 200; or one pass"
+    )
+    train.add_argument("--batch-size", type=_whole(1, 2**16), metavar="N", help="default: fcn 8, unet 16, else 32")
+    train.add_argument(
+        "--image-size",
+        type=_whole(16, 2**13),
+        metavar="N",
+        help="side in training; default: fcn 320, unet 128, else 32",
     )
     train.add_argument(
         "--learning-rate",
@@ -141,7 +146,7 @@ def _add_train(commands: Any) -> None:
         type=_whole(1, 2**14),
         nargs="+",
         metavar="N",
-        help="widths, one a level for unet; default: 16 32 64 128, else 64",
+        help="widths, one a level for unet; default: 16 32 64 128, on a backbone 16 32 64 128 256; else 64",
     )
     train.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
     train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
@@ -149,13 +154,73 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
     )
-    generative = train.add_argument_group("all but unet")
+    train.add_argument(
+        "--loss",
+        choices=[*_SEGMENTERS_LOSSES, *_GANS_LOSSES],
+        nargs="+",
+        metavar="NAME",
+        help=f"segmenters: one or more of {', '.join(_SEGMENTERS_LOSSES)} (default: cross_entropy, for unet dice too); "
+        f"GANs: one of {', '.join(_GANS_LOSSES)} (default: hinge)",
+    )
+    _add_segmenters(train)
+    generative = train.add_argument_group("all but segmenters")
     generative.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in one; default: 128")
     generative.add_argument(
         "--attributes", type=_named, nargs="+", metavar="NAME", help="cgan and vae on celeb_a: such as Smiling"
     )
     _add_gans(train)
     _add_vae(train)
+
+
+_SEGMENTERS_LOSSES = (
+    "cross_entropy",
+    "focal",
+    "top_k_cross_entropy",
+    "dice",
+    "jaccard",
+    "tversky",
+    "focal_tversky",
+    "lovasz",
+)
+_GANS_LOSSES = ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein")
+
+
+def _add_segmenters(train: Any) -> None:
+    both = train.add_argument_group("fcn and unet")
+    both.add_argument(
+        "--backbone", choices=["vgg16", "resnet50", "mobilenet"], help="fcn: mobilenet by default; unet: none"
+    )
+    both.add_argument(
+        "--weights", type=_named, metavar="imagenet|none|FILE", help="of the backbone; default: download ImageNet's"
+    )
+    both.add_argument("--alpha", type=_positive(8), metavar="X", help="MobileNet's width; default: 1")
+    both.add_argument(
+        "--frozen-epochs", type=_whole(0, 10**6), metavar="N", help="keep the backbone as it is at first; default: 0"
+    )
+    both.add_argument(
+        "--released-learning-rate", type=_positive(1000), metavar="X", help="afterwards; default: a tenth"
+    )
+    both.add_argument("--optimizer", choices=["adam", "sgd"], help="sgd has momentum 0.9; default: adam")
+    both.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default: cosine, to 0")
+    both.add_argument(
+        "--weight-decay", type=_positive(1, or_zero=True), metavar="X", help="times the learning rate; default: 0"
+    )
+    both.add_argument(
+        "--output-codes",
+        type=_output_codes,
+        metavar="hadamard|BITS",
+        help="error-correcting ones instead of softmax; BITS: random words of that length",
+    )
+    both.add_argument("--stride", type=int, choices=[32, 16, 8], help="fcn: FCN-32s, -16s or -8s; default: 8")
+    both.add_argument("--start-from", type=_named, metavar="RUN", help="fcn: staged training, from a greater stride")
+    both.add_argument("--padding", choices=["same", "valid"], help="unet: valid as in the paper; default: same")
+    both.add_argument(
+        "--deep-supervision", action="store_true", default=None, help="unet: judge its coarser levels too"
+    )
+
+
+def _output_codes(text: str) -> str:
+    return text if text == "hadamard" else str(_whole(1, 4096)(text))
 
 
 def _add_gans(train: Any) -> None:
@@ -165,12 +230,6 @@ def _add_gans(train: Any) -> None:
         type=_positive(1000),
         metavar="X",
         help="the other player's; default: 0.0002 for dcgan, 0.0004 for cgan",
-    )
-    gans.add_argument(
-        "--loss",
-        choices=["non_saturating", "minimax", "least_squares", "hinge", "wasserstein"],
-        metavar="NAME",
-        help="non_saturating, minimax, least_squares, hinge or wasserstein; default: hinge",
     )
     gans.add_argument(
         "--half-life",
@@ -290,6 +349,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: dict[str, Any]) -> None:
     """Raise for options that do not go together, before anything is imported."""
+    if options["command"] == "train" and options["loss"]:
+        segmenter = options["model"] in ("fcn", "unet")
+        fitting = _SEGMENTERS_LOSSES if segmenter else _GANS_LOSSES
+        if not set(options["loss"]) <= set(fitting) or not (segmenter or len(options["loss"]) == 1):
+            parser().error(f"--loss of {options['model']} is {'some' if segmenter else 'one'} of {', '.join(fitting)}")
+        if not segmenter:
+            options["loss"] = options["loss"][0]
     if options["command"] != "evaluate":
         return
     folders = options["real"], options["fake"]

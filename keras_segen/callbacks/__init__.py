@@ -2,7 +2,8 @@
 
 from keras_segen.callbacks.checkpoint import Checkpoint, save
 from keras_segen.callbacks.collapse import CollapseWatch
+from keras_segen.callbacks.fine_tuning import FineTuning
 from keras_segen.callbacks.frechet import FrechetDistance
 from keras_segen.callbacks.sample_grids import SampleGrids
 
-__all__ = ["Checkpoint", "CollapseWatch", "FrechetDistance", "SampleGrids", "save"]
+__all__ = ["Checkpoint", "CollapseWatch", "FineTuning", "FrechetDistance", "SampleGrids", "save"]

@@ -77,7 +77,7 @@ def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, v
     steps = config["steps_per_epoch"]
     if run.backup.is_file():
         network = load_model(run.backup)
-        epochs_done = int(network.optimizer.iterations) // steps
+        epochs_done = _epochs_done(network, config)
     else:
         network, epochs_done = recipe.build(config), 0
     run.cut_history(epochs_done)
@@ -100,6 +100,12 @@ def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, v
         ],
     )
     save(network, run.final_model)
+
+
+def _epochs_done(network: keras.Model, config: dict[str, Any]) -> int:
+    frozen = config.get("frozen_epochs")  # after these the optimizer counts anew
+    released = frozen and network.get_layer("backbone").trainable
+    return int(network.optimizer.iterations) // config["steps_per_epoch"] + (frozen if released else 0)
 
 
 def _report(run: Run, config: dict[str, Any], task: ModuleType, loaded: Any, *, verbose: bool) -> None:

@@ -5,7 +5,7 @@ from keras_segen.layers.bilinear_up_sampling import BilinearUpSampling
 from keras_segen.layers.legacy_bilinear_resize import LegacyBilinearResize
 from keras_segen.layers.one_hot import OneHot
 from keras_segen.layers.output_codes import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
-from keras_segen.layers.pad_and_crop import CropLike, PadToStride
+from keras_segen.layers.pad_and_crop import CropLike, MirrorPad, PadToStride
 from keras_segen.layers.spectral_normalization import SpectralConv2D
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "CropLike",
     "FusedBatchNormalization",
     "LegacyBilinearResize",
+    "MirrorPad",
     "OneHot",
     "OutputCodes",
     "PadToStride",

@@ -12,9 +12,9 @@ from keras import ops
 class BilinearUpSampling(keras.layers.Layer):
     """Enlarge height and width by a whole factor, bilinearly; what lies beyond the edge repeats it.
 
-    By default equal to `tf.image.resize(..., "bilinear")`, whose gradient is not to be had under XLA. It is written as a
-    depthwise transposed convolution with a kernel of twice the factor, which may be learned (Long et al., 2015, section
-    3.3).
+    By default equal to `tf.image.resize(..., "bilinear")`, whose gradient is not to be had under XLA. It is written as
+    a depthwise transposed convolution with a kernel of twice the factor, which may be learned (Long et al., 2015,
+    section 3.3).
 
     Args:
         factor: from 1.

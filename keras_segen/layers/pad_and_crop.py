@@ -40,21 +40,77 @@ class PadToStride(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_segen")
+class MirrorPad(keras.layers.Layer):
+    """Mirror the image around its edges: `margin` pixels at the top and left, at least as many at the bottom and right.
+
+    An edge is not repeated itself; an image smaller than the margin is mirrored again and again.
+    Shapes: (batch, height, width, channels) -> the same with both sides `remainder` more than a multiple of `multiple`,
+    the first at least 2·margin larger.
+
+    Args:
+        margin: pixels.
+        multiple: what the sides are to be divided by.
+        remainder: and what shall be left then.
+    """
+
+    def __init__(self, margin: int, *, multiple: int = 1, remainder: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.margin = margin
+        self.multiple = multiple
+        self.remainder = remainder
+
+    def call(self, inputs: Any) -> Any:
+        """Pad."""
+        for axis in (1, 2):
+            size = ops.shape(inputs)[axis]
+            period = ops.maximum(size - 1, 1)
+            way = ops.abs(ops.arange(self._padded(size)) - self.margin) % (2 * period)
+            inputs = ops.take(inputs, ops.minimum(period - ops.abs(way - period), size - 1), axis)
+        return inputs
+
+    def _padded(self, size: Any) -> Any:
+        least = size + 2 * self.margin
+        return least + (self.remainder - least) % self.multiple
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Height and width after padding; None stays None."""
+        batch, height, width, channels = input_shape
+        return batch, height and self._padded(height), width and self._padded(width), channels
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        config = {"margin": self.margin, "multiple": self.multiple, "remainder": self.remainder}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
 class CropLike(keras.layers.Layer):
-    """Cut the bottom and right of the first input down to the height and width of the second.
+    """Cut the first input down to the height and width of the second.
+
+    Args:
+        centre: keep its middle; otherwise its top left.
 
     Shapes: [(batch, H, W, channels), (batch, height, width, any)] -> (batch, height, width, channels), with H >= height
     and W >= width.
     """
 
+    def __init__(self, *, centre: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.centre = centre
+
     def call(self, inputs: Any) -> Any:
         """Crop."""
         x, reference = inputs
         _, height, width, _ = ops.shape(reference)
-        batch, _, _, channels = ops.shape(x)
-        return ops.slice(x, [0, 0, 0, 0], [batch, height, width, channels])  # its gradient is faster than x[…]'s
+        batch, above, before, channels = ops.shape(x)
+        start = [0, (above - height) // 2, (before - width) // 2, 0] if self.centre else [0, 0, 0, 0]
+        return ops.slice(x, start, [batch, height, width, channels])  # its gradient is faster than x[…]'s
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The first input's batch and channels, the second's height and width."""
         (batch, _, _, channels), (_, height, width, _) = input_shape
         return batch, height, width, channels
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "centre": self.centre}

@@ -24,9 +24,10 @@ def fcn(
     """Build an FCN-32s, -16s or -8s for images of any size.
 
     As in the paper (section 4.2, figure 3): the deepest map of a classifier is turned into class scores by a 1×1
-    convolution; FCN-16s and -8s add the scores of finer maps; scores are up-sampled bilinearly. All scores start at zero. Three things differ: images are padded to the stride and cropped back instead
-    of by 100 pixels, so that no scores need cropping before they are added; each up-sampling starts where the backbone's
-    cells really lie; and its kernels mix no classes.
+    convolution; FCN-16s and -8s add the scores of finer maps; scores are up-sampled bilinearly. All scores start at
+    zero. Three things differ: images are padded to the stride and cropped back instead of by 100 pixels, so that no
+    scores need cropping before they are added; each up-sampling starts where the backbone's cells really lie; and its
+    kernels mix no classes.
 
     Args:
         num_classes: classes to tell apart, background included.
@@ -80,8 +81,8 @@ def fcn(
 
 def _score(x: Any, num_classes: int, stride: int, backbone: str) -> Any:
     if backbone == "vgg16" and stride < 32:
-        # VGG16 has no batch normalisation, and its finer maps are so much larger than its deepest that, trained at once,
-        # their scores would drown it. The authors' factors (shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce).
+        # VGG16 has no batch normalisation, and its finer maps hold so much larger numbers than its deepest that they
+        # would drown it when trained at once. The authors' factors (shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce).
         x = layers.Rescaling({16: 1e-2, 8: 1e-4}[stride], name=f"scale{stride}")(x)
     return layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name=f"score{stride}")(x)
 

@@ -7,8 +7,8 @@ picturing it consist of: `load_data`, `monitor`, `MODE`, `callbacks`, `score`, `
 
 from types import ModuleType
 
-from keras_segen.recipes import cgan, dcgan, unet, vae
+from keras_segen.recipes import cgan, dcgan, fcn, unet, vae
 
-RECIPES: dict[str, ModuleType] = {"unet": unet, "dcgan": dcgan, "cgan": cgan, "vae": vae}
+RECIPES: dict[str, ModuleType] = {"fcn": fcn, "unet": unet, "dcgan": dcgan, "cgan": cgan, "vae": vae}
 
 __all__ = ["RECIPES"]

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_segen import metrics, plotting
 from keras_segen.errors import InputError
+from keras_segen.recipes import segmenters
 from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
 from keras_segen.runs import Run
 
@@ -50,8 +51,8 @@ def monitor(loaded: SegmentationData) -> str:
 
 
 def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:
-    """Return what an epoch needs beside what every run has: nothing."""
-    return []
+    """Return what an epoch needs beside what every run has: the release of a backbone that is frozen at first."""
+    return segmenters.fine_tuning(config)
 
 
 def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:

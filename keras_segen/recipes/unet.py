@@ -1,46 +1,55 @@
-"""U-Net on a folder of images and masks, or on the embedded shapes.
+"""U-Net on a folder of images and masks, on Pascal VOC, or on the embedded shapes.
 
 keras-segen train unet --data FOLDER
+keras-segen train unet --data voc --backbone mobilenet --image-size 320 --batch-size 8 --epochs 36
 """
 
 from typing import Any
 
 import keras
 
-from keras_segen import losses, metrics, models
+from keras_segen import models
 from keras_segen.errors import InputError
 from keras_segen.recipes import segmentation as task
+from keras_segen.recipes import segmenters
 
 __all__ = ["DEFAULTS", "build", "check", "task"]
 
 DEFAULTS: dict[str, Any] = {
+    **segmenters.DEFAULTS,
     "epochs": 6,
     "steps_per_epoch": 200,  # or more, where one pass over the data takes more
     "batch_size": 16,
     "image_size": 128,  # side of the training crops, pixels
-    "learning_rate": 1e-3,  # of Adam at the start; it falls to 0 along a cosine
-    "filters": [16, 32, 64, 128],  # a quarter of the paper's and a level less: a CPU trains it in minutes
-    "data_dir": None,  # where named data sets lie
+    "backbone": None,  # or vgg16, resnet50, mobilenet instead of its own way down
+    "filters": None,  # of the levels; (16, 32, 64, 128), or (16, 32, 64, 128, 256) on a backbone
+    "padding": "same",  # or "valid", as in the paper
+    "deep_supervision": False,  # judge coarser levels too
 }
 
 
 def check(config: dict[str, Any]) -> None:
     """Raise `InputError` for options that go with no network."""
-    if len(config["filters"]) < 2:
-        raise InputError(f"--filters needs at least two widths, one a level; it has {config['filters']}")
+    segmenters.check(config)
+    filters, backbone = config["filters"], config["backbone"]
+    if filters is not None and len(filters) < 2:
+        raise InputError(f"--filters needs at least two widths, one a level; it has {filters}")
+    if filters is not None and backbone is not None and len(filters) != 5:
+        raise InputError(f"--filters needs five widths on a backbone, for strides 1, 2, 4, 8, 16; it has {filters}")
+    if backbone is not None and config["padding"] == "valid":
+        raise InputError("--padding valid is of the network without a backbone: leave --backbone or --padding away")
+    if config["deep_supervision"] and config["output_codes"] is not None:
+        raise InputError("--deep-supervision does not go with --output-codes: leave one of them away")
 
 
 def build(config: dict[str, Any]) -> keras.Model:
     """Return the compiled model for a run's config."""
-    num_classes = len(config["class_names"])
-    model = models.unet(num_classes, filters=config["filters"])
-    decay = keras.optimizers.schedules.CosineDecay(
-        config["learning_rate"], decay_steps=config["epochs"] * config["steps_per_epoch"]
+    model = models.unet(
+        segmenters.channels(config),
+        # A quarter of the paper's and a level less: a CPU trains it in minutes.
+        filters=config["filters"] or (None if config["backbone"] else (16, 32, 64, 128)),
+        padding=config["padding"],
+        deep_supervision=config["deep_supervision"],
+        **segmenters.backbone_options(config),
     )
-    model.compile(
-        optimizer=keras.optimizers.Adam(decay),
-        loss=losses.Sum([losses.CrossEntropy(), losses.Dice()]),
-        metrics=[metrics.MeanIoU(num_classes), metrics.PixelAccuracy(num_classes)],
-        jit_compile=config["jit_compile"],
-    )
-    return model
+    return segmenters.compiled(model, config, loss=["cross_entropy", "dice"])

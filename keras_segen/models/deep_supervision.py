@@ -1,0 +1,35 @@
+"""Deep supervision: Lee et al., 2015 (arXiv:1409.5185)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class DeeplySupervised(keras.Model):
+    """A segmenter whose coarser levels are judged in training too, and count for nothing afterwards.
+
+    Built from a Functional graph with several outputs: the logits that matter, then those of coarser and coarser
+    levels, all of the masks' size. In training the loss is their weighted mean, each level weighing half of the one
+    before, as in nnU-Net (Isensee et al., 2021, doi:10.1038/s41592-020-01008-z); metrics see the first. Otherwise the
+    model is one of a single output. Compile it as any other.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return all logits in training, as a list, and those that matter otherwise."""
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if training else outputs[0]
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Weigh the losses of all levels; of one, where there is but one."""
+        levels = y_pred if isinstance(y_pred, list) else [y_pred]
+        weights = [0.5**i for i in range(len(levels))]
+        losses = [super(DeeplySupervised, self).compute_loss(x, y, level, sample_weight, training) for level in levels]
+        return ops.sum(ops.stack([w / sum(weights) * loss for w, loss in zip(weights, losses, strict=True)]))
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Score the logits that matter."""
+        return super().compute_metrics(x, y, y_pred[0] if isinstance(y_pred, list) else y_pred, sample_weight)

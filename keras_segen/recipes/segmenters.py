@@ -1,0 +1,126 @@
+"""What the recipes of segmenters share: their options, what goes together, and how a network is compiled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_segen import losses, metrics
+from keras_segen.callbacks import FineTuning
+from keras_segen.errors import InputError
+from keras_segen.layers import OutputCodes, hadamard_codebook, random_codebook
+
+LOSSES: dict[str, Any] = {
+    "cross_entropy": losses.CrossEntropy,
+    "focal": losses.Focal,
+    "top_k_cross_entropy": losses.TopKCrossEntropy,
+    "dice": losses.Dice,
+    "jaccard": losses.Jaccard,
+    "tversky": losses.Tversky,
+    "focal_tversky": losses.FocalTversky,
+    "lovasz": losses.Lovasz,
+}
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 1e-3,  # at the start
+    "schedule": "cosine",  # down to 0, or "constant"
+    "optimizer": "adam",  # or "sgd", with momentum 0.9
+    "weight_decay": 0.0,  # of every step, times the learning rate
+    "loss": None,  # one or more of `LOSSES`, which are added; the recipe's own by default
+    "output_codes": None,  # "hadamard", or the bits of a random code: error-correcting output codes instead of softmax
+    "weights": "imagenet",  # of the backbone: to be downloaded; a file; or "none"
+    "alpha": 1.0,  # MobileNet's width multiplier
+    "frozen_epochs": 0,  # in which the backbone stays as it is; then the learning rate is
+    "released_learning_rate": None,  # a tenth of the other by default
+    "data_dir": None,  # where named data sets lie
+}
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raise `InputError` for options that go with no segmenter."""
+    if config["output_codes"] is not None and config["loss"] is not None:
+        raise InputError("--output-codes has a loss of its own: leave --loss away")
+    if config["alpha"] != 1 and config["backbone"] != "mobilenet":
+        raise InputError(
+            f"--alpha {config['alpha']:g} is MobileNet's width: add --backbone mobilenet, or leave it away"
+        )
+    if config["backbone"] is None and config["frozen_epochs"]:
+        raise InputError("--frozen-epochs freezes a backbone: add --backbone")
+    if config["frozen_epochs"] >= config["epochs"]:
+        raise InputError(
+            f"--frozen-epochs {config['frozen_epochs']} leaves the whole network none of the {config['epochs']} epochs"
+        )
+    weights = config["weights"]
+    if config["backbone"] is not None and weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError(f'--weights {weights}: no such file: give "imagenet", "none", or a file of weights')
+
+
+def backbone_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the builders want to know of the backbone."""
+    weights = None if config["weights"] == "none" else config["weights"]
+    return {"backbone": config["backbone"], "weights": weights, "alpha": config["alpha"]}
+
+
+def channels(config: dict[str, Any]) -> int:
+    """Return how many logits a pixel has: a class each, or a bit of the code."""
+    codebook = _codebook(config)
+    return len(config["class_names"]) if codebook is None else codebook.shape[1]
+
+
+def compiled(model: keras.Model, config: dict[str, Any], *, loss: Sequence[str]) -> keras.Model:
+    """Return the network with its head, ready for `fit`.
+
+    Args:
+        model: images -> logits, `channels` for a pixel.
+        config: the run's.
+        loss: the recipe's own, where the config names none.
+    """
+    num_classes = len(config["class_names"])
+    codebook = _codebook(config)
+    if codebook is not None:
+        model = keras.Model(model.input, OutputCodes(codebook, name="classes")(model.output), name=model.name)
+        objective: keras.losses.Loss = losses.OutputCodeCrossEntropy(codebook.shape[1])
+    else:
+        objective = losses.Sum([LOSSES[name]() for name in config["loss"] or loss])
+    frozen = config["frozen_epochs"]
+    rate = config["learning_rate"] if frozen else _rate(config["learning_rate"], config, config["epochs"])
+    decay = config["weight_decay"] or None
+    optimizer = (
+        keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay)
+        if config["optimizer"] == "sgd"
+        else keras.optimizers.Adam(rate, weight_decay=decay)
+    )
+    model.compile(
+        optimizer=optimizer,
+        loss=objective,
+        metrics=[metrics.MeanIoU(num_classes), metrics.PixelAccuracy(num_classes)],
+        jit_compile=config["jit_compile"],
+    )
+    return model
+
+
+def fine_tuning(config: dict[str, Any]) -> list[keras.callbacks.Callback]:
+    """Return what releases the backbone, if it is frozen at first."""
+    frozen = config["frozen_epochs"]
+    if not frozen:
+        return []
+    rate = config["released_learning_rate"] or config["learning_rate"] / 10
+    return [FineTuning(frozen, _rate(rate, config, config["epochs"] - frozen))]
+
+
+def _rate(rate: float, config: dict[str, Any], epochs: int) -> Any:
+    if config["schedule"] == "constant":
+        return rate
+    return keras.optimizers.schedules.CosineDecay(rate, decay_steps=epochs * config["steps_per_epoch"])
+
+
+def _codebook(config: dict[str, Any]) -> Any:
+    codes, num_classes = config["output_codes"], len(config["class_names"])
+    if codes is None:
+        return None
+    if codes == "hadamard":
+        return hadamard_codebook(num_classes)
+    try:
+        return random_codebook(num_classes, int(codes), seed=config["seed"])
+    except ValueError as error:
+        raise InputError(f"--output-codes {codes}: {error}") from error
