@@ -10,6 +10,7 @@ from keras_segen.layers import (
     CropLike,
     FusedBatchNormalization,
     LegacyBilinearResize,
+    MirrorPad,
     OneHot,
     PadToStride,
     SpectralConv2D,
@@ -52,6 +53,8 @@ def test_bilinear_up_sampling_keeps_its_gradient_under_xla():
 def test_bilinear_up_sampling_refuses_factor_zero():
     with pytest.raises(ValueError, match="factor=0"):
         BilinearUpSampling(0)
+    with pytest.raises(ValueError, match="origin=2"):
+        BilinearUpSampling(2, origin=2)
 
 
 @settings(max_examples=20, deadline=None)
@@ -65,6 +68,51 @@ def test_padding_reaches_the_stride_and_cropping_undoes_it(height, width, stride
     extra = [(0, 0), (0, padded.shape[1] - height), (0, padded.shape[2] - width), (0, 0)]
     np.testing.assert_array_equal(padded, np.pad(x, extra, mode="edge"))
     np.testing.assert_array_equal(CropLike()([padded, x]), x)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 20), width=st.integers(1, 20), margin=st.integers(0, 25), multiple=st.sampled_from([1, 8]))
+def test_mirror_padding_is_numpys_reflection(height, width, margin, multiple):
+    x = np.random.default_rng(0).normal(size=(1, height, width, 2)).astype("float32")
+    layer = MirrorPad(margin, multiple=multiple, remainder=4 % multiple)
+    padded = layer(x)
+    assert layer.compute_output_shape(x.shape) == padded.shape
+    after = [side - size - margin for side, size in zip(padded.shape[1:3], (height, width), strict=True)]
+    assert all(margin <= a < margin + multiple for a in after)
+    assert all(side % multiple == 4 % multiple for side in padded.shape[1:3])
+    expected = np.pad(x, [(0, 0), (margin, after[0]), (margin, after[1]), (0, 0)], mode="reflect")
+    np.testing.assert_array_equal(padded, expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(factor=st.sampled_from([2, 3, 8]), origin=st.floats(0, 1, exclude_max=True), size=st.integers(2, 6))
+def test_bilinear_up_sampling_from_an_origin_is_numpys_interpolation(factor, origin, size):
+    origin *= factor
+    x = np.random.default_rng(0).normal(size=(1, size, size, 2)).astype("float32")
+    cells, pixels = np.arange(size) * factor + origin, np.arange(size * factor)
+    rows = np.array([[np.interp(pixels, cells, x[0, :, j, c]) for c in range(2)] for j in range(size)])  # (w, c, H)
+    expected = np.array([[np.interp(pixels, cells, rows[:, c, i]) for c in range(2)] for i in pixels])  # (H, c, W)
+    result = BilinearUpSampling(factor, origin=origin)(x)[0]
+    np.testing.assert_allclose(result, expected.transpose(0, 2, 1), atol=1e-5)
+
+
+def test_learned_up_sampling_starts_bilinear_and_learns():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 3)).astype("float32")
+    layer = BilinearUpSampling(4, learned=True)
+    np.testing.assert_allclose(layer(x), BilinearUpSampling(4)(x), atol=1e-6)
+    assert layer.trainable_variables[0].shape == (8, 8, 3, 1)
+    assert not BilinearUpSampling(4).weights
+    # A kernel that marks each fine pixel of a cell shows that every pixel has weights of its own.
+    layer.kernel.assign(np.arange(8 * 8 * 3, dtype="float32").reshape(8, 8, 3, 1))
+    impulse = np.zeros((1, 3, 3, 3), "float32")
+    impulse[0, 1, 1] = 1
+    spread = np.asarray(layer(impulse))[0, 2:10, 2:10]
+    np.testing.assert_array_equal(spread, layer.kernel.numpy()[..., 0])
+
+
+def test_crop_like_keeps_the_middle_if_told():
+    x = np.arange(25.0, dtype="float32").reshape(1, 5, 5, 1)
+    np.testing.assert_array_equal(CropLike(centre=True)([x, x[:, :3, :2]]), x[:, 1:4, 1:3])
 
 
 def test_shapes_are_known_where_they_can_be():

@@ -52,6 +52,49 @@ def test_parameters_of_the_papers_network():
     assert unet(2).count_params() == expected + 64 * 2 + 2
 
 
+def test_the_papers_tile_of_572_pixels_gives_388():
+    model = unet(2, padding="valid")
+    inner = keras.Model(model.input, [model.get_layer("mirror").output, model.get_layer("up0_relu2").output])
+    tile, result = inner.compute_output_shape((1, 388, 388, 3))
+    assert tile[1:3] == (572, 572)
+    small = unet(2, padding="valid", filters=(2, 2, 2, 2, 2))
+    inner = keras.Model(small.input, [small.get_layer("mirror").output, small.get_layer("up0_relu2").output])
+    tile, result = inner(np.zeros((1, 388, 380, 3), "float32"))
+    assert (tile.shape[1:3], result.shape[1:3]) == ((572, 572), (388, 388))
+
+
+def test_without_padding_a_pixel_sees_nothing_but_the_image():
+    # Where the mirror is out of reach, what lies around the picture does not matter; and a tile cut out of a larger
+    # picture is judged as the picture is, if it starts at a multiple of the stride: the paper's overlap tiles.
+    model = unet(2, filters=SMALL, padding="valid")
+    picture = batch((120, 120))[0]
+    margin = (12 * 2**2 - 8) // 2
+    tile = picture[:, 16 : 16 + 80, 24 : 24 + 80]
+    np.testing.assert_allclose(
+        model(tile)[:, margin : 80 - margin, margin : 80 - margin],
+        model(picture)[:, 16 + margin : 96 - margin, 24 + margin : 104 - margin],
+        atol=1e-5,
+    )
+
+
+def test_deep_supervision_weighs_the_levels_and_shows_the_first():
+    keras.utils.set_random_seed(0)
+    model = unet(3, filters=(4, 8, 16, 32), deep_supervision=True)
+    images, masks = batch((32, 32))
+    outputs = model(images, training=True)
+    assert [tuple(level.shape) for level in outputs] == [(2, 32, 32, 3)] * 3
+    loss = losses.CrossEntropy()
+    model.compile(keras.optimizers.SGD(0.0), loss, metrics=[metrics.MeanIoU(3)])
+    logs = model.train_on_batch(images, masks, return_dict=True)
+    expected = sum(w * float(loss(masks, level)) for w, level in zip((4, 2, 1), outputs, strict=True)) / 7
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    metric = metrics.MeanIoU(3)
+    metric.update_state(masks, outputs[0])
+    assert logs["mean_iou"] == pytest.approx(float(metric.result()), rel=1e-5)
+    judged = model.evaluate(images, masks, verbose=0, return_dict=True)
+    assert judged["loss"] == pytest.approx(float(loss(masks, model(images, training=False))), rel=1e-5)
+
+
 def test_padding_does_not_move_the_picture():
     model = unet(2, filters=SMALL)
     images = batch((13, 14))[0]
@@ -107,6 +150,10 @@ def test_learns_what_a_pixel_says():
         ({"num_classes": 2, "filters": (8,)}, "at least two"),
         ({"num_classes": 2, "input_channels": 0}, "input_channels=0"),
         ({"num_classes": 2, "up_sampling": "nearest"}, "nearest"),
+        ({"num_classes": 2, "padding": "full"}, "full"),
+        ({"num_classes": 2, "backbone": "mobilenet", "filters": (8, 8), "weights": None}, "five numbers"),
+        ({"num_classes": 2, "backbone": "mobilenet", "padding": "valid", "weights": None}, "padding='valid'"),
+        ({"num_classes": 2, "backbone": "alexnet"}, "alexnet"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

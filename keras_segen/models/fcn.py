@@ -82,7 +82,7 @@ def fcn(
 def _score(x: Any, num_classes: int, stride: int, backbone: str) -> Any:
     if backbone == "vgg16" and stride < 32:
         # VGG16 has no batch normalisation, and its finer maps hold so much larger numbers than its deepest that they
-        # would drown it when trained at once. The authors' factors (shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce).
+        # would drown it when trained at once. The authors' factors: shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce.
         x = layers.Rescaling({16: 1e-2, 8: 1e-4}[stride], name=f"scale{stride}")(x)
     return layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name=f"score{stride}")(x)
 

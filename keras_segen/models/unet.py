@@ -47,7 +47,7 @@ def unet(
         weights: of the backbone: "imagenet" to download them, a file, or None for random ones.
         alpha: MobileNet's width multiplier.
         input_channels: channels of the image, 1 to N; 3 on a backbone.
-        up_sampling: "transposed" convolution as in the paper (the default), or "bilinear" up-sampling and a 2×2
+        up_sampling: "transposed" convolution as in the paper (the default), or "bilinear" up-sampling and a 1×1
             convolution. None on a backbone.
         padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips: the image is mirrored
             around its edges (paper, figure 2), 92 pixels with five levels, so that the output still has its size.
@@ -167,7 +167,8 @@ def _up_convolution(x: Any, channels: int, up_sampling: str, name: str) -> Any:
     if up_sampling == "transposed":
         return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     x = BilinearUpSampling(2, name=f"{name}_enlarge")(x)
-    return layers.Conv2D(channels, 2, padding="same", kernel_initializer="he_normal", name=f"{name}_conv")(x)
+    # Not 2×2: that would move what it hands on by half a cell.
+    return layers.Conv2D(channels, 1, kernel_initializer="he_normal", name=f"{name}_conv")(x)
 
 
 def _join(skip: Any, x: Any, padding: str, name: str) -> Any:

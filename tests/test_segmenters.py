@@ -1,0 +1,169 @@
+"""What holds for every segmenter on every backbone: one set of tests that each inherits."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_segen import losses, metrics
+from keras_segen.models import backbones, fcn, unet
+from keras_segen.serving import export
+
+CLASSES = 3
+ODD = (37, 53)
+
+
+@pytest.fixture(autouse=True)
+def narrow_fully_connected(monkeypatch):
+    monkeypatch.setattr(backbones, "FULLY_CONNECTED", 16)  # 4,096 take gigabytes
+
+
+def batch(size=(32, 32), seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.uniform(0, 255, (2, *size, 3)).astype("float32")
+    masks = (images.mean(-1) // 100).astype("uint8")
+    masks[:, :2] = 255
+    return images, masks
+
+
+def pass_everything_on(model):
+    """Make convolutions hand on what their middle sees, so that nothing but the sampling of the levels is left."""
+    for layer in model._flatten_layers():
+        kernel = getattr(layer, "kernel", None)
+        if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Conv2DTranspose):
+            continue
+        height, width, channels, _ = kernel.shape
+        value = np.zeros(kernel.shape, "float32")
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            value[:] = 1
+        else:
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            value[height // 2, width // 2] = 1 if depthwise else 1 / channels
+        kernel.assign(value)
+        if layer.bias is not None:
+            layer.bias.assign(np.zeros(layer.bias.shape))
+
+
+class SegmenterTests:
+    """The set. A subclass says how to build its network."""
+
+    def build(self, num_classes=CLASSES):
+        raise NotImplementedError
+
+    def compiled(self, **options):
+        keras.utils.set_random_seed(0)
+        model = self.build()
+        loss = losses.Sum([losses.CrossEntropy(), losses.Dice()])
+        model.compile(keras.optimizers.Adam(0.01), loss, metrics=[metrics.MeanIoU(CLASSES)], **options)
+        return model
+
+    def test_predicts_odd_sizes_and_serves_the_same(self, tmp_path):
+        model = self.build()
+        logits = model.predict(batch(ODD)[0], verbose=0)
+        assert logits.shape == (2, *ODD, CLASSES)
+        assert logits.dtype == np.float32
+        servable = tf.saved_model.load(str(export(model, tmp_path / "servable")))
+        for size in (ODD, (1, 1)):
+            images = np.round(batch(size)[0]).astype("uint8")
+            answer = servable.signatures["serving_default"](image=tf.constant(images))
+            expected = model.predict(images.astype("float32"), verbose=0)
+            np.testing.assert_allclose(answer["score"], tf.nn.softmax(expected).numpy().max(-1), atol=1e-5)
+
+    def test_a_saved_model_trains_on_as_the_first_does(self, tmp_path):
+        model = self.compiled(jit_compile=False)
+        images, masks = batch()
+        model.train_on_batch(images, masks)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert type(loaded) is type(model)
+        np.testing.assert_array_equal(loaded(images, training=False), model(images, training=False))
+        assert loaded.evaluate(images, masks, verbose=0) == model.evaluate(images, masks, verbose=0)
+        assert loaded.get_layer("logits" if "unet" in model.name else "score32").trainable
+        assert int(loaded.optimizer.iterations) == 1
+        for ours, theirs in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_learns_under_xla_in_bfloat16(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        model = self.compiled(jit_compile=True)
+        assert model.outputs[0].dtype == "float32"
+        images, masks = batch((64, 64))
+        history = [model.train_on_batch(images, masks, return_dict=True)["loss"] for _ in range(8)]
+        assert np.isfinite(history).all()
+        assert history[-1] < 0.9 * history[0]
+
+    @pytest.mark.parametrize("axis", [1, 2])
+    def test_an_impulse_comes_out_where_it_went_in(self, axis):
+        model = self.build(num_classes=1)
+        pass_everything_on(model)
+        sides = [32, 32]
+        sides[axis - 1] = 192
+        places = np.arange(32, 160)
+        images = np.zeros((len(places), *sides, 3), "float32")
+        for image, place in zip(images, places, strict=True):
+            image[(slice(None),) * (axis - 1) + (place,)] = 255
+        dark = np.zeros((1, *sides, 3), "float32")
+
+        def profile(batch):
+            logits = model.predict(batch, batch_size=16, verbose=0)[..., 0]
+            return logits[:, :, 16] if axis == 1 else logits[:, 16]
+
+        response = profile(images) - profile(dark)  # (places, pixels)
+        for pixel in range(80, 112):
+            share = response[:, pixel] / response[:, pixel].sum()
+            assert abs((share * places).sum() - pixel) <= 0.5
+
+
+class TestUNet(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, filters=(4, 8, 16))
+
+
+class TestUNetBilinear(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, filters=(4, 8, 16), up_sampling="bilinear")
+
+
+class TestUNetValid(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, filters=(4, 8, 16), padding="valid")
+
+
+class TestUNetDeeplySupervised(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, filters=(4, 8, 16, 32), deep_supervision=True)
+
+
+class TestUNetMobileNet(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, backbone="mobilenet", alpha=0.25, weights=None, filters=(4, 8, 8, 16, 16))
+
+
+class TestUNetResNet50(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, backbone="resnet50", weights=None, filters=(4, 8, 8, 16, 16))
+
+
+class TestUNetVGG16(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, backbone="vgg16", weights=None, filters=(4, 8, 8, 16, 16))
+
+
+class TestFCNMobileNet(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=8)
+
+
+class TestFCNResNet50(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return fcn(num_classes, backbone="resnet50", weights=None, stride=16)
+
+
+class TestFCNVGG16(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return fcn(num_classes, backbone="vgg16", weights=None, stride=8, learned_up_sampling=True)
+
+
+class TestFCN32s(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=32)
