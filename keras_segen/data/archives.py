@@ -51,7 +51,10 @@ def provide(archive: Archive, folder: Path, *, last: str = "") -> None:
         InputError: if no host gives it, which says what to fetch, from where, into which folder; if what lies in
             `folder` is another file; or if it cannot be unpacked.
     """
-    require_place(folder)
+    try:
+        require_place(folder)
+    except InputError as error:
+        raise InputError(f"{archive.name} is wanted, and there is no place for it: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
     if path.is_file():
@@ -118,7 +121,8 @@ def _unpack(path: Path, folder: Path, last: str) -> None:
             tar.extractall(incomplete, filter="data")
         _merge(incomplete, folder, last)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error}): remove it, and fetch it again") from error
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise InputError(f"{path}: cannot be unpacked ({reason}): remove it, and fetch it again") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
 

@@ -1,11 +1,9 @@
 """Masks for 8,000 more of Pascal VOC's images: the Semantic Boundaries Dataset (Hariharan et al., 2011)."""
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from keras_segen.data.archives import Archive, provide
 from keras_segen.errors import InputError
@@ -36,10 +34,11 @@ def read_mat(path: Path) -> np.ndarray:
         InputError: if the file is missing, damaged, or holds no mask.
     """
     try:
-        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        with path.open("rb") as file:
+            mask = loadmat(file, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
     except FileNotFoundError as error:
         raise InputError(f"{path}: is not there: unpack the whole of {ARCHIVE.name}") from error
-    except (MatReadError, KeyError, IndexError, ValueError, TypeError, OSError, EOFError, zlib.error) as error:
+    except Exception as error:  # SciPy stumbles over damaged files in many ways
         raise InputError(f"{path}: is damaged, or holds no mask of SBD's ({error}): fetch {ARCHIVE.urls[0]}") from error
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise InputError(f"{path}: its mask is {mask.dtype} {mask.shape}, not uint8 in two dimensions: take SBD's own")

@@ -122,12 +122,14 @@ def find_voc(split: str, data_dir: Path | str | None = None, *, year: int = 2012
         splits = "; ".join(f"{y}: {', '.join(names)}" for y, names in ARCHIVES.items())
         raise ValueError(f"Pascal VOC's splits with masks are {splits}. Received: split={split!r}, year={year}")
     root = _year_folder(data_dir, year)
+    whole = root.parent.name == "VOCdevkit"  # as the archive has it
+    unpacked_in = root.parents[1] if whole else root.parent
     listed = "train" if split == "trainaug" else split
-    if not _list(root, listed).is_file() and root.parent.name == "VOCdevkit":
-        provide(ARCHIVES[year][split], root.parents[1], last="ImageSets")
+    if whole and not _list(root, listed).is_file():
+        provide(ARCHIVES[year][split], unpacked_in, last="ImageSets")
     mask_of = {name: root / "SegmentationClass" / f"{name}.png" for name in _names(_list(root, listed))}
     if split == "trainaug":
-        extra = sbd(root.parents[1])
+        extra = sbd(unpacked_in)
         drawn = {*_names(extra / "train.txt"), *_names(extra / "val.txt")} - {*_names(_list(root, "val"))}
         # Of two masks of one image Pascal VOC's is the finer, and has void at the borders.
         mask_of |= {name: extra / "cls" / f"{name}.mat" for name in sorted(drawn - {*mask_of})}
