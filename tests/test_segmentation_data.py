@@ -42,8 +42,8 @@ def test_prepared_data_sets_by_name(name, data_dir, monkeypatch):
     assert again.fingerprint == loaded.fingerprint
 
 
-@pytest.mark.parametrize(("name", "year", "split"), [("voc", 2012, "train"), ("voc2007", 2007, "train")])
-def test_voc_by_year(name, year, split, data_dir):
+@pytest.mark.parametrize(("name", "year"), [("voc", 2012), ("voc2007", 2007)])
+def test_voc_by_year(name, year, data_dir):
     first, second, *_ = SIZES
     names = {2012: [first], 2007: [second]}
     for its_year, training in names.items():
@@ -51,7 +51,7 @@ def test_voc_by_year(name, year, split, data_dir):
     loaded = segmentation_data(name, image_size=16, seed=0, data_dir=data_dir, verbose=False)
     assert (loaded.name, loaded.count, loaded.class_names) == (name, 1, VOC_NAMES)
     settings = {"data_dir": data_dir, "year": year, "image_size": 16, "batch_size": 1, "training": True, "start": 0}
-    same(loaded.train(1, 0).take(3), data.voc(split, **settings).take(3))
+    same(loaded.train(1, 0).take(3), data.voc("train", **settings).take(3))
 
 
 def test_trainaug_by_name(data_dir):

@@ -93,7 +93,7 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
     return [renumbered(pair) for pair in pairs]
 
 
-def require_crops(count: int, *, image_size: int | None, batch_size: int, training: bool, start: int | None) -> None:
+def check_training(count: int, *, image_size: int | None, batch_size: int, training: bool, start: int | None) -> None:
     """Raise for training that cannot be: `ValueError` without `image_size`, `InputError` for less than a batch."""
     if training and image_size is None:
         raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
@@ -129,7 +129,7 @@ def dataset(
         InputError: for fewer training pairs than make a batch.
         ValueError: for training without `image_size`.
     """
-    require_crops(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
+    check_training(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
     if image_size is None and len({(p.properties.height, p.properties.width) for p in pairs}) > 1:
         batch_size = 1
 

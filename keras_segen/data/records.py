@@ -18,7 +18,7 @@ from keras_segen.data import augmentation as augment
 from keras_segen.data import images
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.order import batched, order
-from keras_segen.data.pairs import require_crops
+from keras_segen.data.pairs import check_training
 from keras_segen.errors import InputError
 
 
@@ -128,7 +128,7 @@ def dataset(
 ) -> tf.data.Dataset:
     """Turn examples into batches, as `pairs.dataset` does pairs; with `image_size=None` they always come singly."""
     count = len(source.records)
-    require_crops(count, image_size=image_size, batch_size=batch_size, training=training, start=start)
+    check_training(count, image_size=image_size, batch_size=batch_size, training=training, start=start)
     if image_size is None:
         batch_size = 1
     from tensorflow_datasets import decode
