@@ -81,6 +81,17 @@ def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: A
     )
 
 
+def plan(
+    height: Any, width: Any, draw: Any, *, image_size: int | None, training: bool, augmentation: Augmentation | None
+) -> tuple[Any, ...]:
+    """Say what becomes of images: window, its part inside, padding (see `inside`); in training what `vary` says."""
+    if not training:
+        window = fit_in(height, width)
+        return window, *inside(window, height, width)
+    varied = vary(augmentation or Augmentation(), height, width, image_size or 0, draw)
+    return varied.window, *inside(varied.window, height, width), varied
+
+
 def fit_in(height: Any, width: Any) -> Any:
     """Return the least square around each image as its window, int32 (..., 4)."""
     side = tf.maximum(height, width)
@@ -112,12 +123,37 @@ def place_mask(turned: Any, window: Any, size: int) -> Any:
         window: int32 (4,): top, left, height, width. It may reach beyond the mask: what lies there is void.
         size: side of the result in pixels.
     """
-    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
-    cells = window[:2, None] + tf.cast(centres * tf.cast(window[2:, None], tf.float32), tf.int32)
+    cells = _cells(window, size)
     last = tf.shape(turned)[::-1, None] - 1
     rows, columns = tf.unstack(tf.where((cells < 0) | (cells > last), last, cells))
     # Crop, padding and resizing at once. Whole rows are gathered quickly, single columns are not: hence turned.
     return tf.gather(tf.transpose(tf.gather(turned, columns)), rows)
+
+
+def place_pixels(pixels: Any, window: Any, size: int, *, void: int) -> Any:
+    """Do what `place_mask` does to a mask as it was just decoded, which turning would cost more than it saves.
+
+    Args:
+        pixels: uint8 (height, width, channels).
+        window: as for `place_mask`.
+        size: likewise.
+        void: what lies beyond the mask, in every channel.
+
+    Returns:
+        uint8 (size, size, channels).
+    """
+    cells = _cells(window, size)
+    last = tf.shape(pixels)[:2, None] - 1
+    beyond = (cells < 0) | (cells > last)
+    rows, columns = tf.unstack(tf.clip_by_value(cells, 0, last))
+    placed = tf.gather(tf.gather(pixels, rows), columns, axis=1)
+    return tf.where((beyond[0, :, None] | beyond[1])[..., None], tf.cast(void, placed.dtype), placed)
+
+
+def _cells(window: Any, size: int) -> Any:
+    """Return the rows and columns, int32 (2, size), in which the centres of the result's pixels lie."""
+    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
+    return window[:2, None] + tf.cast(centres * tf.cast(window[2:, None], tf.float32), tf.int32)
 
 
 @tf.function(jit_compile=True)

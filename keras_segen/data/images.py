@@ -182,9 +182,7 @@ def load_window(
     """
 
     def jpeg() -> Any:
-        return tf.io.decode_and_crop_jpeg(
-            tf.io.read_file(path), window, channels=3, fancy_upscaling=not quick, dct_method="INTEGER_ACCURATE"
-        )
+        return decode_jpeg_window(tf.io.read_file(path), window, quick=quick)
 
     def png() -> Any:
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
@@ -198,3 +196,10 @@ def load_window(
     ways = {JPEG: jpeg, PNG: png, OTHER: other}
     image = ways[next(iter(among))]() if len(among) == 1 else tf.switch_case(way, ways)
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def decode_jpeg_window(contents: Any, window: Any, *, quick: bool = False) -> Any:
+    """Decode part of a JPEG in memory; arguments and result as for `load_window`."""
+    return tf.io.decode_and_crop_jpeg(
+        contents, window, channels=3, fancy_upscaling=not quick, dct_method="INTEGER_ACCURATE"
+    )

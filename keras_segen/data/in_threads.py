@@ -11,7 +11,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, verbose: bool = False) -> list[Result]:
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], *, verbose: bool = False, unit: str = "image"
+) -> list[Result]:
     """Call `function` on each item, on all cores, and return the results in order.
 
     The first exception, in the items' order, ends it. Threads serve where Pillow and zlib, which let go of Python's
@@ -21,8 +23,9 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, ver
         function: what to call.
         items: its arguments.
         verbose: show a progress bar.
+        unit: what it counts.
     """
-    bar = keras.utils.Progbar(len(items), unit_name="image") if verbose else None
+    bar = keras.utils.Progbar(len(items), unit_name=unit) if verbose else None
     results: list[Result] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:

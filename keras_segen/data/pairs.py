@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ class Pair:
     digest: bytes
 
 
-def read_pair(image_path: Path, mask_path: Path) -> Pair:
+def read_pair(image_path: Path, mask_path: Path, *, read_mask: Callable[[Path], np.ndarray] = images.read_mask) -> Pair:
     """Read and wholly decode a pair; `InputError` if a file is bad or the sizes differ."""
-    mask = images.read_mask(mask_path)
+    mask = read_mask(mask_path)
     image = images.check_image(image_path)
     if mask.shape != (image.height, image.width):
         raise InputError(
@@ -93,6 +93,14 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
     return [renumbered(pair) for pair in pairs]
 
 
+def check_training(count: int, *, image_size: int | None, batch_size: int, training: bool, start: int | None) -> None:
+    """Raise for training that cannot be: `ValueError` without `image_size`, `InputError` for less than a batch."""
+    if training and image_size is None:
+        raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
+    if training and start is None and count < batch_size:
+        raise InputError(f"{count} images do not fill one batch of {batch_size}: lower `batch_size`")
+
+
 def dataset(
     pairs: Sequence[Pair],
     *,
@@ -121,10 +129,7 @@ def dataset(
         InputError: for fewer training pairs than make a batch.
         ValueError: for training without `image_size`.
     """
-    if training and image_size is None:
-        raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
-    if training and start is None and len(pairs) < batch_size:
-        raise InputError(f"{len(pairs)} images do not fill one batch of {batch_size}: lower `batch_size`")
+    check_training(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
     if image_size is None and len({(p.properties.height, p.properties.width) for p in pairs}) > 1:
         batch_size = 1
 
@@ -137,11 +142,8 @@ def dataset(
 
     def plan(indices: Any, draws: Any) -> tuple[Any, ...]:
         height, width = tf.gather(heights, indices), tf.gather(widths, indices)
-        if not training:
-            window = augment.fit_in(height, width)
-            return indices, window, *augment.inside(window, height, width)
-        varied = augment.vary(augmentation or augment.Augmentation(), height, width, image_size or 0, draws)
-        return indices, varied.window, *augment.inside(varied.window, height, width), varied
+        cut = augment.plan(height, width, draws, image_size=image_size, training=training, augmentation=augmentation)
+        return indices, *cut
 
     def sample(index: Any, window: Any, part: Any, padding: Any, *varied: augment.Variation) -> tuple[Any, ...]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)

