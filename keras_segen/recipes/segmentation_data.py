@@ -27,6 +27,7 @@ class SegmentationData:
         absent: names of classes that no training image holds.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
+        examples: n -> batches of up to n training images, spread over all of them, as `val` has its own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SegmentationData:
     absent: tuple[str, ...]
     train: Callable[[int, int], tf.data.Dataset]
     val: tf.data.Dataset
+    examples: Callable[[int], tf.data.Dataset]
 
 
 def segmentation_data(
@@ -64,6 +66,7 @@ def segmentation_data(
                 "train", image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
             val=shapes("val", image_size=image_size),
+            examples=lambda count: shapes("train", image_size=image_size, count=count),
         )
     if name == "voc":
         train_pairs, val_pairs = (read_voc(split, data_dir, verbose=verbose) for split in ("train", "val"))
@@ -104,4 +107,5 @@ def _from_pairs(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=pairs.dataset(val),
+        examples=lambda count: pairs.dataset(train[:: -(-len(train) // count)]),
     )
