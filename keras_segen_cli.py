@@ -234,7 +234,7 @@ def _add_evaluate(commands: Any) -> None:
         "images by another",
     )
     evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN", help="what `train` wrote")
-    evaluate.add_argument("--data", type=_named, help="other data than the run's own")
+    evaluate.add_argument("--data", type=_named, help="other data than the run's own; with --baseline, a folder")
     evaluate.add_argument(
         "--baseline",
         choices=["otsu", "watershed", "region_growing"],

@@ -274,7 +274,7 @@ def test_wrong_use_is_one_line_and_status_2(disc_folder, tmp_path, capsys):
     for arguments, named in [
         (("--data", three), "three: holds 3 classes"),
         (("--data", bare), "no training mask holds disc"),
-        (("--data", "shapes"), "shapes: is no folder: a baseline takes one with masks of ground and objects"),
+        (("--data", "shapes"), "shapes: is no folder: a baseline tells two classes apart"),
         (("--data", "voc"), "voc: is no folder"),
         (("--data", tmp_path / "nowhere"), "nowhere: is no folder"),
         (("--data", tmp_path), "images: does not exist"),

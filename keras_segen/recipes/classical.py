@@ -19,7 +19,9 @@ def load_data(name: str, *, verbose: bool) -> SegmentationData:
     """Read and check a folder with two classes; `InputError` says what is wrong with it, or that nothing can use it."""
     scikit_image()  # before data are read: is it there?
     if not Path(name).is_dir():
-        raise InputError(f"{name}: is no folder: a baseline takes one with masks of ground and objects, 0 and 1")
+        raise InputError(
+            f"{name}: is no folder: a baseline tells two classes apart, objects (1) and ground (0): name a folder"
+        )
     loaded = segmentation_data(name, image_size=SIDE, seed=0, verbose=verbose)
     if len(loaded.class_names) != 2:
         raise InputError(
