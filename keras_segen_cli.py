@@ -289,14 +289,26 @@ def _add_vae(train: Any) -> None:
 
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
-        "evaluate", help="print a run's scores and write RUN/metrics.json; or score one folder of images by another"
+        "evaluate",
+        help="print a run's scores and write RUN/metrics.json; or print a classical method's; or score one folder of "
+        "images by another",
     )
     evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN", help="what `train` wrote")
-    evaluate.add_argument("--data", type=_named, help="other data than the run's own")
+    evaluate.add_argument("--data", type=_named, help="other data than the run's own; with --baseline, a folder")
+    evaluate.add_argument(
+        "--baseline",
+        choices=["otsu", "watershed", "region_growing"],
+        metavar="NAME",
+        help="instead of RUN: a method that learns nothing, on --data, a folder with two classes: otsu, watershed or "
+        "region_growing",
+    )
     evaluate.add_argument("--real", type=_named, metavar="DIR", help="instead of RUN: real images, and with")
     evaluate.add_argument("--fake", type=_named, metavar="DIR", help="images made elsewhere, sub-folders included")
     evaluate.add_argument(
-        "--out", type=_named, metavar="FILE.json", help="with --real and --fake: the scores as a file"
+        "--out",
+        type=_named,
+        metavar="FILE.json",
+        help="without RUN: the scores as a file; of a baseline, FILE.png too",
     )
     evaluate.add_argument(
         "--extractor",
@@ -360,12 +372,18 @@ def _check(options: dict[str, Any]) -> None:
     if options["command"] != "evaluate":
         return
     folders = options["real"], options["fake"]
+    if options["baseline"]:
+        if options["run"] or folders != (None, None) or not options["data"]:
+            parser().error("--baseline takes --data DIR, and neither a RUN nor --real and --fake")
+        if options["extractor"] or options["inception_weights"] or options["samples"]:
+            parser().error("--baseline segments: it has no --extractor, --inception-weights or --samples")
+        return
     if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
-        parser().error("evaluate takes a RUN, or --real DIR and --fake DIR")
+        parser().error("evaluate takes a RUN, or --real DIR and --fake DIR, or --baseline NAME and --data DIR")
     if options["run"] is None and options["data"]:
-        parser().error("--data goes with a RUN, not with --real and --fake")
+        parser().error("--data goes with a RUN or --baseline, not with --real and --fake")
     if options["run"] and options["out"]:
-        parser().error("--out goes with --real and --fake: a run's scores are in RUN/metrics.json")
+        parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
 
 
 def _import_quietly() -> None:
@@ -403,10 +421,13 @@ def _run(command: str, options: dict[str, Any]) -> None:
         options["jit_compile"] = {"auto": "auto", "on": True, "off": False}[options["jit_compile"]]
         train(**options, verbose=verbose)
     elif command == "evaluate":
-        from keras_segen.cli.evaluate import evaluate, evaluate_folders
+        from keras_segen.cli.evaluate import evaluate, evaluate_baseline, evaluate_folders
 
         run, data, real, fake, out = (options.pop(name) for name in ("run", "data", "real", "fake", "out"))
-        if run is not None:
+        baseline = options.pop("baseline")
+        if baseline is not None:
+            evaluate_baseline(baseline, data=data, out=out, verbose=verbose)
+        elif run is not None:
             evaluate(run, data=data, **options, verbose=verbose)
         else:
             evaluate_folders(real, fake, out=out, **options, verbose=verbose)

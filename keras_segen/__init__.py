@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from keras_segen import callbacks, data, layers, losses, metrics, models, serving, training
+from keras_segen import callbacks, classical, data, layers, losses, metrics, models, serving, training
 
 __version__ = version("keras-segen")
-__all__ = ["callbacks", "data", "layers", "losses", "metrics", "models", "serving", "training"]
+__all__ = ["callbacks", "classical", "data", "layers", "losses", "metrics", "models", "serving", "training"]

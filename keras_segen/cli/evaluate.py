@@ -1,4 +1,4 @@
-"""`keras-segen evaluate`: a run's scores, or those of one folder of images beside another."""
+"""`keras-segen evaluate`: a run's scores, a classical method's, or those of one folder of images beside another."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import require_place
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
 from keras_segen.metrics.image_sets import FEWEST
-from keras_segen.recipes import RECIPES, generation, segmentation
+from keras_segen.recipes import RECIPES, classical, generation, segmentation
 from keras_segen.runs import Run, write_json
 
 
@@ -77,9 +77,7 @@ def evaluate_folders(
         verbose: show progress bars.
     """
     if out is not None:
-        if Path(out).exists():
-            raise InputError(f"{out}: exists already: name another file")
-        require_place(Path(out).absolute().parent)
+        _require_free(Path(out))
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake)}
     for name, paths in files.items():
         if len(paths) < FEWEST:
@@ -114,6 +112,38 @@ def evaluate_folders(
         write_json(Path(out), {**scores, "protocol": reference.protocol})
     print(f"\n{generation.table(scores)}\n", flush=True)
     return scores
+
+
+def evaluate_baseline(baseline: str, *, data: str, out: str | None, verbose: bool) -> dict[str, Any]:
+    """Score a classical method on a folder's validation images, its settings chosen on training images; print a table.
+
+    Args:
+        baseline: a name in `classical.METHODS`.
+        data: a folder for segmentation with two classes.
+        out: JSON file for the scores and settings too, beside which a picture is drawn, or None.
+        verbose: show progress bars.
+    """
+    if out is not None:
+        if Path(out).suffix != ".json":
+            raise InputError(f"{out}: must end with .json, for the picture beside it ends with .png")
+        picture = Path(out).with_suffix(".png")
+        for file in (Path(out), picture):
+            _require_free(file)
+    loaded = classical.load_data(data, verbose=verbose)
+    settings = classical.settings(baseline, loaded, verbose=verbose)
+    scores = classical.score(baseline, settings, loaded, verbose=verbose)
+    if out is not None:
+        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(out), {**scores, "data": loaded.name, "baseline": baseline, "settings": settings})
+        classical.draw(baseline, settings, loaded, picture)
+    print(f"\n{segmentation.table(scores)}\n", flush=True)
+    return scores
+
+
+def _require_free(file: Path) -> None:
+    if file.exists():
+        raise InputError(f"{file}: exists already: name another file")
+    require_place(file.absolute().parent)
 
 
 def _extractor(name: str | None, weights: str | None) -> keras.Model:

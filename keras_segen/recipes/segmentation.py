@@ -1,13 +1,14 @@
 """What training, scoring and picturing a segmenter consist of, whatever its network and its data."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from keras_segen import metrics, plotting
 from keras_segen.errors import InputError
@@ -56,23 +57,36 @@ def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> lis
 
 
 def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
-    """Return the best model's scores on the validation images at their own sizes.
+    """Return the best model's scores on the validation images at their own sizes; see `score_predictions`."""
+    model = run.load_best()
+    predict = tf.function(lambda image: model(image, training=False), reduce_retracing=True)
+    return score_predictions(predict, loaded, config["class_names"], verbose=verbose)
+
+
+def score_predictions(
+    predict: Callable[[Any], Any], loaded: SegmentationData, class_names: Sequence[str], *, verbose: bool
+) -> dict[str, Any]:
+    """Return the scores of whatever segments, on the validation images at their own sizes.
 
     `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth.
+
+    Args:
+        predict: batch of images -> logits or class ids.
+        loaded: whose validation images.
+        class_names: one a class.
+        verbose: show a progress bar.
     """
-    model, class_names = run.load_best(), config["class_names"]
     measures = {name: measure(len(class_names)) for name, (_, measure) in MEASURES.items()}
 
     @tf.function(reduce_retracing=True)
-    def count(image: Any, mask: Any) -> None:
-        logits = model(image, training=False)
+    def count(mask: Any, prediction: Any) -> None:
         for measure in measures.values():
-            measure.update_state(mask, logits)
+            measure.update_state(mask, prediction)
 
     bar = keras.utils.Progbar(int(loaded.val.cardinality()), unit_name="batch") if verbose else None
     images = 0
     for image, mask in loaded.val:
-        count(image, mask)
+        count(mask, predict(image))
         images += len(image)
         if bar:
             bar.add(1)
@@ -103,14 +117,21 @@ def draw(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> Path:
     figure = plotting.confusions(np.array(confusion), config["class_names"])
     plotting.save_figure(figure, run.figures / "confusions.png")
     picture = run.figures / "predictions.png"
-    plotting.save_figure(_examples(run.load_best(), loaded, config["class_names"]), picture)
+    model = run.load_best()
+    plotting.save_figure(
+        compare(lambda image: np.argmax(model(image[None], training=False)[0], -1), loaded, config["class_names"]),
+        picture,
+    )
     return picture
 
 
-def _examples(model: keras.Model, loaded: SegmentationData, class_names: Sequence[str], count: int = 4) -> Any:
+def compare(
+    predict: Callable[[np.ndarray], np.ndarray], loaded: SegmentationData, class_names: Sequence[str], count: int = 4
+) -> Figure:
+    """Draw the first validation images beside their truths and what `predict` makes of one image, a label map."""
     images, truths, predictions = [], [], []
     for image, mask in loaded.val.unbatch().take(count):
         images.append(image.numpy())
         truths.append(mask.numpy())
-        predictions.append(np.argmax(model(image[None], training=False)[0], -1))
+        predictions.append(predict(images[-1]))
     return plotting.comparison(images, truths, predictions, class_names)

@@ -35,6 +35,7 @@ class SegmentationData:
         absent: names of classes that no training image holds, if that is known.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
+        examples: n -> batches of up to n training images, spread over all of them, as `val` has its own.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SegmentationData:
     absent: tuple[str, ...]
     train: Callable[[int, int], tf.data.Dataset]
     val: tf.data.Dataset
+    examples: Callable[[int], tf.data.Dataset]
 
 
 def segmentation_data(
@@ -72,6 +74,7 @@ def segmentation_data(
                 "train", image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
             val=shapes("val", image_size=image_size),
+            examples=lambda count: shapes("train", image_size=image_size, count=count),
         )
     if name in PREPARED:
         read, class_names = PREPARED[name]
@@ -119,6 +122,7 @@ def _from_pairs(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=pairs.dataset(val),
+        examples=lambda count: pairs.dataset(train[:: -(-len(train) // count)]),
     )
 
 

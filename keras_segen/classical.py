@@ -1,0 +1,233 @@
+"""Segmentation without learning, by scikit-image: what a network must beat to be worth its training.
+
+Three methods tell objects (1) from ground (0) by brightness. All start from Otsu's threshold; they differ in who has
+the last word on the pixels near it: the threshold itself, the edges, or the neighbours.
+
+    otsu            every pixel by itself
+    watershed       the line of steepest change between what is surely ground and surely object
+    region_growing  whichever neighbouring region is most alike
+
+`choose` finds a method's settings on examples.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_segen.errors import InputError
+from keras_segen.metrics import MeanIoU
+
+VOID = 255
+Objects = Literal["bright", "dark", "rare"]
+GROUND, OBJECT = 1, 2  # of markers, whose 0 is undecided
+# What `choose` tries, one setting after the other in this order.
+GRID: dict[str, tuple[Any, ...]] = {
+    "objects": ("bright", "dark", "rare"),
+    "sigma": (0.0, 1.0, 2.0, 4.0),
+    "margin": (0.25, 0.5, 0.75, 0.9),
+    "min_size": (0, 20, 100, 400),
+}
+
+
+def otsu(image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, min_size: int = 20) -> np.ndarray:
+    """Segment by one threshold on grey, the one that leaves least variance on its two sides.
+
+    Otsu, 1979, "A threshold selection method from gray-level histograms". An image of one grey is all ground.
+
+    Args:
+        image: (height, width, 3) in [0, 255].
+        objects: what they are: the "bright" side of the threshold, the "dark" one, or the "rare" one, which has fewer
+            of this image's pixels.
+        sigma: standard deviation of the Gaussian that smooths the image first, pixels; 0 for none.
+        min_size: of an object, and of a hole in one, pixels; what is smaller is removed or filled.
+
+    Returns:
+        uint8 (height, width): 1 where an object is, 0 elsewhere.
+
+    Raises:
+        InputError: without scikit-image.
+        ValueError: for an image of another shape or an unknown setting.
+    """
+    return _without_specks(_contrast(image, objects, sigma) > 0, min_size)
+
+
+def watershed(
+    image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, margin: float = 0.5, min_size: int = 20
+) -> np.ndarray:
+    """Segment along edges: flood Sobel's gradient from markers, and draw the line where the floods meet.
+
+    Markers are the pixels far from Otsu's threshold on either side, see `margin`. Beucher and Meyer, 1993, "The
+    morphological approach to segmentation: the watershed transformation". See `otsu` for the other arguments.
+
+    Args:
+        image: (height, width, 3) in [0, 255].
+        objects: "bright", "dark" or "rare".
+        sigma: of the smoothing, pixels.
+        margin: how far from the threshold a marker begins, as a share of the way to the mean of its side, in [0, 1).
+        min_size: of objects and holes, pixels.
+    """
+    contrast = _contrast(image, objects, sigma)
+    skimage = scikit_image()
+    flooded = skimage.segmentation.watershed(skimage.filters.sobel(contrast), _markers(contrast, margin))
+    return _without_specks(flooded == OBJECT, min_size)
+
+
+def region_growing(
+    image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, margin: float = 0.5, min_size: int = 20
+) -> np.ndarray:
+    """Segment by likeness: regions grow from seeds, and the pixel most like a region that it touches joins it next.
+
+    Each connected piece of `watershed`'s markers is a seed, so that a dim object has a mean grey of its own. Adams and
+    Bischof, 1994, "Seeded region growing". It takes about a second for a million pixels. See `watershed` for the
+    arguments.
+    """
+    contrast = _contrast(image, objects, sigma)
+    markers = _markers(contrast, margin)
+    seeds = scikit_image().measure.label(markers, background=0, connectivity=1)
+    kinds = np.zeros(seeds.max() + 1, markers.dtype)
+    kinds[seeds] = markers
+    return _without_specks(kinds[_grown(contrast, seeds)] == OBJECT, min_size)
+
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "otsu": otsu,
+    "watershed": watershed,
+    "region_growing": region_growing,
+}
+
+
+def choose(
+    method: Callable[..., np.ndarray], examples: Sequence[tuple[np.ndarray, np.ndarray]], *, verbose: bool = False
+) -> tuple[dict[str, Any], float]:
+    """Find the settings by which a method segments examples best, by mean IoU over all their pixels.
+
+    One setting after the other is tried at each value of `GRID`, the others standing as they are by then: first the
+    polarity, then the smoothing, the margin and the least size. On equal scores the first value wins.
+
+    Args:
+        method: `otsu`, `watershed` or `region_growing`.
+        examples: (image (height, width, 3) in [0, 255], mask (height, width) of 0, 1 and 255 for void) each. Training
+            images: what is chosen on validation images makes their scores worthless.
+        verbose: show a progress bar.
+
+    Returns:
+        settings: keyword arguments for the method.
+        mean_iou: what they reach on the examples.
+
+    Raises:
+        InputError: without scikit-image, or for examples without a pixel that counts.
+        ValueError: for masks with other ids.
+    """
+    ids = frozenset().union(*(np.unique(mask).tolist() for _, mask in examples))
+    if not ids <= {0, 1, VOID}:
+        raise ValueError(f"Masks hold 0 for ground, 1 for objects, {VOID} for void. Received: ids {sorted(ids)}")
+    if ids <= {VOID}:
+        raise InputError(f"{len(examples)} examples hold no pixel but void: there is nothing to choose settings by")
+    chosen = dict(method.__kwdefaults__ or {})
+    names = [name for name in GRID if name in chosen]
+    bar = keras.utils.Progbar(sum(len(GRID[name]) for name in names), unit_name="setting") if verbose else None
+    best = 0.0
+    for name in names:
+        scores = []
+        for value in GRID[name]:
+            scores.append(_mean_iou(method, examples, {**chosen, name: value}))
+            if bar:
+                bar.add(1)
+        best = max(scores)
+        chosen[name] = GRID[name][scores.index(best)]
+    return chosen, best
+
+
+def _mean_iou(method: Callable[..., np.ndarray], examples: Any, settings: dict[str, Any]) -> float:
+    measure = MeanIoU(2)
+    for image, mask in examples:
+        measure.update_state(mask, method(image, **settings))
+    return float(measure.result())
+
+
+def _contrast(image: np.ndarray, objects: str, sigma: float) -> np.ndarray:
+    """Return how far each pixel's grey is from Otsu's threshold, objects positive: float64 (height, width)."""
+    image = np.asarray(image, np.float64)
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"An image has shape (height, width, 3). Received: {image.shape}")
+    if objects not in GRID["objects"]:
+        raise ValueError(f'`objects` must be "bright", "dark" or "rare". Received: objects={objects!r}')
+    skimage = scikit_image()
+    grey = skimage.filters.gaussian(skimage.color.rgb2gray(image), sigma)
+    if np.ptp(grey) < 1e-6:  # of 255: one grey but for rounding, which has no threshold
+        return np.zeros_like(grey)
+    # `threshold_otsu` is the middle of the last of 256 bins on the dark side, whose upper end is the threshold.
+    contrast = grey - (skimage.filters.threshold_otsu(grey) + np.ptp(grey) / 512)
+    bright_is_rare = np.count_nonzero(contrast > 0) <= contrast.size / 2
+    return contrast if objects == "bright" or (objects == "rare" and bright_is_rare) else -contrast
+
+
+def _markers(contrast: np.ndarray, margin: float) -> np.ndarray:
+    """Mark what is surely ground or surely object, int32 (height, width); 0 is undecided, as all of one grey is."""
+    if not 0 <= margin < 1:
+        raise ValueError(f"`margin` must be from 0 to below 1. Received: margin={margin}")
+    markers = np.zeros(contrast.shape, np.int32)
+    for kind, side in ((GROUND, -contrast), (OBJECT, contrast)):
+        if (side > 0).any():
+            markers[side > margin * side[side > 0].mean()] = kind
+    return markers
+
+
+def _grown(values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Grow seeds until no pixel is left over.
+
+    Args:
+        values: float (height, width), what likeness is judged by.
+        seeds: (height, width) of region numbers from 1; 0 is undecided.
+
+    Returns:
+        (height, width) of region numbers, none 0 unless there is no seed.
+    """
+    # Lists, because single elements of arrays are slow; a frame that no region can take saves asking for the border.
+    regions = np.pad(seeds, 1, constant_values=-1).ravel().tolist()
+    greys = np.pad(values, 1).ravel().tolist()
+    sums = np.bincount(seeds.ravel(), values.ravel()).tolist()
+    counts = np.bincount(seeds.ravel()).tolist()
+    width = values.shape[1] + 2
+    queue: list[tuple[float, int, int, int]] = []  # unlikeness, arrival, which decides between equals, pixel, region
+    arrival = itertools.count()
+
+    def reach_out(pixel: int) -> None:
+        region = regions[pixel]
+        for neighbour in (pixel - width, pixel - 1, pixel + 1, pixel + width):
+            if regions[neighbour] == 0:
+                unlikeness = abs(greys[neighbour] - sums[region] / counts[region])
+                heapq.heappush(queue, (unlikeness, next(arrival), neighbour, region))
+
+    for pixel in range(len(regions)):
+        if regions[pixel] > 0:
+            reach_out(pixel)
+    while queue:
+        _, _, pixel, region = heapq.heappop(queue)
+        if regions[pixel] == 0:
+            regions[pixel] = region
+            sums[region] += greys[pixel]
+            counts[region] += 1
+            reach_out(pixel)
+    return np.array(regions).reshape(-1, width)[1:-1, 1:-1]
+
+
+def _without_specks(objects: np.ndarray, min_size: int) -> np.ndarray:
+    morphology = scikit_image().morphology
+    if min_size > 1:
+        objects = morphology.remove_small_objects(objects, max_size=min_size - 1)
+        objects = morphology.remove_small_holes(objects, max_size=min_size - 1)
+    return objects.astype(np.uint8)
+
+
+def scikit_image() -> Any:
+    """Return the module, which is no dependency of the package; `InputError` where it is missing."""
+    try:
+        import skimage
+    except ImportError as error:
+        raise InputError("classical methods need scikit-image: pip install 'keras-segen[classical]'") from error
+    return skimage
