@@ -117,9 +117,9 @@ def _add_train(commands: Any) -> None:
         "--data",
         type=_named,
         required=True,
-        help="shapes; for segmenters (fcn, unet) also voc, voc_trainaug, voc2007, coco or oxford_iiit_pet, for the others "
-        "cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for segmenters, one sub-folder a class for the "
-        "others",
+        help="shapes; for segmenters (fcn, unet) also voc, voc_trainaug, voc2007, coco or oxford_iiit_pet, for the "
+        "others cifar10 or celeb_a; or a folder: {train,val}/{images,masks} for segmenters, one sub-folder a class for "
+        "the others",
     )
     train.add_argument(
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"

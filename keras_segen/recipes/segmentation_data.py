@@ -145,4 +145,5 @@ def _from_records(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=records.dataset(val),
+        examples=lambda count: records.dataset(train).take(count),  # preparing them has mixed them
     )
