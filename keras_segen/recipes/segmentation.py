@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_segen import metrics, plotting
+from keras_segen import inference, metrics, plotting
 from keras_segen.errors import InputError
 from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
 from keras_segen.runs import Run
@@ -54,12 +54,22 @@ def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> lis
     return []
 
 
-def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
+def score(
+    run: Run,
+    loaded: SegmentationData,
+    config: dict[str, Any],
+    *,
+    verbose: bool,
+    looks: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the best model's scores on the validation images at their own sizes.
 
-    `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth.
+    `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth. With
+    `looks`, arguments of `inference.augmented`, the scores are those of the augmented model, and `looks` among them.
     """
     model, class_names = run.load_best(), config["class_names"]
+    if looks:
+        model = inference.augmented(model, **looks)
     measures = {name: measure(len(class_names)) for name, (_, measure) in MEASURES.items()}
 
     @tf.function(reduce_retracing=True)
@@ -81,6 +91,7 @@ def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose
         **{name: float(measure.result()) for name, measure in measures.items()},
         "per_class_iou": dict(zip(class_names, mean_iou.per_class().tolist(), strict=True)),
         "confusion_matrix": mean_iou.confusion_matrix.tolist(),
+        **({"looks": looks} if looks else {}),
     }
 
 
@@ -89,6 +100,9 @@ def table(scores: dict[str, Any]) -> str:
     rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
+    if "looks" in scores:
+        scales = " ".join(f"{scale:g}" for scale in scores["looks"]["scales"])
+        lines[0] += f", each looked at in scales {scales}{', and flipped' * scores['looks']['flip']}"
     for i, (name, value) in enumerate(rows):
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))
