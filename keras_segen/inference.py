@@ -53,7 +53,7 @@ def predict(
         tile: images larger than this, in pixels a side, go through in tiles; see `tiled_logits`. None: those of more
             than 2048² pixels do, in tiles of 512.
         overlap: of neighbouring tiles.
-        batch_size: images, or tiles, that go through the network at once. More than one keeps a GPU busier.
+        batch_size: images, or tiles of one, that go through the network at once.
         verbose: show a progress bar, of tiles.
 
     Returns:
@@ -69,7 +69,7 @@ def predict(
 
     def grid(image: np.ndarray) -> _Grid | None:
         found = _grid(image, side, overlap, stride)
-        return found if len(found) > 1 and image.shape[0] * image.shape[1] > most else None
+        return found if found.tiles > 1 and image.shape[0] * image.shape[1] > most else None
 
     return _label_maps(_compiled(model), images, [grid(image) for image in images], batch_size, verbose)
 
@@ -161,7 +161,8 @@ class _Grid(NamedTuple):
     rows: _Side
     columns: _Side
 
-    def __len__(self) -> int:
+    @property
+    def tiles(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)
 
 
@@ -210,11 +211,8 @@ def _label_maps(
     network: Network, images: Sequence[np.ndarray], grids: Sequence[_Grid | None], batch_size: int, verbose: bool
 ) -> Iterator[np.ndarray]:
     """Yield each image's label map, of those that have a grid by tiles."""
-    bar = (
-        keras.utils.Progbar(sum(1 if grid is None else len(grid) for grid in grids), unit_name="tile")
-        if verbose
-        else None
-    )
+    tiles = sum(grid.tiles if grid else 1 for grid in grids)
+    bar = keras.utils.Progbar(tiles, unit_name="tile") if verbose else None
     same_size: dict[tuple[int, ...], list[int]] = {}
     for i, (image, grid) in enumerate(zip(images, grids, strict=True)):
         if grid is None:
@@ -240,7 +238,7 @@ def _labels(logits: Any) -> np.ndarray:
 
 def _blocks(network: Network, image: np.ndarray, grid: _Grid, batch_size: int, bar: Any = None) -> Iterator[Block]:
     height, width, _ = image.shape
-    if len(grid) == 1:
+    if grid.tiles == 1:
         yield Block(slice(height), slice(width), network(image[None])[0])
         return
     tiles = _tiles(network, image, grid, batch_size)
