@@ -72,6 +72,16 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("run", type=_named, metavar="RUN")
     predict.add_argument("images", type=_named, nargs="+", metavar="IMAGE")
     predict.add_argument("--out", type=_named, required=True, metavar="DIR")
+    predict.add_argument(
+        "--tile",
+        type=_whole(16, 2**14),
+        metavar="N",
+        help="side of the tiles that images go through in; default: 512 for over 2048×2048 pixels, others go whole",
+    )
+    predict.add_argument(
+        "--overlap", type=_positive(0.9, or_zero=True), metavar="X", help="of neighbouring tiles; default: 0.25"
+    )
+    _add_looks(predict)
 
     sample = commands.add_parser("sample", help="generate images with a run's best model")
     sample.add_argument("run", type=_named, metavar="RUN")
@@ -287,6 +297,14 @@ def _add_vae(train: Any) -> None:
     )
 
 
+def _add_looks(command: Any) -> None:
+    looks = command.add_argument_group("segmenters: average over several looks at each image")
+    looks.add_argument("--flip", action="store_true", help="it and its mirror image")
+    looks.add_argument(
+        "--scales", type=_positive(8), nargs="+", metavar="X", help="enlarged and shrunk by these, such as 0.75 1 1.25"
+    )
+
+
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate",
@@ -325,6 +343,7 @@ def _add_evaluate(commands: Any) -> None:
         metavar="N",
         help="generated images and real ones to compare; default: 10000 of a run, all of folders",
     )
+    _add_looks(evaluate)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -369,6 +388,9 @@ def _check(options: dict[str, Any]) -> None:
             parser().error(f"--loss of {options['model']} is {'some' if segmenter else 'one'} of {', '.join(fitting)}")
         if not segmenter:
             options["loss"] = options["loss"][0]
+    scales = options.get("scales") or []
+    if len(set(scales)) < len(scales):
+        parser().error(f"--scales takes each factor once, not {' '.join(f'{scale:g}' for scale in scales)}")
     if options["command"] != "evaluate":
         return
     folders = options["real"], options["fake"]
@@ -377,11 +399,15 @@ def _check(options: dict[str, Any]) -> None:
             parser().error("--baseline takes --data DIR, and neither a RUN nor --real and --fake")
         if options["extractor"] or options["inception_weights"] or options["samples"]:
             parser().error("--baseline segments: it has no --extractor, --inception-weights or --samples")
+        if options["flip"] or scales:
+            parser().error("--flip and --scales go with a RUN, not with --baseline")
         return
     if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
         parser().error("evaluate takes a RUN, or --real DIR and --fake DIR, or --baseline NAME and --data DIR")
     if options["run"] is None and options["data"]:
         parser().error("--data goes with a RUN or --baseline, not with --real and --fake")
+    if options["run"] is None and (options["flip"] or scales):
+        parser().error("--flip and --scales go with a RUN, not with --real and --fake")
     if options["run"] and options["out"]:
         parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
 
@@ -430,11 +456,12 @@ def _run(command: str, options: dict[str, Any]) -> None:
         elif run is not None:
             evaluate(run, data=data, **options, verbose=verbose)
         else:
+            del options["flip"], options["scales"]
             evaluate_folders(real, fake, out=out, **options, verbose=verbose)
     elif command == "predict":
         from keras_segen.cli.predict import predict
 
-        predict(options["run"], options["images"], out=options["out"], verbose=verbose)
+        predict(options.pop("run"), options.pop("images"), **options, verbose=verbose)
     elif command == "sample":
         from keras_segen.cli.sample import sample
 

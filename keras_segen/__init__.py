@@ -1,8 +1,19 @@
-"""Keras 3 models for image segmentation and generation: networks, losses, training, metrics, data and export."""
+"""Keras 3 models for image segmentation and generation: networks, losses, training, inference, metrics and data."""
 
 from importlib.metadata import version
 
-from keras_segen import callbacks, classical, data, layers, losses, metrics, models, serving, training
+from keras_segen import callbacks, classical, data, inference, layers, losses, metrics, models, serving, training
 
 __version__ = version("keras-segen")
-__all__ = ["callbacks", "classical", "data", "layers", "losses", "metrics", "models", "serving", "training"]
+__all__ = [
+    "callbacks",
+    "classical",
+    "data",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "serving",
+    "training",
+]

@@ -58,9 +58,13 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
     Returns:
         uint8 (height, width, 3).
     """
-    coloured = (label_map != 0) & (label_map != VOID)
-    share = opacity * coloured[..., None]
-    return np.round(image * (1 - share) + voc_palette()[label_map] * share).astype(np.uint8)
+    palette = voc_palette()
+    mixed = np.empty(image.shape, np.uint8)
+    for top in range(0, len(image), 256):  # a strip at a time: floats of a large image would fill the memory
+        strip, ids = image[top : top + 256], label_map[top : top + 256]
+        share = opacity * ((ids != 0) & (ids != VOID))[..., None]
+        mixed[top : top + 256] = np.round(strip * (1 - share) + palette[ids] * share)
+    return mixed
 
 
 def comparison(

@@ -7,6 +7,10 @@ import pytest
 from PIL import Image
 
 import keras_segen_cli
+from keras_segen import data as ks_data
+from keras_segen import inference
+from keras_segen.data.images import read_image
+from keras_segen.metrics import MeanIoU
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
@@ -80,6 +84,42 @@ def test_predict_and_export(trained, make_folder, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("servables/discs/1\n")
     assert "tensorflow/serving" in printed
+
+
+def test_predict_in_tiles_and_by_several_looks(trained, make_folder):
+    paths = sorted((make_folder("more", train=1) / "val/images").iterdir())
+    model = keras.saving.load_model(trained / "model.keras")
+    looks = inference.augmented(model, flip=True, scales=(0.75, 1.25))
+    images = [read_image(path) for path in paths]
+    for out, options, expected in [
+        ("tiles", ["--tile", 16, "--overlap", 0.5], inference.predict(model, images, tile=16, overlap=0.5)),
+        ("looks", ["--flip", "--scales", 0.75, 1.25], inference.predict(looks, images)),
+        ("both", ["--tile", 16, "--scales", 0.75, 1.25, "--flip"], inference.predict(looks, images, tile=16)),
+    ]:
+        assert run("predict", trained, *paths, "--out", out, *options) == 0
+        for path, label_map in zip(paths, expected, strict=True):
+            with Image.open(f"{out}/{path.stem}.png") as written:
+                np.testing.assert_array_equal(written, label_map)
+
+
+def test_scores_by_several_looks_say_so(trained, capsys):
+    before = json.loads((trained / "metrics.json").read_text())
+    capsys.readouterr()
+    assert run("evaluate", trained, "--flip", "--scales", 0.75, 1) == 0
+    assert "each looked at in scales 0.75 1, and flipped" in capsys.readouterr().out
+    scores = json.loads((trained / "metrics.json").read_text())
+    assert scores.pop("looks") == {"flip": True, "scales": [0.75, 1.0]}
+    data = ks_data.folder("val", data_dir=json.loads((trained / "config.json").read_text())["data"])
+    looks = inference.augmented(keras.saving.load_model(trained / "model.keras"), flip=True, scales=(0.75, 1))
+    metric = MeanIoU(2)
+    for image, mask in data:
+        metric.update_state(mask, looks(image))
+    assert scores["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
+    assert scores["confusion_matrix"] != before["confusion_matrix"]
+    assert run("evaluate", trained, "--flip") == 0
+    assert json.loads((trained / "metrics.json").read_text())["looks"] == {"flip": True, "scales": [1.0]}
+    assert run("evaluate", trained) == 0
+    assert json.loads((trained / "metrics.json").read_text()).items() >= {**before, "data": scores["data"]}.items()
 
 
 def test_one_seed_one_run_another_seed_another(trained, tmp_path):
@@ -208,6 +248,12 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (["predict", "run"], "IMAGE"),
         (["export", "run", "--to", ""], "must not be empty"),
         (["train", "unet", "--data", "x", "--batch-size", "2000000000"], "to 65536"),
+        (["predict", "run", "a.png", "--out", "x", "--tile", "8"], "from 16"),
+        (["predict", "run", "a.png", "--out", "x", "--overlap", "1"], "at most 0.9"),
+        (["predict", "run", "a.png", "--out", "x", "--scales", "1", "0"], "over 0"),
+        (["predict", "run", "a.png", "--out", "x", "--scales", "nan"], "over 0"),
+        (["evaluate", "run", "--scales", "1", "0.5", "1"], "each factor once"),
+        (["evaluate", "--real", "a", "--fake", "b", "--flip"], "go with a RUN"),
     ],
 )
 def test_wrong_options_are_one_line_and_status_2(capsys, arguments, named):

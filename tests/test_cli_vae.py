@@ -105,6 +105,10 @@ def test_samples_and_reconstructions(trained, classes, capsys):
     for arguments, message in (
         (["predict", trained, "white.png", "--out", "seen"], "anomalies.csv: exists already"),
         (["predict", trained, "nowhere.png", "--out", "new"], "nowhere.png: cannot be read"),
+        (["predict", trained, "white.png", "--out", "new", "--tile", 64], "is a VAE, which has no --tile"),
+        (["predict", trained, "white.png", "--out", "new", "--overlap", 0], "is a VAE, which has no --tile"),
+        (["predict", trained, "white.png", "--out", "new", "--flip"], "is a VAE, which has no --tile"),
+        (["evaluate", trained, "--scales", 1, 2], "is of no segmenter: --flip and --scales"),
         (["sample", trained, "--count", 1, "--label", "red", "--out", "x.png"], "trained without labels"),
     ):
         assert run(*arguments) == 2

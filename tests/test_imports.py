@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_segen"
 LEVELS = [
     {"cli"},
     {"recipes"},
-    {"training", "data", "callbacks", "serving", "runs", "classical"},
+    {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
     {"layers"},
     {"files", "autodiff", "latents"},

@@ -13,6 +13,7 @@ from keras_segen.layers import (
     MirrorPad,
     OneHot,
     PadToStride,
+    ResizeLike,
     SpectralConv2D,
 )
 
@@ -113,6 +114,27 @@ def test_learned_up_sampling_starts_bilinear_and_learns():
 def test_crop_like_keeps_the_middle_if_told():
     x = np.arange(25.0, dtype="float32").reshape(1, 5, 5, 1)
     np.testing.assert_array_equal(CropLike(centre=True)([x, x[:, :3, :2]]), x[:, 1:4, 1:3])
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.5, 0.75, 1, 1.25, 2, 3.3])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (40, 30)])
+def test_resize_like_equals_tensorflows_resize(scale, size):
+    x = np.random.default_rng(0).normal(size=(2, 9, 13, 3)).astype("float32")
+    reference = np.zeros((2, *size, 1), "float32")
+    expected = tf.image.resize(x, [int(np.ceil(round(scale * side, 6))) for side in size])
+    inputs = keras.Input((None, None, 3)), keras.Input((None, None, 1))
+    layer = ResizeLike(scale)
+    assert layer.compute_output_shape((x.shape, reference.shape)) == expected.shape
+    np.testing.assert_allclose(layer((x, reference)), expected, atol=1e-5)
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, None, None, 3)
+    np.testing.assert_allclose(model.predict((x, reference), verbose=0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("nan")])
+def test_resize_like_refuses_scales_that_are_not_over_0(scale):
+    with pytest.raises(ValueError, match="`scale`"):
+        ResizeLike(scale)
 
 
 def test_shapes_are_known_where_they_can_be():

@@ -20,6 +20,15 @@ def test_overlay_colours_objects_alone():
     assert drawn[0].tolist() == [[100] * 3, [107, 75, 75], [100] * 3]
 
 
+def test_overlay_of_a_high_image_is_that_of_its_rows():
+    rng = np.random.default_rng(0)
+    image, label_map = rng.integers(0, 256, (600, 4, 3), np.uint8), rng.integers(0, 256, (600, 4), np.uint8)
+    drawn = plotting.overlay(image, label_map)
+    np.testing.assert_array_equal(
+        drawn, [plotting.overlay(*row)[0] for row in zip(image[:, None], label_map[:, None], strict=True)]
+    )
+
+
 def test_comparison_and_curves_are_drawn(tmp_path):
     image = np.random.default_rng(0).uniform(0, 255, (10, 12, 3))
     mask = np.zeros((10, 12), int)

@@ -1,6 +1,7 @@
 """`keras-segen evaluate`: a run's scores, a classical method's, or those of one folder of images beside another."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def evaluate(
     extractor: str | None,
     inception_weights: str | None,
     samples: int | None,
+    flip: bool,
+    scales: Sequence[float] | None,
     verbose: bool,
 ) -> dict[str, Any]:
     """Score a run's best model, print a table and write `metrics.json`.
@@ -34,6 +37,8 @@ def evaluate(
         extractor: "cifar10" or "inception", for generators; None: cifar10.
         inception_weights: file of the published weights, or None to fetch them.
         samples: generated and real images that are compared; None: 10,000, or as many real ones as there are.
+        flip: average over each image and its mirror image, for segmenters.
+        scales: likewise over it enlarged and shrunk by these; None: as it is.
         verbose: show progress bars.
     """
     run = Run(run_folder)
@@ -46,8 +51,12 @@ def evaluate(
     if task is not segmentation:
         options["extractor"] = _extractor(extractor, inception_weights)
         config |= {} if samples is None else {"samples": samples}
+        if flip or scales:
+            raise InputError(f"{run.path}: is of no segmenter: --flip and --scales go with these alone")
     elif extractor or inception_weights or samples:
         raise InputError(f"{run.path}: is of a segmenter, which has no --extractor, --inception-weights or --samples")
+    elif flip or scales:
+        options["looks"] = {"flip": flip, "scales": list(scales or [1.0])}
     loaded = task.load_data(data or config["data"], config, verbose=verbose)
     scores = task.score(run, loaded, config, verbose=verbose, **options)
     write_json(run.metrics_json, {**scores, "data": loaded.name})

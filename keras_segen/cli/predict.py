@@ -8,10 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
-from keras_segen import plotting
+from keras_segen import inference, plotting
 from keras_segen.data.images import middle_square, read_image
 from keras_segen.errors import InputError
 from keras_segen.files import replacing, require_place
@@ -23,7 +22,17 @@ SEGMENTER, AUTOENCODER = ("{}.png", "{}_overlay.png"), ("{}.png",)
 ANOMALIES = "anomalies.csv"
 
 
-def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: bool) -> None:
+def predict(
+    run_folder: str,
+    image_files: Sequence[str],
+    *,
+    out: str,
+    tile: int | None,
+    overlap: float | None,
+    flip: bool,
+    scales: Sequence[float] | None,
+    verbose: bool,
+) -> None:
     """Write what a segmenter or a VAE makes of images.
 
     A segmenter: `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
@@ -33,6 +42,11 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
         run_folder: what `train` wrote.
         image_files: JPEG, PNG or BMP files.
         out: folder for the results.
+        tile: of a segmenter: side of the tiles in which images go through, see `inference.predict`; None: images of
+            more than 2048² pixels go through in tiles of 512.
+        overlap: share of a tile that the next one covers too; None: a quarter.
+        flip: of a segmenter: average over the image and its mirror image.
+        scales: of a segmenter: average over the image enlarged and shrunk by these; None: as it is.
         verbose: show a progress bar.
 
     Raises:
@@ -46,6 +60,9 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
         raise InputError(
             f"{run.path}: its model is a conditional VAE, which wants labels: use `VAE.log_likelihood(images, labels)`"
         )
+    tiles = {name: value for name, value in {"tile": tile, "overlap": overlap}.items() if value is not None}
+    if isinstance(model, VAE) and (tiles or flip or scales):
+        raise InputError(f"{run.path}: its model is a VAE, which has no --tile, --overlap, --flip or --scales")
     posterior = Posterior.load(run.posterior) if isinstance(model, VAE) else None
     if posterior and posterior.means.shape[1] != model.latent_dim:
         raise InputError(f"{run.posterior}: is of another model than {run.model}: `evaluate` writes it anew")
@@ -59,7 +76,9 @@ def predict(run_folder: str, image_files: Sequence[str], *, out: str, verbose: b
     if posterior:
         _autoencode(model, posterior, images, folder, verbose=verbose)
     else:
-        _segment(model, images, folder, verbose=verbose)
+        if flip or scales:
+            model = inference.augmented(model, flip=flip, scales=scales or [1.0])
+        _segment(model, images, folder, **tiles, verbose=verbose)
 
 
 def _require_free(folder: Path, paths: list[Path], names: Sequence[str]) -> None:
@@ -73,14 +92,9 @@ def _require_free(folder: Path, paths: list[Path], names: Sequence[str]) -> None
                 raise InputError(f"{result}: exists already: give --out another folder")
 
 
-def _segment(model: keras.Model, images: dict[Path, np.ndarray], folder: Path, *, verbose: bool) -> None:
-    @tf.function(reduce_retracing=True)
-    def label(image: Any) -> Any:
-        return tf.argmax(model(image, training=False), -1)
-
-    bar = keras.utils.Progbar(len(images), unit_name="image") if verbose else None
-    for path, image in images.items():
-        label_map = label(tf.cast(image[None], tf.float32))[0].numpy().astype(np.uint8)
+def _segment(model: keras.Model, images: dict[Path, np.ndarray], folder: Path, **options: Any) -> None:
+    label_maps = inference.predict(model, list(images.values()), **options)
+    for (path, image), label_map in zip(images.items(), label_maps, strict=True):
         picture = Image.fromarray(label_map, mode="P")
         picture.putpalette(plotting.voc_palette().tobytes())
         for name, content in zip(
@@ -88,8 +102,6 @@ def _segment(model: keras.Model, images: dict[Path, np.ndarray], folder: Path, *
         ):
             with replacing(folder / name.format(path.stem)) as temporary:
                 content.save(temporary)
-        if bar:
-            bar.add(1)
     print(f"{len(images)} label maps and overlays in {folder}")
 
 

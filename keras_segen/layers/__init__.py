@@ -6,6 +6,7 @@ from keras_segen.layers.legacy_bilinear_resize import LegacyBilinearResize
 from keras_segen.layers.one_hot import OneHot
 from keras_segen.layers.output_codes import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
 from keras_segen.layers.pad_and_crop import CropLike, MirrorPad, PadToStride
+from keras_segen.layers.resize_like import ResizeLike
 from keras_segen.layers.spectral_normalization import SpectralConv2D
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "OneHot",
     "OutputCodes",
     "PadToStride",
+    "ResizeLike",
     "SpectralConv2D",
     "hadamard_codebook",
     "minimum_distance",

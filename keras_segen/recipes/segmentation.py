@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_segen import metrics, plotting
+from keras_segen import inference, metrics, plotting
 from keras_segen.errors import InputError
 from keras_segen.recipes import segmenters
 from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
@@ -56,11 +56,24 @@ def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> lis
     return segmenters.fine_tuning(config)
 
 
-def score(run: Run, loaded: SegmentationData, config: dict[str, Any], *, verbose: bool) -> dict[str, Any]:
-    """Return the best model's scores on the validation images at their own sizes; see `score_predictions`."""
+def score(
+    run: Run,
+    loaded: SegmentationData,
+    config: dict[str, Any],
+    *,
+    verbose: bool,
+    looks: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the best model's scores on the validation images at their own sizes; see `score_predictions`.
+
+    With `looks`, arguments of `inference.augmented`, they are those of the augmented model, and `looks` among them.
+    """
     model = run.load_best()
+    if looks:
+        model = inference.augmented(model, **looks)
     predict = tf.function(lambda image: model(image, training=False), reduce_retracing=True)
-    return score_predictions(predict, loaded, config["class_names"], verbose=verbose)
+    scores = score_predictions(predict, loaded, config["class_names"], verbose=verbose)
+    return {**scores, "looks": looks} if looks else scores
 
 
 def score_predictions(
@@ -104,6 +117,9 @@ def table(scores: dict[str, Any]) -> str:
     rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
+    if "looks" in scores:
+        scales = " ".join(f"{scale:g}" for scale in scores["looks"]["scales"])
+        lines[0] += f", each looked at in scales {scales}{', and flipped' * scores['looks']['flip']}"
     for i, (name, value) in enumerate(rows):
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))

@@ -1,0 +1,316 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from keras_segen import inference
+from keras_segen.layers import CropLike, PadToStride
+from keras_segen.models import unet
+from keras_segen.serving import export
+
+
+def pixelwise(num_classes=3, stride=4):
+    """A network that looks at each pixel alone, by operations that are exact: the greater channel is the class."""
+    image = keras.Input((None, None, num_classes))
+    padded = layers.Rescaling(0.5)(PadToStride(stride)(image))
+    return keras.Model(image, CropLike()([padded, image]))
+
+
+def small_unet(levels=3, num_classes=4):
+    """A U-Net whose weights and statistics are drawn, so that every one of them matters."""
+    keras.utils.set_random_seed(0)
+    model = unet(num_classes, filters=(4, 6, 8)[:levels])
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if "moving_variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 1, variable.shape))
+        elif "gamma" in variable.path or "kernel" not in variable.path:
+            variable.assign(variable + rng.normal(0, 0.2, variable.shape))
+    return model
+
+
+def noise(height, width, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def whole(model, image):
+    """The whole image's logits by Keras's own `predict`."""
+    return model.predict(image[None].astype("float32"), verbose=0)[0]
+
+
+def put_together(blocks, image, num_classes):
+    """The blocks as one array; each pixel must be covered once."""
+    logits = np.full((*image.shape[:2], num_classes), np.nan, np.float32)
+    for rows, columns, part in blocks:
+        assert np.isnan(logits[rows, columns]).all()
+        assert part.shape == logits[rows, columns].shape
+        logits[rows, columns] = part
+    assert not np.isnan(logits).any()
+    return logits
+
+
+sizes = st.integers(1, 90)
+overlaps = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9])
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=sizes, width=sizes, tile=st.integers(4, 50), overlap=overlaps, batch_size=st.integers(1, 5))
+def test_blocks_cover_each_pixel_once_and_constant_logits_stay_so_to_the_bit(height, width, tile, overlap, batch_size):
+    image = np.broadcast_to(np.float32([0.1, 201.7, 77.3]), (height, width, 3))
+    blocks = inference.tiled_logits(PIXELWISE, image, tile=tile, overlap=overlap, batch_size=batch_size)
+    logits = put_together(blocks, image, 3)
+    np.testing.assert_array_equal(
+        logits, np.broadcast_to(np.float32([0.1, 201.7, 77.3]) * np.float32(0.5), logits.shape)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=sizes, width=sizes, tile=st.integers(4, 50), overlap=overlaps)
+def test_pixelwise_network_gives_each_pixel_its_own_class(height, width, tile, overlap):
+    image = noise(height, width)
+    (label_map,) = inference.predict(PIXELWISE, [image], tile=tile, overlap=overlap)
+    assert label_map.dtype == np.uint8
+    np.testing.assert_array_equal(label_map, image.argmax(-1))
+
+
+PIXELWISE = pixelwise()
+
+
+@settings(max_examples=60, deadline=None)
+@given(extent=st.integers(1, 400), tile=st.integers(1, 200), overlap=overlaps, stride=st.sampled_from([1, 4, 16, 32]))
+def test_places_of_tiles(extent, tile, overlap, stride):
+    side = inference._side(extent, tile, overlap, stride)
+    padded = -(-extent // stride) * stride
+    assert side.size % stride == 0
+    assert side.size == padded or tile <= side.size < tile + stride
+    assert all(start % stride == 0 for start in side.starts)
+    assert side.starts[0] == 0
+    assert side.starts[-1] + side.size == padded
+    assert sum(side.finished(k) for k in range(len(side.starts))) == padded
+    steps = np.diff(side.starts)
+    assert (steps > 0).all()
+    assert (steps <= max(side.size * (1 - overlap), stride)).all()
+    # Each tile's weight, after all later ones took their shares: the Gaussians, normalised.
+    weights = np.zeros((len(side.starts), padded))
+    for k, (start, share) in enumerate(zip(side.starts, side.shares, strict=True)):
+        both = slice(start, start + len(share))
+        weights[:, both] *= 1 - share
+        weights[k, both] = share
+        weights[k, start + len(share) : start + side.size] = 1
+    expected = np.zeros_like(weights)
+    for row, start in zip(expected, side.starts, strict=True):
+        distance = np.arange(side.size) - (side.size - 1) / 2
+        row[start : start + side.size] = np.exp(-(distance**2) / (2 * (side.size / 8) ** 2))
+    np.testing.assert_allclose(weights, expected / expected.sum(0), atol=1e-6)
+    np.testing.assert_allclose(weights.sum(0), 1, atol=1e-6)
+
+
+def test_blend_is_the_mean_by_gaussians_in_both_directions():
+    # A network that answers with what it finds at its tile's first pixel: each tile is constant.
+    image = keras.Input((None, None, 2))
+    first = PadToStride(8)(image)[:, :1, :1]
+    model = keras.Model(image, keras.ops.zeros_like(image) + first)
+    picture = noise(40, 60, 2).astype("float32")
+    logits = put_together(inference.tiled_logits(model, picture, tile=24, overlap=0.5), picture, 2)
+    bump = np.exp(-((np.arange(24) - 11.5) ** 2) / (2 * 3**2))
+    total, weight = np.zeros((40, 64, 2)), np.zeros((40, 64, 1))
+    for top, left in itertools.product([0, 8, 16], [0, 8, 16, 24, 32, 40]):
+        by = np.outer(bump, bump)[..., None]
+        total[top : top + 24, left : left + 24] += by * picture[top, left]
+        weight[top : top + 24, left : left + 24] += by
+    np.testing.assert_allclose(logits, (total / weight)[:, :60], rtol=1e-5, atol=1e-4)
+
+
+def margin(levels):
+    """How far from a pixel a U-Net of so many levels looks, at most: 3×3 convolutions, twice a level down and up."""
+    convolutions = 2 * (sum(2 * 2**level for level in range(levels - 1)) + 2 ** (levels - 1))
+    return convolutions + 2 ** (levels - 1) - 1  # and pooling's cells
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_margin_is_the_receptive_field(levels):
+    model = small_unet(levels)
+    image = tf.Variable(noise(97, 97)[None].astype("float32"))
+    reaches = []
+    for row, column in itertools.product(range(48, 52), range(48, 52)):  # each place in a cell of pooling
+        with tf.GradientTape() as tape:
+            seen = tf.reduce_sum(model(image)[0, row, column])
+        rows, columns, _ = np.nonzero(tape.gradient(seen, image).numpy()[0])
+        reaches += [*np.abs(rows - row), *np.abs(columns - column)]
+    assert max(reaches) == margin(levels)
+
+
+def sees_enough(side, extent, reach):
+    """Which pixels along a side lie so far inside each of their tiles, or at an end that is the image's own too."""
+    pixels, enough = np.arange(extent), np.ones(extent, bool)
+    for start in side.starts:
+        end = start + side.size
+        near_start = (pixels - start < reach) & (start > 0)
+        near_end = (end - pixels <= reach) & (end < extent)
+        enough &= (pixels < start) | (pixels >= end) | ~(near_start | near_end)
+    return enough
+
+
+@pytest.mark.parametrize("size", [(160, 224), (133, 239), (32, 250)])
+@pytest.mark.parametrize("overlap", [0.25, 0.5])
+def test_tiles_equal_the_whole_image_inside_the_receptive_margin(size, overlap):
+    model, image, reach = small_unet(), noise(*size), margin(3)
+    inside = np.outer(*(sees_enough(inference._side(extent, 112, overlap, 4), extent, reach) for extent in size))
+    assert inside.mean() > 0.1
+    logits = put_together(inference.tiled_logits(model, image, tile=112, overlap=overlap, batch_size=3), image, 4)
+    expected = whole(model, image)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(logits[inside], expected[inside], atol=1e-4)
+    assert np.abs(logits - expected)[~inside].max(initial=0) > 1e-3 or inside.all()  # the margin is no pretext
+    (label_map,) = inference.predict(model, [image], tile=112, overlap=overlap)
+    np.testing.assert_array_equal(label_map, logits.argmax(-1))
+
+
+def test_tiles_off_the_networks_grid_would_give_something_else():
+    model, image = small_unet(), noise(96, 96)
+    shifted = whole(model, image[1:, 1:])[20:-20, 20:-20]
+    assert np.abs(shifted - whole(model, image)[21:-20, 21:-20]).max() > 1e-2
+
+
+@pytest.mark.parametrize("tile", [37, 64, 1000, None])
+def test_an_image_no_larger_than_a_tile_goes_through_whole(tile):
+    model, image = small_unet(), noise(37, 23)
+    expected = whole(model, image)
+    (label_map,) = inference.predict(model, [image], tile=tile)
+    np.testing.assert_array_equal(label_map, expected.argmax(-1))
+    (block,) = inference.tiled_logits(model, image, tile=tile or 512)
+    np.testing.assert_allclose(block.logits, expected, atol=1e-5)
+
+
+def test_images_of_over_four_million_pixels_go_through_in_tiles(monkeypatch):
+    assert inference.WHOLE == 2048**2
+    model, image = small_unet(), noise(80, 90)
+    monkeypatch.setattr(inference, "WHOLE", 80 * 90 - 1)
+    monkeypatch.setattr(inference, "TILE", 32)
+    automatic, tiled = (next(inference.predict(model, [image], tile=tile)) for tile in (None, 32))
+    np.testing.assert_array_equal(automatic, tiled)
+    monkeypatch.setattr(inference, "WHOLE", 80 * 90)
+    (at_once,) = inference.predict(model, [image])
+    np.testing.assert_array_equal(at_once, whole(model, image).argmax(-1))
+    assert (at_once != tiled).any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shapes=st.lists(st.sampled_from([(8, 12), (12, 8), (30, 9), (40, 40)]), max_size=9),
+    batch_size=st.integers(1, 4),
+    tile=st.sampled_from([None, 16]),
+)
+def test_images_of_different_sizes_keep_their_order(shapes, batch_size, tile):
+    images = [noise(*shape, seed=i) for i, shape in enumerate(shapes)]
+    label_maps = [*inference.predict(PIXELWISE, images, batch_size=batch_size, tile=tile)]
+    assert len(label_maps) == len(images)
+    for image, label_map in zip(images, label_maps, strict=True):
+        np.testing.assert_array_equal(label_map, image.argmax(-1))
+
+
+def test_only_images_of_one_size_share_a_batch_and_tiles_have_one_shape():
+    shapes = []
+
+    class Spy(layers.Layer):
+        def call(self, x):
+            tf.py_function(lambda shape: shapes.append(tuple(shape.numpy())), [tf.shape(x)], [])
+            return x
+
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, Spy()(image))
+    images = [noise(*size) for size in [(8, 8), (9, 9), (8, 8), (8, 8), (9, 9)]]
+    assert len([*inference.predict(model, images, batch_size=2)]) == 5
+    assert shapes == [(2, 8, 8, 3), (2, 9, 9, 3), (1, 8, 8, 3)]
+    shapes.clear()
+    assert len([*inference.tiled_logits(model, noise(100, 130), tile=64, overlap=0, batch_size=4)]) == 6
+    assert shapes == [(4, 64, 64, 3)] * 2
+
+
+def test_float_images_and_a_progress_bar(capsys):
+    image = noise(40, 40)
+    (label_map,) = inference.predict(PIXELWISE, [image.astype("float64")], tile=16, overlap=0, verbose=True)
+    np.testing.assert_array_equal(label_map, image.argmax(-1))
+    assert "9/9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"tile": 0}, "tile=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"overlap": 1.0}, "overlap=1.0"),
+        ({"overlap": -0.1}, "overlap=-0.1"),
+        ({"overlap": float("nan")}, "overlap=nan"),
+    ],
+)
+def test_wrong_numbers_are_named_at_once(options, named):
+    for function, images in ((inference.predict, [noise(8, 8)]), (inference.tiled_logits, noise(8, 8))):
+        with pytest.raises(ValueError, match=named):
+            function(PIXELWISE, images, **options)
+
+
+def test_wrong_images_and_models_are_named_at_once():
+    for image in (noise(8, 8, 4), noise(8, 8)[0], noise(8, 8)[None], noise(0, 8)):
+        with pytest.raises(ValueError, match=r"\(height, width, 3\). Received: image 1"):
+            inference.predict(PIXELWISE, [noise(8, 8), image])
+    with pytest.raises(ValueError, match="Received: a model of 1"):
+        inference.predict(unet(1, filters=(2, 2)), [noise(8, 8)])
+
+
+def test_flips_and_scales_average_probabilities():
+    model, image = small_unet(), noise(21, 34)
+    scales = (0.5, 1.0, 1.5)
+    expected = np.zeros((21, 34, 4))
+    for scale, flip in itertools.product(scales, (1, -1)):
+        size = int(np.ceil(21 * scale)), int(np.ceil(34 * scale))
+        scaled = tf.image.resize(image[:, ::flip].astype("float32"), size)
+        probabilities = tf.nn.softmax(model(scaled[None]))
+        expected += tf.image.resize(probabilities, (21, 34))[0].numpy()[:, ::flip] / 6
+    looks = inference.augmented(model, flip=True, scales=scales)
+    logits = whole(looks, image)
+    np.testing.assert_allclose(np.exp(logits), expected, atol=1e-4)
+    (label_map,) = inference.predict(looks, [image])
+    np.testing.assert_array_equal(label_map, logits.argmax(-1))
+
+
+def test_flipping_changes_nothing_for_a_network_that_flips_along():
+    image = keras.Input((None, None, 3))
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype("float32") / 100
+    convolution = layers.Conv2D(4, 3, padding="same", use_bias=False)
+    model = keras.Model(image, convolution(image))
+    convolution.kernel.assign(kernel + kernel[:, ::-1])
+    picture = noise(33, 47)
+    plain, flipped = (whole(inference.augmented(model, flip=flip), picture) for flip in (False, True))
+    np.testing.assert_allclose(flipped, plain, atol=1e-4)
+    np.testing.assert_allclose(np.exp(plain), tf.nn.softmax(whole(model, picture)), atol=1e-6)
+
+
+def test_an_augmented_model_goes_through_in_tiles_by_its_networks_stride():
+    looks = inference.augmented(small_unet(), scales=(0.5, 1.0))
+    assert inference._stride(looks) == 4
+    image = noise(60, 70)
+    logits = put_together(inference.tiled_logits(looks, image, tile=56, overlap=0.5), image, 4)
+    assert inference._stride(pixelwise(stride=6)) == 6
+    assert inference._stride(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == 32
+    corner = np.s_[:4, :4]  # of the first tile alone
+    np.testing.assert_allclose(logits[corner], whole(looks, image[:56, :56])[corner], atol=1e-4)
+
+
+def test_an_augmented_model_is_saved_and_served(tmp_path):
+    looks, image = inference.augmented(small_unet(), scales=(0.75, 1.0)), noise(19, 26)
+    looks.save(tmp_path / "looks.keras")
+    np.testing.assert_array_equal(whole(keras.saving.load_model(tmp_path / "looks.keras"), image), whole(looks, image))
+    served = tf.saved_model.load(str(export(looks, tmp_path / "served"))).signatures["serving_default"]
+    np.testing.assert_array_equal(served(image=image[None])["label_map"][0], whole(looks, image).argmax(-1))
+
+
+@pytest.mark.parametrize("scales", [(), (1.0, 1.0), (0.0,), (-1.0,), (float("nan"),), (float("inf"),)])
+def test_wrong_scales_are_named(scales):
+    with pytest.raises(ValueError, match="`scales`"):
+        inference.augmented(PIXELWISE, scales=scales)
