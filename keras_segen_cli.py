@@ -382,12 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: dict[str, Any]) -> None:
     """Raise for options that do not go together, before anything is imported."""
     if options["command"] == "train" and options["loss"]:
-        segmenter = options["model"] in ("fcn", "unet")
-        fitting = _SEGMENTERS_LOSSES if segmenter else _GANS_LOSSES
-        if not set(options["loss"]) <= set(fitting) or not (segmenter or len(options["loss"]) == 1):
-            parser().error(f"--loss of {options['model']} is {'some' if segmenter else 'one'} of {', '.join(fitting)}")
-        if not segmenter:
-            options["loss"] = options["loss"][0]
+        _check_loss(options)
     scales = options.get("scales") or []
     if len(set(scales)) < len(scales):
         parser().error(f"--scales takes each factor once, not {' '.join(f'{scale:g}' for scale in scales)}")
@@ -410,6 +405,15 @@ def _check(options: dict[str, Any]) -> None:
         parser().error("--flip and --scales go with a RUN, not with --real and --fake")
     if options["run"] and options["out"]:
         parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
+
+
+def _check_loss(options: dict[str, Any]) -> None:
+    segmenter = options["model"] in ("fcn", "unet")
+    fitting = _SEGMENTERS_LOSSES if segmenter else _GANS_LOSSES
+    if not set(options["loss"]) <= set(fitting) or not (segmenter or len(options["loss"]) == 1):
+        parser().error(f"--loss of {options['model']} is {'some' if segmenter else 'one'} of {', '.join(fitting)}")
+    if not segmenter:
+        options["loss"] = options["loss"][0]
 
 
 def _import_quietly() -> None:

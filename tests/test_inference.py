@@ -314,3 +314,25 @@ def test_an_augmented_model_is_saved_and_served(tmp_path):
 def test_wrong_scales_are_named(scales):
     with pytest.raises(ValueError, match="`scales`"):
         inference.augmented(PIXELWISE, scales=scales)
+
+
+def test_overlap_tiles_of_an_unpadded_network_are_the_whole_image():
+    # Two levels: a pixel sees 8 around it. Half of the overlap is 8.
+    keras.utils.set_random_seed(0)
+    model = unet(3, filters=(4, 6), padding="valid")
+    image = noise(150, 170)
+    blocks = inference.tiled_logits(model, image, tile=64, overlap=0.25, blending="none")
+    np.testing.assert_allclose(put_together(blocks, image, 3), whole(model, image), atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=sizes, width=sizes, overlap=overlaps)
+def test_cut_tiles_cover_each_pixel_by_one_tile(height, width, overlap):
+    image = noise(height, width)
+    blocks = inference.tiled_logits(pixelwise(), image, tile=16, overlap=overlap, blending="none")
+    np.testing.assert_allclose(put_together(blocks, image, 3), image / 2, atol=1e-4)
+
+
+def test_unknown_blending_is_refused():
+    with pytest.raises(ValueError, match="blending='box'"):
+        inference.tiled_logits(pixelwise(), noise(8, 8), blending="box")
