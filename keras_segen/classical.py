@@ -43,7 +43,7 @@ def otsu(image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, mi
         objects: what they are: the "bright" side of the threshold, the "dark" one, or the "rare" one, which has fewer
             of this image's pixels.
         sigma: standard deviation of the Gaussian that smooths the image first, pixels; 0 for none.
-        min_size: of an object, and of a hole in one, pixels; what is smaller is removed or filled.
+        min_size: of an object, and of a piece of ground beside one, pixels; what is smaller is removed or filled.
 
     Returns:
         uint8 (height, width): 1 where an object is, 0 elsewhere.
@@ -68,7 +68,7 @@ def watershed(
         objects: "bright", "dark" or "rare".
         sigma: of the smoothing, pixels.
         margin: how far from the threshold a marker begins, as a share of the way to the mean of its side, in [0, 1).
-        min_size: of objects and holes, pixels.
+        min_size: of objects and pieces of ground, pixels.
     """
     contrast = _contrast(image, objects, sigma)
     skimage = scikit_image()
@@ -220,6 +220,7 @@ def _without_specks(objects: np.ndarray, min_size: int) -> np.ndarray:
     morphology = scikit_image().morphology
     if min_size > 1:
         objects = morphology.remove_small_objects(objects, max_size=min_size - 1)
+    if min_size > 1 and objects.any():  # else all of a small image would be a hole
         objects = morphology.remove_small_holes(objects, max_size=min_size - 1)
     return objects.astype(np.uint8)
 
