@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_segen.layers import PadToStride, ResizeLike
+from keras_segen.layers import MirrorPad, PadToStride, ResizeLike
 
 # Images of more pixels than these go through in tiles unless told otherwise: a network's activations, not its input,
 # are what fills the memory.
@@ -65,10 +65,10 @@ def predict(
     """
     most, side = (WHOLE, TILE) if tile is None else (0, tile)
     _check(model, images, side, overlap, batch_size)
-    stride = _stride(model)
+    padding = _padding(model)
 
     def grid(image: np.ndarray) -> _Grid | None:
-        found = _grid(image, side, overlap, stride)
+        found = _grid(image, side, overlap, padding)
         return found if found.tiles > 1 and image.shape[0] * image.shape[1] > most else None
 
     return _label_maps(_compiled(model), images, [grid(image) for image in images], batch_size, verbose)
@@ -101,7 +101,7 @@ def tiled_logits(
         tile: side in pixels; rounded up to a multiple of the network's stride. An image no larger goes through whole.
         overlap: share of a tile's side that the next one covers too, at least, in [0, 1).
         blending: "gaussian", or "none" to cut overlaps in their middles: U-Net's overlap tiles (Ronneberger et al.,
-            2015, figure 2). An unpadded network then gives each pixel exactly what the whole image gives it, if half the
+            2015, figure 2). An unpadded network then gives each pixel just what the whole image gives it, if half the
             overlap is as wide as its receptive field reaches: 92 pixels with five levels, tile=576 and overlap=1/3.
         batch_size: tiles that go through the network at once. A last batch with fewer is filled up, so that there is
             one shape to compile for.
@@ -115,7 +115,7 @@ def tiled_logits(
     _check(model, [image], tile, overlap, batch_size)
     if blending not in ("gaussian", "none"):
         raise ValueError(f'`blending` must be "gaussian" or "none". Received: blending={blending!r}')
-    grid = _grid(image, tile, overlap, _stride(model), cut=blending == "none")
+    grid = _grid(image, tile, overlap, _padding(model), cut=blending == "none")
     return _blocks(_compiled(model), image, grid, batch_size)
 
 
@@ -169,22 +169,49 @@ class _Side(NamedTuple):
         return self.starts[k + 1] - self.starts[k] if k + 1 < len(self.starts) else self.size
 
 
+class _Padding(NamedTuple):
+    """What a network does at the borders of an image.
+
+    Attributes:
+        stride: it pads the image to a multiple of this,
+        margin: and, if it mirrors it, by so many pixels; otherwise 0, and it repeats the last row and column.
+    """
+
+    stride: int
+    margin: int
+
+    def pixels(self, start: int, size: int, extent: int) -> np.ndarray:
+        """Return which pixels of a side of the image a tile holds, int (size,), those beyond the image among them."""
+        pixels = np.arange(start, start + size)
+        if self.margin:
+            period = max(extent - 1, 1)
+            pixels = period - np.abs(pixels % (2 * period) - period)
+        return np.minimum(pixels, extent - 1)
+
+
 class _Grid(NamedTuple):
     rows: _Side
     columns: _Side
+    padding: _Padding
 
     @property
     def tiles(self) -> int:
         return len(self.rows.starts) * len(self.columns.starts)
 
 
-def _grid(image: np.ndarray, tile: int, overlap: float, stride: int, *, cut: bool = False) -> _Grid:
-    return _Grid(*(_side(extent, tile, overlap, stride, cut) for extent in image.shape[:2]))
+def _grid(image: np.ndarray, tile: int, overlap: float, padding: _Padding, *, cut: bool = False) -> _Grid:
+    rows, columns = (_side(extent, tile, overlap, padding, cut=cut) for extent in image.shape[:2])
+    return _Grid(rows, columns, padding)
 
 
-def _side(extent: int, tile: int, overlap: float, stride: int, cut: bool) -> _Side:
-    padded = -(-extent // stride) * stride
-    size = min(-(-tile // stride) * stride, padded)
+def _side(extent: int, tile: int, overlap: float, padding: _Padding, *, cut: bool = False) -> _Side:
+    stride = padding.stride
+    size = -(-tile // stride) * stride
+    if padding.margin and extent <= size:
+        return _Side(extent, [0], [np.zeros(0, np.float32)])  # mirrored as the whole image is
+    # Where a tile mirrors itself beyond the image, the image must be out of sight.
+    padded = -(-(extent + padding.margin) // stride) * stride
+    size = min(size, padded)
     step = max(int(size * (1 - overlap)) // stride * stride, stride)
     starts = [*range(0, padded - size, step), padded - size]
     if cut:
@@ -201,18 +228,20 @@ def _side(extent: int, tile: int, overlap: float, stride: int, cut: bool) -> _Si
     return _Side(size, starts, shares)
 
 
-def _stride(model: keras.Model) -> int:
-    """Return what a network, or those inside it, pad images to a multiple of."""
+def _padding(model: keras.Model) -> _Padding:
+    """Return how a network, or those inside it, pad images."""
 
-    def strides(model: keras.Model) -> Iterator[int]:
+    def found(model: keras.Model) -> Iterator[_Padding]:
         for layer in model.layers:
             if isinstance(layer, PadToStride):
-                yield layer.stride
+                yield _Padding(layer.stride, 0)
+            elif isinstance(layer, MirrorPad):
+                yield _Padding(layer.multiple, layer.margin)
             elif isinstance(layer, keras.Model):
-                yield from strides(layer)
+                yield from found(layer)
 
-    found = [*strides(model)]
-    return math.lcm(*found) if found else 32
+    paddings = [*found(model)] or [_Padding(32, 0)]
+    return _Padding(math.lcm(*(p.stride for p in paddings)), max(p.margin for p in paddings))
 
 
 def _compiled(model: keras.Model) -> Network:
@@ -266,8 +295,9 @@ def _blocks(network: Network, image: np.ndarray, grid: _Grid, batch_size: int, b
             logits, beside = _split(logits, grid.columns.finished(j), axis=1)
             logits = _blend(above[j], logits, grid.rows.shares[i], axis=0)
             logits, above[j] = _split(logits, grid.rows.finished(i), axis=0)
-            logits = logits[: height - top, : width - left]
-            yield Block(slice(top, top + logits.shape[0]), slice(left, left + logits.shape[1]), logits)
+            logits = logits[: max(height - top, 0), : max(width - left, 0)]
+            if tf.size(logits):
+                yield Block(slice(top, top + logits.shape[0]), slice(left, left + logits.shape[1]), logits)
             if bar:
                 bar.add(1)
 
@@ -275,18 +305,17 @@ def _blocks(network: Network, image: np.ndarray, grid: _Grid, batch_size: int, b
 def _tiles(network: Network, image: np.ndarray, grid: _Grid, batch_size: int) -> Iterator[Any]:
     """Yield each tile's logits (height, width, num_classes), row by row."""
     height, width = grid.rows.size, grid.columns.size
+    pixels = grid.padding.pixels
     places = [(top, left) for top in grid.rows.starts for left in grid.columns.starts]
     batch_size = min(batch_size, len(places))
     for first in range(0, len(places), batch_size):
-        parts = [image[top : top + height, left : left + width] for top, left in places[first : first + batch_size]]
-        batch = np.stack([_filled(part, height, width) for part in parts])
+        parts = [
+            image[pixels(top, height, image.shape[0])[:, None], pixels(left, width, image.shape[1])]
+            for top, left in places[first : first + batch_size]
+        ]
+        batch = np.stack(parts)
         batch = np.pad(batch, [(0, batch_size - len(parts)), (0, 0), (0, 0), (0, 0)])
         yield from network(batch)[: len(parts)]
-
-
-def _filled(part: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Repeat the last row and column as far as the tile goes, as `PadToStride` does with the whole image."""
-    return np.pad(part, [(0, height - part.shape[0]), (0, width - part.shape[1]), (0, 0)], mode="edge")
 
 
 def _blend(earlier: Any, logits: Any, share: np.ndarray, axis: int) -> Any:

@@ -84,7 +84,7 @@ PIXELWISE = pixelwise()
 @settings(max_examples=60, deadline=None)
 @given(extent=st.integers(1, 400), tile=st.integers(1, 200), overlap=overlaps, stride=st.sampled_from([1, 4, 16, 32]))
 def test_places_of_tiles(extent, tile, overlap, stride):
-    side = inference._side(extent, tile, overlap, stride)
+    side = inference._side(extent, tile, overlap, inference._Padding(stride, 0))
     padded = -(-extent // stride) * stride
     assert side.size % stride == 0
     assert side.size == padded or tile <= side.size < tile + stride
@@ -160,7 +160,12 @@ def sees_enough(side, extent, reach):
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_tiles_equal_the_whole_image_inside_the_receptive_margin(size, overlap):
     model, image, reach = small_unet(), noise(*size), margin(3)
-    inside = np.outer(*(sees_enough(inference._side(extent, 112, overlap, 4), extent, reach) for extent in size))
+    inside = np.outer(
+        *(
+            sees_enough(inference._side(extent, 112, overlap, inference._Padding(4, 0)), extent, reach)
+            for extent in size
+        )
+    )
     assert inside.mean() > 0.1
     logits = put_together(inference.tiled_logits(model, image, tile=112, overlap=overlap, batch_size=3), image, 4)
     expected = whole(model, image)
@@ -293,11 +298,11 @@ def test_flipping_changes_nothing_for_a_network_that_flips_along():
 
 def test_an_augmented_model_goes_through_in_tiles_by_its_networks_stride():
     looks = inference.augmented(small_unet(), scales=(0.5, 1.0))
-    assert inference._stride(looks) == 4
+    assert inference._padding(looks) == (4, 0)
     image = noise(60, 70)
     logits = put_together(inference.tiled_logits(looks, image, tile=56, overlap=0.5), image, 4)
-    assert inference._stride(pixelwise(stride=6)) == 6
-    assert inference._stride(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == 32
+    assert inference._padding(pixelwise(stride=6)) == (6, 0)
+    assert inference._padding(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == (32, 0)
     corner = np.s_[:4, :4]  # of the first tile alone
     np.testing.assert_allclose(logits[corner], whole(looks, image[:56, :56])[corner], atol=1e-4)
 
