@@ -170,7 +170,7 @@ def _add_train(commands: Any) -> None:
         choices=[*_SEGMENTERS_LOSSES, *_GANS_LOSSES],
         nargs="+",
         metavar="NAME",
-        help=f"segmenters: one or more of {', '.join(_SEGMENTERS_LOSSES)} (default: cross_entropy, for unet dice too); "
+        help=f"segmenters: one or more of {', '.join(_SEGMENTERS_LOSSES)} (default: cross_entropy dice); "
         f"GANs: one of {', '.join(_GANS_LOSSES)} (default: hinge)",
     )
     _add_segmenters(train)

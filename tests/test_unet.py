@@ -151,6 +151,7 @@ def test_learns_what_a_pixel_says():
         ({"num_classes": 2, "input_channels": 0}, "input_channels=0"),
         ({"num_classes": 2, "up_sampling": "nearest"}, "nearest"),
         ({"num_classes": 2, "padding": "full"}, "full"),
+        ({"num_classes": 2, "filters": (8, 8), "deep_supervision": True}, "between top and bottom"),
         ({"num_classes": 2, "backbone": "mobilenet", "filters": (8, 8), "weights": None}, "five numbers"),
         ({"num_classes": 2, "backbone": "mobilenet", "padding": "valid", "weights": None}, "padding='valid'"),
         ({"num_classes": 2, "backbone": "alexnet"}, "alexnet"),

@@ -21,6 +21,16 @@ class DeeplySupervised(keras.Model):
         outputs = super().call(inputs, training=training, mask=mask)
         return outputs if training else outputs[0]
 
+    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return the shapes of what `call` returns."""
+        outputs = super().compute_output_spec(inputs, training=training, mask=mask)
+        return outputs if training else outputs[0]
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """That of the logits that matter."""
+        return tuple(self.outputs[0].shape)
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:

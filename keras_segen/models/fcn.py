@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride
 from keras_segen.models.backbones import backbone as build_backbone
 
 
@@ -31,7 +31,8 @@ def fcn(
 
     Args:
         num_classes: classes to tell apart, background included.
-        backbone: the classifier; "vgg16" with fc6 and fc7 as convolutions.
+        backbone: the classifier; "vgg16" with fc6 and fc7 as convolutions. The others get a 7×7 depthwise and a 1×1
+            convolution in their place, for they have none, and what surrounds a pixel tells much about it.
         stride: of the finest map whose scores count: 32, 16 or 8.
         weights: of the backbone: "imagenet" to download them, a file, or None for random ones.
         alpha: MobileNet's width multiplier.
@@ -60,6 +61,7 @@ def fcn(
     maps = stages.model(x)
 
     level = stages.strides.index(32)
+    maps[level] = maps[level] if backbone == "vgg16" else _fully_connected(maps[level])
     logits = _score(maps[level], num_classes, 32, backbone)
     while stages.strides[level] > stride:
         logits = BilinearUpSampling(
@@ -77,6 +79,18 @@ def fcn(
     if coarser is not None:
         _start_from(model, coarser)
     return model
+
+
+def _fully_connected(x: Any) -> Any:
+    """Look around as far as VGG16's fc6 does; these classifiers average their deepest map instead."""
+    channels = min(x.shape[-1], 512)
+    x = layers.DepthwiseConv2D(7, padding="same", use_bias=False, name="fc6")(x)
+    x = FusedBatchNormalization(name="fc6_norm")(x)
+    x = layers.ReLU(name="fc6_relu")(x)
+    x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name="fc7")(x)
+    x = FusedBatchNormalization(name="fc7_norm")(x)
+    x = layers.ReLU(name="fc7_relu")(x)
+    return layers.Dropout(0.5, name="fc7_dropout")(x)
 
 
 def _score(x: Any, num_classes: int, stride: int, backbone: str) -> Any:

@@ -72,6 +72,7 @@ def unet(
         input_channels=input_channels,
         up_sampling=up_sampling,
         padding=padding,
+        deep_supervision=deep_supervision,
     )
     image = keras.Input((None, None, input_channels), name="image")
     if backbone is None:
@@ -97,7 +98,7 @@ def unet(
             x = BilinearUpSampling(2, origin=_origin(stages, level), name=f"up{level}_enlarge")(x)
         x = _join(skips[level], x, padding, f"up{level}")
         x = _double_convolution(x, channels, f"up{level}", padding)
-        if deep_supervision and 0 < level < len(filters) - 1:
+        if deep_supervision and level > 0:
             sides.append(_side_logits(x, image, num_classes, level, stages))
 
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
@@ -115,6 +116,7 @@ def _check(
     input_channels: int,
     up_sampling: str | None,
     padding: str,
+    deep_supervision: bool,
 ) -> None:
     if num_classes < 1 or input_channels < 1:
         raise ValueError(
@@ -127,6 +129,8 @@ def _check(
         raise ValueError(f'`up_sampling` must be "transposed" or "bilinear". Received: up_sampling={up_sampling!r}')
     if padding not in ("same", "valid"):
         raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
+    if deep_supervision and len(filters) < 3:
+        raise ValueError(f"Deep supervision needs a level between top and bottom. Received: filters={tuple(filters)}")
     if backbone is not None and (len(filters) != 5 or up_sampling or padding == "valid" or input_channels != 3):
         raise ValueError(
             "On a backbone, `filters` holds five numbers, for strides 1 to 16, images have three channels, and "

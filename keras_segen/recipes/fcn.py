@@ -50,4 +50,4 @@ def build(config: dict[str, Any]) -> keras.Model:
     coarser = None if config["start_from"] is None else Run(config["start_from"]).load_best()
     options = segmenters.backbone_options(config) | ({"weights": None} if coarser else {})
     model = models.fcn(segmenters.channels(config), stride=config["stride"], coarser=coarser, **options)
-    return segmenters.compiled(model, config, loss=["cross_entropy"])
+    return segmenters.compiled(model, config)

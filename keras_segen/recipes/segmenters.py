@@ -1,6 +1,5 @@
 """What the recipes of segmenters share: their options, what goes together, and how a network is compiled."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ LOSSES: dict[str, Any] = {
     "focal_tversky": losses.FocalTversky,
     "lovasz": losses.Lovasz,
 }
+LOSS = ("cross_entropy", "dice")
 DEFAULTS: dict[str, Any] = {
     "learning_rate": 1e-3,  # at the start
     "schedule": "cosine",  # down to 0, or "constant"
     "optimizer": "adam",  # or "sgd", with momentum 0.9
     "weight_decay": 0.0,  # of every step, times the learning rate
-    "loss": None,  # one or more of `LOSSES`, which are added; the recipe's own by default
+    "loss": None,  # one or more of `LOSSES`, which are added; by default `LOSS`, or the codes' own
     "output_codes": None,  # "hadamard", or the bits of a random code: error-correcting output codes instead of softmax
     "weights": "imagenet",  # of the backbone: to be downloaded; a file; or "none"
     "alpha": 1.0,  # MobileNet's width multiplier
@@ -67,21 +67,15 @@ def channels(config: dict[str, Any]) -> int:
     return len(config["class_names"]) if codebook is None else codebook.shape[1]
 
 
-def compiled(model: keras.Model, config: dict[str, Any], *, loss: Sequence[str]) -> keras.Model:
-    """Return the network with its head, ready for `fit`.
-
-    Args:
-        model: images -> logits, `channels` for a pixel.
-        config: the run's.
-        loss: the recipe's own, where the config names none.
-    """
+def compiled(model: keras.Model, config: dict[str, Any]) -> keras.Model:
+    """Return the network, images -> `channels` logits for a pixel, with its head, ready for `fit`."""
     num_classes = len(config["class_names"])
     codebook = _codebook(config)
     if codebook is not None:
         model = keras.Model(model.input, OutputCodes(codebook, name="classes")(model.output), name=model.name)
         objective: keras.losses.Loss = losses.OutputCodeCrossEntropy(codebook.shape[1])
     else:
-        objective = losses.Sum([LOSSES[name]() for name in config["loss"] or loss])
+        objective = losses.Sum([LOSSES[name]() for name in config["loss"] or LOSS])
     frozen = config["frozen_epochs"]
     rate = config["learning_rate"] if frozen else _rate(config["learning_rate"], config, config["epochs"])
     decay = config["weight_decay"] or None

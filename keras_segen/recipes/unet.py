@@ -38,6 +38,8 @@ def check(config: dict[str, Any]) -> None:
         raise InputError(f"--filters needs five widths on a backbone, for strides 1, 2, 4, 8, 16; it has {filters}")
     if backbone is not None and config["padding"] == "valid":
         raise InputError("--padding valid is of the network without a backbone: leave --backbone or --padding away")
+    if config["deep_supervision"] and filters is not None and len(filters) < 3:
+        raise InputError(f"--deep-supervision needs three widths or more in --filters; it has {filters}")
     if config["deep_supervision"] and config["output_codes"] is not None:
         raise InputError("--deep-supervision does not go with --output-codes: leave one of them away")
 
@@ -52,4 +54,4 @@ def build(config: dict[str, Any]) -> keras.Model:
         deep_supervision=config["deep_supervision"],
         **segmenters.backbone_options(config),
     )
-    return segmenters.compiled(model, config, loss=["cross_entropy", "dice"])
+    return segmenters.compiled(model, config)

@@ -1,0 +1,130 @@
+"""FCN, backbones, fine-tuning and output codes by command."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_segen_cli
+from keras_segen.callbacks import Checkpoint
+
+OPTIONS = ["--weights", "none", "--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--image-size", "32"]
+MOBILENET = ["--backbone", "mobilenet", "--alpha", "0.25", *OPTIONS]
+
+
+def run(*arguments) -> int:
+    return keras_segen_cli.main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def root(make_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_folder()
+
+
+def weights(path):
+    model = keras.saving.load_model(path)
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+@pytest.mark.parametrize("died_after", [0, 1])
+def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch, died_after):
+    # Three epochs, the first with a frozen backbone; the process dies after that, or after the one that follows.
+    arguments = ["train", "fcn", "--data", root, *MOBILENET, "--frozen-epochs", "1"]
+    assert run(*arguments, "--out", "whole") == 0
+    end = Checkpoint.on_epoch_end
+
+    def die(self, epoch, logs=None):
+        end(self, epoch, logs)
+        if epoch == died_after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_epoch_end", die)
+        assert run(*arguments, "--out", "broken") == keras_segen_cli.INTERRUPTED
+    assert run(*arguments, "--out", "broken", "--resume") == 0
+    assert Path("whole/history.csv").read_text() == Path("broken/history.csv").read_text()
+    for ours, theirs in zip(weights("whole/final.keras"), weights("broken/final.keras"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    model = keras.saving.load_model("whole/final.keras")
+    assert int(model.optimizer.iterations) == 4  # of the second phase
+    assert isinstance(model.optimizer._learning_rate, keras.optimizers.schedules.CosineDecay)
+    assert model.optimizer._learning_rate.initial_learning_rate == pytest.approx(1e-4)
+
+
+def test_staged_training_starts_from_a_coarser_run(root, capsys):
+    arguments = ["train", "fcn", "--data", root, *MOBILENET, "--optimizer", "sgd", "--schedule", "constant"]
+    assert run(*arguments, "--stride", 32, "--weight-decay", 0.0005, "--out", "coarse") == 0
+    model = keras.saving.load_model("coarse/final.keras")
+    assert (model.optimizer.momentum, model.optimizer.weight_decay) == (0.9, 0.0005)
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    still = ["--learning-rate", "1e-30"]
+    assert run(*arguments, "--stride", 16, "--start-from", "coarse", *still, "--out", "fine") == 0
+    best = keras.saving.load_model("coarse/model.keras")
+    finer = keras.saving.load_model("fine/model.keras")
+    np.testing.assert_array_equal(finer.get_layer("score32").kernel, best.get_layer("score32").kernel)
+    capsys.readouterr()
+    assert run(*arguments, "--stride", 32, "--start-from", "fine", "--out", "no") == 2
+    assert "is an FCN-16s, which is no coarser than --stride 32" in capsys.readouterr().err
+    assert run(*arguments, "--start-from", "nowhere", "--out", "no") == 2
+    assert run("train", "fcn", "--data", root, *OPTIONS, "--start-from", "fine", "--out", "no") == 2
+    assert "was trained with alpha 0.25, not 1.0" in capsys.readouterr().err
+
+
+def test_output_codes_and_deep_supervision_by_command(root, capsys):
+    small = ["--filters", "4", "8", "16", *OPTIONS]
+    assert run("train", "unet", "--data", root, *small, "--output-codes", "hadamard", "--out", "codes") == 0
+    model = keras.saving.load_model("codes/model.keras")
+    assert model.output_shape == (None, None, None, 2)
+    assert model.get_layer("classes").codebook.shape == (2, 1)
+    assert 0 <= json.loads(Path("codes/metrics.json").read_text())["mean_iou"] <= 1
+    assert (
+        run("train", "unet", "--data", root, *small, "--deep-supervision", "--loss", "focal", "lovasz", "--out", "deep")
+        == 0
+    )
+    assert run("export", "deep", "--to", "saved_models/deep") == 0
+    assert type(keras.saving.load_model("deep/model.keras")).__name__ == "DeeplySupervised"
+    capsys.readouterr()
+    assert run("train", "unet", "--data", root, *small, "--output-codes", "5", "--out", "no") == 2
+    assert "--output-codes 5: 2 classes have codes of 1 to 1 bits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fcn", "--alpha", "0.5", "--backbone", "vgg16"], "add --backbone mobilenet"),
+        (["unet", "--frozen-epochs", "1"], "add --backbone"),
+        (["fcn", "--frozen-epochs", "3", "--epochs", "3"], "leaves the whole network none of the 3 epochs"),
+        (["fcn", "--weights", "nowhere.h5"], "nowhere.h5: no such file"),
+        (["unet", "--stride", "8"], "unet has no --stride"),
+        (["fcn", "--padding", "valid"], "fcn has no --padding"),
+        (["unet", "--backbone", "mobilenet", "--padding", "valid"], "leave --backbone or --padding away"),
+        (["unet", "--backbone", "mobilenet", "--filters", "8", "8"], "five widths on a backbone"),
+        (["unet", "--deep-supervision", "--output-codes", "hadamard"], "leave one of them away"),
+        (["fcn", "--output-codes", "hadamard", "--loss", "dice"], "leave --loss away"),
+    ],
+)
+def test_wrong_options_are_said_in_one_line(root, capsys, arguments, message):
+    assert run("train", arguments[0], "--data", root, "--out", "no", *arguments[1:]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["unet", "--loss", "hinge"],
+        ["dcgan", "--loss", "dice"],
+        ["dcgan", "--loss", "hinge", "minimax"],
+        ["fcn", "--stride", "4"],
+        ["unet", "--output-codes", "walsh"],
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_imported(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("train", arguments[0], "--data", "shapes", *arguments[1:])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
