@@ -34,18 +34,20 @@ def boundary_f1(truths, predictions, num_classes, reach):
     for truth, prediction in zip(truths, predictions, strict=True):
         radius = max(reach * np.hypot(*truth.shape), 1)
         for c in range(num_classes):
-            outlines = []
-            for labels in (truth, prediction):
-                mask = (labels == c) & (truth != VOID)
-                other = (labels != c) & (truth != VOID)
-                outlines.append(mask & scipy.ndimage.binary_dilation(other, cross))
-            if not any(outline.any() for outline in outlines):
+            of_truth, of_prediction = (
+                (labels == c) & scipy.ndimage.binary_dilation(labels != c, cross) for labels in (truth, prediction)
+            )
+
+            def near(outline, radius=radius):
+                far = not outline.any()
+                return np.zeros_like(outline) if far else scipy.ndimage.distance_transform_edt(~outline) <= radius
+
+            counted = of_prediction & ((truth != VOID) | near(of_truth))
+            if not of_truth.any() and not counted.any():
                 continue
-            shares = []
-            for one, another in (outlines, outlines[::-1]):
-                near = scipy.ndimage.distance_transform_edt(~another) <= radius if another.any() else 0 * one
-                shares.append((one & (near > 0)).sum() / one.sum() if one.any() else 0.0)
-            found[c].append(2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0.0)
+            recall = (of_truth & near(of_prediction)).sum() / max(of_truth.sum(), 1)
+            precision = (of_prediction & near(of_truth)).sum() / max(counted.sum(), 1)
+            found[c].append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
     return [np.mean(values) for values in found.values() if values]
 
 
@@ -117,6 +119,31 @@ def test_hand_computed_values():
     assert float(metric.result()) < 1
     metric.reset_state()
     assert np.isnan(float(metric.result()))
+
+
+def test_a_border_of_void_is_a_boundary():
+    # As Pascal VOC draws objects: a border of void between them and the ground.
+    truth = np.zeros((1, 40, 40), int)
+    truth[0, 8:32, 8:32] = VOID
+    truth[0, 10:30, 10:30] = 1
+    prediction = np.zeros((1, 40, 40), int)
+    prediction[0, 9:31, 9:31] = 1  # in the middle of the border
+    metric = BoundaryF1(2, reach=0.06)  # 3.4 pixels
+    metric.update_state(truth, prediction)
+    assert float(metric.result()) == 1
+    metric.reset_state()
+    metric.update_state(truth, np.zeros_like(truth))
+    assert float(metric.result()) == 0
+    # What is predicted in the midst of void is neither right nor wrong.
+    truth[0, :, 30:] = VOID
+    blob = prediction.copy()
+    blob[0, 2:5, 35:39] = 1
+    scores = []
+    for other in (prediction, blob):
+        metric.reset_state()
+        metric.update_state(truth, other)
+        scores.append(metric.per_class()[1])
+    assert scores[0] == scores[1] > 0.9
 
 
 @pytest.mark.parametrize("cls", [BoundaryIoU, BoundaryF1])

@@ -84,11 +84,12 @@ class BoundaryIoU(BoundaryMetric):
 class BoundaryF1(BoundaryMetric):
     """Mean F1 score of the classes' boundaries: which of their pixels lie near the other's.
 
-    A boundary pixel is one of the class with a neighbour (of four) of another class. Precision is the share of the
+    A boundary pixel is one of the class with a neighbour (of four) that is not. Precision is the share of the
     predicted boundary within `reach` of the true one, recall the reverse; their harmonic mean is taken for each class
-    in each image's mask or prediction, and averaged over the data set by class, then over classes. Next to void there
-    is no boundary. Csurka, Larlus and Perronnin, 2013, section 3, whose 0.75 % is the default.
-    See `ConfusionMatrixMetric` for shapes.
+    in each image's mask or prediction, and averaged over the data set by class, then over classes. Pascal VOC's objects
+    lie in borders of void: where a class meets void, that is its true boundary; a predicted boundary in void is right
+    if it is near a true one, and does not count otherwise. Csurka, Larlus and Perronnin, 2013, section 3, whose 0.75 %
+    is the default. See `ConfusionMatrixMetric` for shapes.
 
     Args:
         num_classes: classes told apart, background included.
@@ -104,11 +105,15 @@ class BoundaryF1(BoundaryMetric):
         super().update_state(y_true, y_pred, sample_weight)
         *regions, valid = self.regions(y_true, y_pred)
         radius = ops.maximum(self.reach * self.diagonal(y_true), 1.0)
-        truth, prediction = (_outline(region * valid, valid) for region in regions)
-        pixels = (1, 2)
-        of_truth, of_prediction = (ops.cast(ops.sum(x, pixels), "float32") for x in (truth, prediction))
-        found = ops.cast(ops.sum(truth * _near(prediction, radius), pixels), "float32")
-        right = ops.cast(ops.sum(prediction * _near(truth, radius), pixels), "float32")
+        truth, prediction = map(_outline, regions)
+        near_truth = _near(truth, radius)
+        counts = (
+            truth,
+            prediction * ops.maximum(valid, near_truth),
+            truth * _near(prediction, radius),
+            prediction * near_truth,
+        )
+        of_truth, of_prediction, found, right = (ops.cast(ops.sum(x, (1, 2)), "float32") for x in counts)
         recall, precision = ops.divide_no_nan(found, of_truth), ops.divide_no_nan(right, of_prediction)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)  # (batch, num_classes)
         counted = ops.cast(of_truth + of_prediction > 0, "float32")
@@ -140,10 +145,9 @@ def _eroded(region: Any, width: Any) -> Any:
     return ops.cast(inside == (2 * width + 1) ** 2, "int32")
 
 
-def _outline(region: Any, valid: Any) -> Any:
-    """Return 1 where a pixel of the region has a neighbour (of four) that is neither of it nor void nor outside."""
-    other = valid * (1 - region)
-    padded = ops.pad(other, ((0, 0), (1, 1), (1, 1), (0, 0)))
+def _outline(region: Any) -> Any:
+    """Return 1 where a pixel of the region has a neighbour (of four) in the image that is not of it."""
+    padded = ops.pad(1 - region, ((0, 0), (1, 1), (1, 1), (0, 0)))
     beside = (padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
     return region * ops.cast(beside[0] + beside[1] + beside[2] + beside[3] > 0, "int32")
 
