@@ -4,6 +4,7 @@ A machine's speed drifts: its clock, its neighbours, its caches. So everything t
 limit included, runs in one process in turns (A, B, C, A, B, C, ...), and each is judged by the median of its times.
 """
 
+import argparse
 import math
 import os
 import platform
@@ -42,14 +43,28 @@ def use_all_cores() -> None:
     torch.set_num_threads(CORES)
 
 
-def measure(contenders: Sequence[Contender], *, rounds: int, warm_up: int = 2) -> list[float]:
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which clock counts."""
+    parser.add_argument(
+        "--processor-time",
+        dest="clock",
+        action="store_const",
+        const=time.process_time,
+        default=time.perf_counter,
+        help="what the threads spent computing (waiting for each other too): on a busy machine, under `taskset -c 0`",
+    )
+
+
+def measure(
+    contenders: Sequence[Contender], *, rounds: int, warm_up: int = 2, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """Run all in turns, and return each one's median time in seconds over the rounds after the warm-up."""
     times: list[list[float]] = [[] for _ in contenders]
     for _ in range(warm_up + rounds):
         for contender, spent in zip(contenders, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             contender.run()
-            spent.append(time.perf_counter() - start)
+            spent.append(clock() - start)
     return [statistics.median(spent[warm_up:]) for spent in times]
 
 
@@ -61,6 +76,7 @@ def compare(
     unit: str = "GFLOP",
     rounds: int = 9,
     warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Time contenders and limits in turns, and print the table.
 
@@ -69,7 +85,7 @@ def compare(
     """
     print(f"{title}\n{machine()}\n")
     entries = [*contenders, *limits]
-    times = measure(entries, rounds=rounds, warm_up=warm_up)
+    times = measure(entries, rounds=rounds, warm_up=warm_up, clock=clock)
     rates = [entry.work / t for entry, t in zip(entries, times, strict=True)]
     peak = max(rates[len(contenders) :], default=None)
     width = max(len(entry.name) for entry in entries)
@@ -113,15 +129,24 @@ def matrix_products(size: int = 2048, repeats: int = 8) -> list[Contender]:
 def training_gflop(model: keras.Model, image: tf.Tensor) -> float:
     """What one training step on a batch of images costs in convolutions, forward and backward, in GFLOP.
 
-    A convolution costs two operations for each weight at each place where the kernel is laid: once forward, once for
-    the gradient of its weights, once for the gradient of its input, which the first convolution has no use for.
-    Everything else (normalisation, loss, optimiser) counts as overhead.
+    A convolution costs as much again for the gradient of its weights, and for the gradient of its input, which the
+    first convolution has no use for. Everything else (normalisation, loss, optimiser) counts as overhead.
     """
-    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D | keras.layers.Conv2DTranspose)]
+    costs = convolutions_gflop(model, image)
+    return 3 * sum(costs) - costs[0]
+
+
+def convolutions_gflop(model: keras.Model, image: tf.Tensor) -> list[float]:
+    """What each convolution of a model costs forward on a batch of images, in GFLOP; not those of models within it.
+
+    It is two operations for each weight at each place where the kernel is laid.
+    """
+    kinds = keras.layers.Conv2D | keras.layers.Conv2DTranspose | keras.layers.DepthwiseConv2D
+    convolutions = [layer for layer in model.layers if isinstance(layer, kinds)]
     # A kernel is laid at each pixel of what a convolution gives, or of what a transposed one takes.
     grids = [x.input if isinstance(x, keras.layers.Conv2DTranspose) else x.output for x in convolutions]
-    total = 0
-    for i, (layer, grid) in enumerate(zip(convolutions, keras.Model(model.input, grids)(image), strict=True)):
-        batch, height, width, _ = grid.shape
-        total += 2 * math.prod(layer.kernel.shape) * batch * height * width * (2 if i == 0 else 3)
-    return total / 1e9
+    grids = keras.Model(model.input, grids)(image)
+    return [
+        2 * math.prod(layer.kernel.shape) * math.prod(grid.shape[:3]) / 1e9
+        for layer, grid in zip(convolutions, grids, strict=True)
+    ]

@@ -90,13 +90,26 @@ def test_ids_out_of_range_make_the_score_nan():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_in_a_graph_and_under_xla(jit_compile):
+@pytest.mark.parametrize("sizes", [(2, 8, 8), (None, 8, 8), (None, None, None)])
+@pytest.mark.parametrize("channels", [[3], []])
+def test_in_a_graph_and_under_xla(jit_compile, sizes, channels):
     rng = np.random.default_rng(0)
-    truth, logits = rng.integers(0, 3, (2, 8, 8)).astype("uint8"), rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    truth = rng.choice([0, 1, 2, VOID], (2, 8, 8)).astype("uint8")
+    # Few values, so that logits tie: then the first class counts, as in NumPy.
+    predicted = rng.integers(0, 3, (2, 8, 8, *channels)).astype("float32" if channels else "uint8")
     inside, outside = MeanIoU(3), MeanIoU(3)
-    tf.function(inside.update_state, jit_compile=jit_compile)(tf.constant(truth), tf.constant(logits))
-    outside.update_state(truth, logits)
-    np.testing.assert_array_equal(inside.confusion_matrix, outside.confusion_matrix)
+    signature = [tf.TensorSpec(sizes, tf.uint8), tf.TensorSpec((*sizes, *channels), predicted.dtype)]
+    update = tf.function(inside.update_state, jit_compile=jit_compile, input_signature=signature)
+    update(truth, predicted)
+    outside.update_state(truth, predicted)
+    ids = predicted.argmax(-1) if channels else predicted
+    counts = confusion_matrix(truth[truth != VOID], ids[truth != VOID], labels=range(3))
+    np.testing.assert_array_equal(inside.confusion_matrix, counts)
+    np.testing.assert_array_equal(outside.confusion_matrix, counts)
+    assert np.isfinite(inside.result())
+    truth[0, 0, 0] = 3  # out of range
+    update(truth, predicted)
+    assert np.isnan(inside.result())
 
 
 def test_wrong_input_is_named():
