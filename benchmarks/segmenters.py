@@ -7,7 +7,7 @@ The step is forward, backward and Adam, as `model.fit` runs it, on masks of whic
 the logits, as `model.predict` computes them. PyTorch has the same network in both memory layouts, with its fused Adam.
 Where our up-sampling is a fixed transposed convolution, PyTorch has its own `interpolate`, cut where the backbone's
 cells lie: that is the faster way there. Before anything is timed, PyTorch's network gets our weights, and the numbers
-of weights, the logits and the losses of the first step are compared, and printed.
+of weights, the logits and the losses of the first step are compared, and printed. FCN trains without its dropout here.
 "Of limit" says which share of a large matrix product's rate goes into the convolutions.
 """
 
@@ -62,6 +62,8 @@ def race(network: str, backbone: str, alpha: float, images: np.ndarray, masks: n
     """Check that the networks are the same, and print one table for prediction and one for the step."""
     build: Any = {"fcn": fcn, "unet": unet}[network]
     model = build(CLASSES, backbone=backbone, alpha=alpha, weights=None)
+    if network == "fcn":
+        model.get_layer("fc7_dropout").rate = 0  # the two would drop other cells
     shake(model)
     twins = {layout: TorchSegmenter(network, backbone, alpha) for layout in LAYOUTS}
     for twin in twins.values():
@@ -272,16 +274,21 @@ class Bottleneck(nn.Module):
 
 
 class FCNHead(nn.Module):
-    """Scores of the maps at strides 8, 16 and 32, summed up from the coarsest."""
+    """Scores of the maps at strides 8, 16 and 32, the last after fc6 and fc7, summed up from the coarsest."""
 
     def __init__(self, channels: Sequence[int], *, last: bool) -> None:
         super().__init__()
         self.last = last
-        self.score8, self.score16, self.score32 = (nn.Conv2d(width, CLASSES, 1) for width in channels[2:])
+        inputs, width = channels[4], min(channels[4], 512)
+        self.fully_connected = nn.Sequential(
+            convolution("fc6", "fc6_norm", (inputs, inputs), 7, groups=inputs, activation=nn.ReLU),
+            convolution("fc7", "fc7_norm", (inputs, width), 1, activation=nn.ReLU),
+        )
+        self.score8, self.score16, self.score32 = (nn.Conv2d(n, CLASSES, 1) for n in (*channels[2:4], width))
 
     def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """Maps -> logits."""
-        logits = enlarged(self.score32(maps[4]), 2, self.last) + self.score16(maps[3])
+        logits = enlarged(self.score32(self.fully_connected(maps[4])), 2, self.last) + self.score16(maps[3])
         logits = enlarged(logits, 2, self.last) + self.score8(maps[2])
         return enlarged(logits, 8, self.last)
 
