@@ -1,6 +1,14 @@
-"""FCN on a folder of images and masks, on Pascal VOC, or on the embedded shapes.
+r"""FCN on a folder of images and masks, on Pascal VOC, or on the embedded shapes.
 
-keras-segen train fcn --data voc --stride 8 --alpha 0.25
+keras-segen train fcn --data voc --alpha 0.25 --loss cross_entropy --frozen-epochs 2 --learning-rate 0.003 \
+    --released-learning-rate 0.0005 --epochs 34
+        440 images of Pascal VOC's animals and people, 145 to score it on: 15 minutes on two cores, mean IoU over the
+        seven classes with enough images 0.508.
+
+The paper's own settings (Long et al., 2015, section 4.3), for a GPU; not yet run:
+
+keras-segen train fcn --data voc_trainaug --backbone vgg16 --stride 8 --loss cross_entropy --optimizer sgd \
+    --schedule constant --learning-rate 0.0001 --weight-decay 0.0005 --batch-size 20 --image-size 512 --epochs 100
 """
 
 from typing import Any
