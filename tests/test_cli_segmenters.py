@@ -29,6 +29,8 @@ def weights(path):
     return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
 
 
+# Where training ends by an exception, Keras leaves history.csv to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("died_after", [0, 1])
 def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch, died_after):
     # Three epochs, the first with a frozen backbone; the process dies after that, or after the one that follows.
@@ -64,7 +66,7 @@ def test_staged_training_starts_from_a_coarser_run(root, capsys):
     assert run(*arguments, "--stride", 16, "--start-from", "coarse", *still, "--out", "fine") == 0
     best = keras.saving.load_model("coarse/model.keras")
     finer = keras.saving.load_model("fine/model.keras")
-    np.testing.assert_array_equal(finer.get_layer("score32").kernel, best.get_layer("score32").kernel)
+    np.testing.assert_allclose(finer.get_layer("score32").kernel, best.get_layer("score32").kernel, atol=1e-20)
     capsys.readouterr()
     assert run(*arguments, "--stride", 32, "--start-from", "fine", "--out", "no") == 2
     assert "is an FCN-16s, which is no coarser than --stride 32" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from keras_segen.layers import (
     BilinearUpSampling,
     CropLike,
+    Dropout,
     FusedBatchNormalization,
     LegacyBilinearResize,
     MirrorPad,
@@ -109,6 +110,18 @@ def test_learned_up_sampling_starts_bilinear_and_learns():
     impulse[0, 1, 1] = 1
     spread = np.asarray(layer(impulse))[0, 2:10, 2:10]
     np.testing.assert_array_equal(spread, layer.kernel.numpy()[..., 0])
+
+
+def test_dropout_goes_on_where_it_was_saved(tmp_path):
+    x = np.ones((4, 100), "float32")
+    model = keras.Sequential([keras.Input((100,)), Dropout(0.5)])
+    model(x, training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    dropped = model(x, training=True)
+    np.testing.assert_array_equal(loaded(x, training=True), dropped)
+    assert (np.asarray(model(x, training=True)) != np.asarray(dropped)).any()
+    np.testing.assert_array_equal(loaded(x, training=False), x)
 
 
 def test_crop_like_keeps_the_middle_if_told():

@@ -2,6 +2,7 @@
 
 from keras_segen.layers.batch_normalization import FusedBatchNormalization
 from keras_segen.layers.bilinear_up_sampling import BilinearUpSampling
+from keras_segen.layers.dropout import Dropout
 from keras_segen.layers.legacy_bilinear_resize import LegacyBilinearResize
 from keras_segen.layers.one_hot import OneHot
 from keras_segen.layers.output_codes import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
@@ -12,6 +13,7 @@ from keras_segen.layers.spectral_normalization import SpectralConv2D
 __all__ = [
     "BilinearUpSampling",
     "CropLike",
+    "Dropout",
     "FusedBatchNormalization",
     "LegacyBilinearResize",
     "MirrorPad",

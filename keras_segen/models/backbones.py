@@ -10,7 +10,7 @@ import keras
 from keras import applications, layers, ops
 
 from keras_segen.errors import InputError
-from keras_segen.layers import FusedBatchNormalization
+from keras_segen.layers import Dropout, FusedBatchNormalization
 
 BACKBONES = ("vgg16", "resnet50", "mobilenet")
 FULLY_CONNECTED = 4096  # channels of VGG16's fc6 and fc7
@@ -86,7 +86,7 @@ def _vgg16(weights: str | Path | None, fully_connected: bool) -> Backbone:
         pool3, pool4, x = (source.get_layer(f"block{i}_pool").output for i in (3, 4, 5))
         for fc, size in (("fc6", 7), ("fc7", 1)):
             x = layers.Conv2D(FULLY_CONNECTED, size, padding="same", activation="relu", name=fc)(x)
-            x = layers.Dropout(0.5, name=f"{fc}_dropout")(x)
+            x = Dropout(0.5, name=f"{fc}_dropout")(x)
         outputs, strides = [pool3, pool4, x], (8, 16, 32)
     model = _rebuilt(source.input, outputs)
     if fully_connected and weights is not None:

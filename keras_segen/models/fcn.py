@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike, Dropout, FusedBatchNormalization, PadToStride
 from keras_segen.models.backbones import backbone as build_backbone
 
 
@@ -90,7 +90,7 @@ def _fully_connected(x: Any) -> Any:
     x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name="fc7")(x)
     x = FusedBatchNormalization(name="fc7_norm")(x)
     x = layers.ReLU(name="fc7_relu")(x)
-    return layers.Dropout(0.5, name="fc7_dropout")(x)
+    return Dropout(0.5, name="fc7_dropout")(x)
 
 
 def _score(x: Any, num_classes: int, stride: int, backbone: str) -> Any:

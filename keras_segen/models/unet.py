@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, FusedBatchNormalization, MirrorPad, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike, Dropout, FusedBatchNormalization, MirrorPad, PadToStride
 from keras_segen.models.backbones import Backbone
 from keras_segen.models.backbones import backbone as build_backbone
 from keras_segen.models.deep_supervision import DeeplySupervised
@@ -88,7 +88,7 @@ def unet(
         *maps, x = stages.model(x)
         skips = [None] * (5 - len(maps)) + maps  # most have no map at stride 1
     if dropout:
-        x = layers.Dropout(dropout, name="bottom_dropout")(x)
+        x = Dropout(dropout, name="bottom_dropout")(x)
 
     sides = []
     for level, channels in reversed(list(enumerate(filters))):
