@@ -6,8 +6,9 @@
 The step is forward, backward and Adam, as `model.fit` runs it, on masks of which some pixels are void; prediction is
 the logits, as `model.predict` computes them. PyTorch has the same network in both memory layouts, with its fused Adam.
 Where our up-sampling is a fixed transposed convolution, PyTorch has its own `interpolate`, cut where the backbone's
-cells lie: that is the faster way there. Before anything is timed, PyTorch's network gets our weights, and the numbers
-of weights, the logits and the losses of the first step are compared, and printed. FCN trains without its dropout here.
+cells lie, which takes about as long there. Before anything is timed, PyTorch's network gets our weights, and the
+numbers of weights, the logits and the losses of the first step are compared, and printed. FCN trains without its
+dropout here.
 "Of limit" says which share of a large matrix product's rate goes into the convolutions.
 """
 
@@ -73,10 +74,10 @@ def race(network: str, backbone: str, alpha: float, images: np.ndarray, masks: n
     print(f"{title}: {count_weights(model):,} trainable weights, PyTorch's {weights:,}")
     assert count_weights(model) == weights
 
-    predictions: dict[str, Callable[[], np.ndarray]] = {"keras_segen": keras_prediction(model, images)}
+    predictions: dict[str, Callable[[], Any]] = {"keras_segen": keras_prediction(model, images)}
     for layout, twin in twins.items():
         predictions[f"PyTorch, {layout}"] = torch_prediction(twin, images, LAYOUTS[layout])
-    ours, *theirs = (predict() for predict in predictions.values())
+    ours, *theirs = (predict().numpy() for predict in predictions.values())
     for logits in theirs:
         error = np.abs(logits.transpose(0, 2, 3, 1) - ours).max() / ours.std()
         print(f"largest difference of the logits, by their standard deviation {ours.std():.3g}: {error:.1e}")
@@ -113,11 +114,11 @@ def count_weights(model: keras.Model) -> int:
     return sum(weight.numpy().size for weight in model.trainable_weights)
 
 
-def keras_prediction(model: keras.Model, images: np.ndarray) -> Callable[[], np.ndarray]:
+def keras_prediction(model: keras.Model, images: np.ndarray) -> Callable[[], tf.Tensor]:
     """The compiled predict function on a batch from tf.data."""
     model.make_predict_function()
     batches = iter(tf.data.Dataset.from_tensors((images,)).repeat())
-    return lambda: model.predict_function([next(batches)]).numpy()
+    return lambda: model.predict_function([next(batches)])  # not `.numpy()`, which copies where PyTorch's does not
 
 
 def keras_step(model: keras.Model, images: np.ndarray, masks: np.ndarray) -> Callable[[], float]:
@@ -132,13 +133,13 @@ def torch_images(images: np.ndarray, layout: torch.memory_format) -> torch.Tenso
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
-def torch_prediction(network: nn.Module, images: np.ndarray, layout: torch.memory_format) -> Callable[[], np.ndarray]:
+def torch_prediction(network: nn.Module, images: np.ndarray, layout: torch.memory_format) -> Callable[[], torch.Tensor]:
     network = network.to(memory_format=layout).eval()
     x = torch_images(images, layout)
 
-    def predict() -> np.ndarray:
+    def predict() -> torch.Tensor:
         with torch.inference_mode():
-            return network(x).numpy()
+            return network(x)
 
     return predict
 

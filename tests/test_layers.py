@@ -175,6 +175,32 @@ def test_fused_batch_normalization_equals_keras_layer():
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 2e-2)])
+def test_frozen_batch_normalization_hands_on_the_same_gradients(jit_compile, policy, tolerance):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(3, 2, (2, 4, 5, 3)).astype("float32"))
+    weights = [rng.uniform(0.5, 2, 3).astype("float32") for _ in range(4)]
+    results = []
+    for kind in (FusedBatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(momentum=0.9, dtype=policy)
+        layer.build(x.shape)
+        layer.set_weights(weights)
+
+        def outputs_and_gradients(x, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=False)
+                loss = tf.reduce_sum(tf.cast(y, "float32") * tf.sin(x))
+            return y, tape.gradient(loss, [x, *[v.value for v in layer.trainable_variables]])
+
+        y, gradients = tf.function(outputs_and_gradients, jit_compile=jit_compile)(x)
+        assert y.dtype == layer.compute_dtype
+        results.append([tf.cast(value, "float32") for value in (y, *gradients)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * np.abs(theirs).max())
+
+
 def test_frozen_batch_normalization_does_not_move():
     layer = FusedBatchNormalization()
     layer.build((None, 4, 4, 2))

@@ -5,11 +5,11 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_segen")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` over the last axis, whose training step is one fused kernel.
+    """`keras.layers.BatchNormalization` over the last axis, by one fused kernel.
 
     Keras spells out mean, variance and scaling as a dozen passes over the activations. The fused kernel reads them
-    twice and takes the ReLU that follows with it. The result is the same but for rounding. Backends other than
-    TensorFlow, inference and a frozen layer use Keras's own code.
+    twice and takes the ReLU that follows with it; in inference it becomes part of the convolution before it. The result
+    is the same but for rounding. Backends other than TensorFlow use Keras's own code.
 
     The default momentum is 0.9, not Keras's 0.99: a segmenter trained on a few hundred images takes so few steps that
     with 0.99 the running statistics, and with them every validation score, lag behind for the first epochs.
@@ -22,21 +22,23 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):  # type: ignore[no-untyped-def]
         """Normalise by the batch's statistics in training (and update the running ones), else by the running ones."""
-        fused = keras.backend.backend() == "tensorflow" and len(inputs.shape) == 4 and mask is None
-        if not (training and self.trainable and fused):
+        if keras.backend.backend() != "tensorflow" or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
 
         import tensorflow as tf
 
+        by_batch = bool(training and self.trainable)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.ones_like(self.moving_variance) if self.gamma is None else tf.convert_to_tensor(self.gamma),
             offset=tf.zeros_like(self.moving_mean) if self.beta is None else tf.convert_to_tensor(self.beta),
-            mean=[],
-            variance=[],
+            mean=[] if by_batch else tf.convert_to_tensor(self.moving_mean),
+            variance=[] if by_batch else tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
-            is_training=True,
+            is_training=by_batch,
         )
+        if not by_batch:
+            return outputs
         # The kernel returns the unbiased variance; Keras keeps the biased one.
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
         variance *= (count - 1) / count
