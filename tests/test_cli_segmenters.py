@@ -75,10 +75,12 @@ def test_staged_training_starts_from_a_coarser_run(root, capsys):
     assert "was trained with alpha 0.25, not 1.0" in capsys.readouterr().err
 
 
-def test_output_codes_and_deep_supervision_by_command(root, capsys):
+def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
     small = ["--filters", "4", "8", "16", *OPTIONS]
-    assert run("train", "unet", "--data", root, *small, "--output-codes", "hadamard", "--out", "codes") == 0
+    coded = ["--output-codes", "hadamard", "--refinement", "--out", "codes"]
+    assert run("train", "unet", "--data", root, *small, *coded) == 0
     model = keras.saving.load_model("codes/model.keras")
+    assert model.get_layer("refine_logits").kernel.shape == (4, 4, 1, 32)
     assert model.output_shape == (None, None, None, 2)
     assert model.get_layer("classes").codebook.shape == (2, 1)
     assert 0 <= json.loads(Path("codes/metrics.json").read_text())["mean_iou"] <= 1
@@ -105,6 +107,7 @@ def test_output_codes_and_deep_supervision_by_command(root, capsys):
         (["unet", "--backbone", "mobilenet", "--padding", "valid"], "leave --backbone or --padding away"),
         (["unet", "--backbone", "mobilenet", "--filters", "8", "8"], "five widths on a backbone"),
         (["unet", "--deep-supervision", "--output-codes", "hadamard"], "leave one of them away"),
+        (["unet", "--deep-supervision", "--refinement"], "does not go with --refinement"),
         (["fcn", "--output-codes", "hadamard", "--loss", "dice"], "leave --loss away"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_segen import losses, metrics
-from keras_segen.models import backbones, fcn, unet
+from keras_segen.models import backbones, fcn, refined, unet
 from keras_segen.serving import export
 
 CLASSES = 3
@@ -38,7 +38,9 @@ def pass_everything_on(model):
             value[:] = 1
         else:
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-            value[height // 2, width // 2] = 1 if depthwise else 1 / channels
+            middle = [slice((size - 1) // 2, size // 2 + 1) for size in (height, width)]
+            value[*middle] = 1 if depthwise else 1 / channels
+            value /= value[..., 0, 0].sum() if depthwise else value[..., 0].sum()
         kernel.assign(value)
         if layer.bias is not None:
             layer.bias.assign(np.zeros(layer.bias.shape))
@@ -180,3 +182,8 @@ class TestFCNVGG16(SegmenterTests):
 class TestFCN32s(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=32)
+
+
+class TestFCNRefined(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return refined(fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=16), filters=8)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_segen import losses, metrics
+from keras_segen import losses, metrics, models
 from keras_segen.callbacks import FineTuning
 from keras_segen.errors import InputError
 from keras_segen.layers import OutputCodes, hadamard_codebook, random_codebook
@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "output_codes": None,  # "hadamard", or the bits of a random code: error-correcting output codes instead of softmax
     "weights": "imagenet",  # of the backbone: to be downloaded; a file; or "none"
     "alpha": 1.0,  # MobileNet's width multiplier
+    "refinement": False,  # end in a stage that corrects boundaries
     "frozen_epochs": 0,  # in which the backbone stays as it is; then the learning rate is
     "released_learning_rate": None,  # a tenth of the other by default
     "data_dir": None,  # where named data sets lie
@@ -70,6 +71,8 @@ def channels(config: dict[str, Any]) -> int:
 def compiled(model: keras.Model, config: dict[str, Any]) -> keras.Model:
     """Return the network, images -> `channels` logits for a pixel, with its head, ready for `fit`."""
     num_classes = len(config["class_names"])
+    if config["refinement"]:
+        model = models.refined(model)
     codebook = _codebook(config)
     if codebook is not None:
         model = keras.Model(model.input, OutputCodes(codebook, name="classes")(model.output), name=model.name)

@@ -40,8 +40,9 @@ def check(config: dict[str, Any]) -> None:
         raise InputError("--padding valid is of the network without a backbone: leave --backbone or --padding away")
     if config["deep_supervision"] and filters is not None and len(filters) < 3:
         raise InputError(f"--deep-supervision needs three widths or more in --filters; it has {filters}")
-    if config["deep_supervision"] and config["output_codes"] is not None:
-        raise InputError("--deep-supervision does not go with --output-codes: leave one of them away")
+    for name in ("output_codes", "refinement"):
+        if config["deep_supervision"] and config[name]:
+            raise InputError(f"--deep-supervision does not go with --{name.replace('_', '-')}: leave one of them away")
 
 
 def build(config: dict[str, Any]) -> keras.Model:
