@@ -222,9 +222,7 @@ def _add_segmenters(train: Any) -> None:
         metavar="hadamard|BITS",
         help="error-correcting ones instead of softmax; BITS: random words of that length",
     )
-    both.add_argument(
-        "--refinement", action="store_true", default=None, help="end in a stage that corrects boundaries"
-    )
+    both.add_argument("--refinement", action="store_true", default=None, help="end in a stage that corrects boundaries")
     both.add_argument("--stride", type=int, choices=[32, 16, 8], help="fcn: FCN-32s, -16s or -8s; default: 8")
     both.add_argument("--start-from", type=_named, metavar="RUN", help="fcn: staged training, from a greater stride")
     both.add_argument("--padding", choices=["same", "valid"], help="unet: valid as in the paper; default: same")

@@ -107,16 +107,16 @@ class SegmenterTests:
         sides = [32, 32]
         sides[axis - 1] = 192
         places = np.arange(32, 160)
-        images = np.zeros((len(places), *sides, 3), "float32")
+        images = np.full((len(places), *sides, 3), 127.5, "float32")  # so that every ReLU lets it through
         for image, place in zip(images, places, strict=True):
             image[(slice(None),) * (axis - 1) + (place,)] = 255
-        dark = np.zeros((1, *sides, 3), "float32")
+        grey = np.full((1, *sides, 3), 127.5, "float32")
 
         def profile(batch):
             logits = model.predict(batch, batch_size=16, verbose=0)[..., 0]
             return logits[:, :, 16] if axis == 1 else logits[:, 16]
 
-        response = profile(images) - profile(dark)  # (places, pixels)
+        response = profile(images) - profile(grey)  # (places, pixels)
         pixels = np.arange(80, 112)
         shares = response[:, pixels] / response[:, pixels].sum(0)
         offsets = (shares * places[:, None]).sum(0) - pixels

@@ -49,7 +49,13 @@ def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
         x = FusedBatchNormalization(name=f"refine_norm{i}")(x)
         x = layers.ReLU(name=f"refine_relu{i}")(x)
     x = layers.Conv2DTranspose(
-        logits.shape[-1], 4, strides=2, padding="same", kernel_initializer="zeros", dtype="float32", name="refine_logits"
+        logits.shape[-1],
+        4,
+        strides=2,
+        padding="same",
+        kernel_initializer="zeros",
+        dtype="float32",
+        name="refine_logits",
     )(x)
     residual = CropLike(dtype="float32", name="refine_crop")([x, image])  # of odd sizes
     return keras.Model(image, layers.Add(dtype="float32", name="refined")([logits, residual]), name=model.name)
