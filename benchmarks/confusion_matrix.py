@@ -1,13 +1,13 @@
 """Counting a confusion matrix: our metrics against Keras's `MeanIoU`, and beside a training step.
 
-    python benchmarks/confusion_matrix.py [--rounds 9] [--processor-time]       two minutes on two cores
+    python benchmarks/confusion_matrix.py [--alpha 0.25] [--rounds 9] [--processor-time]       two minutes on two cores
 
 One update on a batch of masks and logits of 21 classes, as a compiled training step has it: sizes known but for the
 batch. "Sizes unknown" is what `evaluate` does on images of all sizes, operation by operation; Keras's metric takes the
 logits too (`sparse_y_pred=False`). What both make of the same batch is printed and compared. The limit is a sum over
 the logits, which reads each once.
-Then the training step of FCN-8s on MobileNet, alpha 0.25, in turns without metrics, with one and with two, and the
-share of the step that counting takes.
+Then the training step of FCN-8s on MobileNet, as narrow as --alpha says, in turns without metrics, with one and with
+two, and the share of the step that counting takes.
 """
 
 import argparse
@@ -31,6 +31,7 @@ SIZES = ((8, 320), (2, 512))  # images, and their side; the step is measured wit
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the counting of confusion matrices.")
     parser.add_argument("--rounds", type=int, default=9, help="turns that count, after two that do not")
+    parser.add_argument("--alpha", type=float, default=0.25, help="MobileNet's width in the step")
     add_clock(parser)
     options = parser.parse_args()
 
@@ -39,7 +40,7 @@ def main() -> None:
     for count, side in SIZES:
         masks, logits = batch(count, side)
         race(masks, logits, rounds=options.rounds, clock=options.clock)
-    beside_a_step(*SIZES[0], rounds=options.rounds, clock=options.clock)
+    beside_a_step(*SIZES[0], options.alpha, rounds=options.rounds, clock=options.clock)
 
 
 def batch(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,27 +93,29 @@ def update(metrics: Sequence[keras.metrics.Metric], sizes: tuple[int | None, ...
     return run
 
 
-def beside_a_step(count: int, side: int, **how: Any) -> None:
+def beside_a_step(count: int, side: int, alpha: float, **how: Any) -> None:
     """Print what metrics add to a training step, and the share of a step that one update is."""
     masks, logits = batch(count, side)
     run, y_true, y_pred = update([MeanIoU(CLASSES)], (None, side, side)), tf.constant(masks), tf.constant(logits)
     images = np.random.default_rng(0).uniform(0, 255, (*masks.shape, 3)).astype("float32")
     contenders = [
-        Contender("step without metrics", step(images, masks, []), 1),
-        Contender("step with MeanIoU", step(images, masks, [MeanIoU(CLASSES)]), 1),
-        Contender("step with both", step(images, masks, [MeanIoU(CLASSES), PixelAccuracy(CLASSES)]), 1),
-        Contender("step with Keras's MeanIoU", step(images, masks, [keras_mean_iou()]), 1),
+        Contender("step without metrics", step(images, masks, alpha, []), 1),
+        Contender("step with MeanIoU", step(images, masks, alpha, [MeanIoU(CLASSES)]), 1),
+        Contender("step with both", step(images, masks, alpha, [MeanIoU(CLASSES), PixelAccuracy(CLASSES)]), 1),
+        Contender("step with Keras's MeanIoU", step(images, masks, alpha, [keras_mean_iou()]), 1),
         Contender("one update of MeanIoU", functools.partial(run, y_true, y_pred), 1),
     ]
-    print(f"FCN-8s on MobileNet, alpha 0.25: {count} images of {side}×{side}\n{machine()}\n")
+    print(f"FCN-8s on MobileNet, alpha {alpha:g}: {count} images of {side}×{side}\n{machine()}\n")
     times = measure(contenders, **how)
     for contender, t in zip(contenders, times, strict=True):
         print(f"{contender.name:26}  {t * 1e3:7.1f} ms  {t / times[0]:7.1%} of the step without")
 
 
-def step(images: np.ndarray, masks: np.ndarray, metrics: list[keras.metrics.Metric]) -> Callable[[], float]:
+def step(
+    images: np.ndarray, masks: np.ndarray, alpha: float, metrics: list[keras.metrics.Metric]
+) -> Callable[[], float]:
     """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
-    model = fcn(CLASSES, backbone="mobilenet", alpha=0.25, weights=None)
+    model = fcn(CLASSES, backbone="mobilenet", alpha=alpha, weights=None)
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=CrossEntropy(), metrics=metrics)
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())

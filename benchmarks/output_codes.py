@@ -60,7 +60,7 @@ def _named(kind: str, code: np.ndarray) -> str:
 
 def train(folder: Path, run: Path, codes: list[str], options: argparse.Namespace) -> dict[str, float]:
     arguments = ["train", "unet", "--data", folder, "--out", run, "--epochs", options.epochs]
-    arguments += ["--steps-per-epoch", options.steps_per_epoch]
+    arguments += ["--steps-per-epoch", options.steps_per_epoch, "--batch-size", 8]
     # The codes' loss is a cross-entropy, so softmax is trained by that too.
     arguments += ["--output-codes", *codes] if codes else ["--loss", "cross_entropy"]
     command = [sys.executable, "-c", "import sys, keras_segen_cli as c; sys.exit(c.main(sys.argv[1:]))"]

@@ -8,7 +8,7 @@ import keras
 from keras_segen import losses, metrics, models
 from keras_segen.callbacks import FineTuning
 from keras_segen.errors import InputError
-from keras_segen.layers import OutputCodes, hadamard_codebook, random_codebook
+from keras_segen.layers import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
 
 LOSSES: dict[str, Any] = {
     "cross_entropy": losses.CrossEntropy,
@@ -75,8 +75,10 @@ def compiled(model: keras.Model, config: dict[str, Any]) -> keras.Model:
         model = models.refined(model)
     codebook = _codebook(config)
     if codebook is not None:
+        bits, distance = codebook.shape[1], minimum_distance(codebook)
+        print(f"output codes of {bits} bits, any two at least {distance} apart", flush=True)
         model = keras.Model(model.input, OutputCodes(codebook, name="classes")(model.output), name=model.name)
-        objective: keras.losses.Loss = losses.OutputCodeCrossEntropy(codebook.shape[1])
+        objective: keras.losses.Loss = losses.OutputCodeCrossEntropy(bits)
     else:
         objective = losses.Sum([LOSSES[name]() for name in config["loss"] or LOSS])
     frozen = config["frozen_epochs"]

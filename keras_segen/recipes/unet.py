@@ -1,7 +1,32 @@
-"""U-Net on a folder of images and masks, on Pascal VOC, or on the embedded shapes.
+r"""U-Net on a folder of images and masks, on named data sets, or on the embedded shapes.
+
+What to run, and what to expect of it; "not yet run" wants a GPU or a download. Times are of two cores of an AMD EPYC,
+Zen 5 where nothing else is said.
+
+keras-segen train unet --data shapes
+        Drawn scenes, 256 to score it on: mean IoU 0.923 in 2 minutes.
 
 keras-segen train unet --data FOLDER
-keras-segen train unet --data voc --backbone mobilenet --image-size 320 --batch-size 8 --epochs 36
+        Nuclei of the 2018 Data Science Bowl, 264 images, 100 to score it on: mean IoU 0.889 in 5.6 minutes.
+        Membranes of ISBI 2012, 24 images, 6 to score it on: mean IoU 0.782 in 9.6 minutes, other work running.
+
+keras-segen train unet --data FOLDER --filters 64 128 256 512 1024 --padding valid --loss cross_entropy \
+    --optimizer sgd --learning-rate 0.01 --schedule constant --batch-size 1 --image-size 388 --epochs 60
+        The network, crop and batch of Ronneberger et al., 2015 (section 3), on their membranes; without their weights
+        for what lies between touching cells, their elastic deformations and their momentum of 0.99. Not yet run.
+
+keras-segen train unet --data voc --backbone mobilenet --alpha 0.25 --filters 8 16 32 64 128 --loss cross_entropy \
+    --image-size 320 --batch-size 8 --frozen-epochs 2 --learning-rate 0.003 --released-learning-rate 0.0005 --epochs 34
+        UNETROW
+
+keras-segen train unet --data voc_trainaug --backbone resnet50 --loss cross_entropy --image-size 512 --batch-size 16 \
+    --frozen-epochs 2 --epochs 50
+keras-segen train unet --data voc2007 --backbone resnet50 --loss cross_entropy --image-size 320 --frozen-epochs 5 \
+    --epochs 100
+keras-segen train unet --data oxford_iiit_pet --backbone mobilenet --image-size 256 --frozen-epochs 1 --epochs 10
+keras-segen train unet --data coco --backbone resnet50 --loss cross_entropy --image-size 512 --frozen-epochs 1 \
+    --epochs 12
+        Not yet run.
 """
 
 from typing import Any
