@@ -144,7 +144,7 @@ def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tm
     root = make_folder()
     command = ["train", "unet", "--data", str(root), *SMALL, "--epochs", "12", "--steps-per-epoch", "4"]
     assert run(*command, "--out", "whole") == 0
-    train_with_kills(command, tmp_path / "killed", kills=5)
+    train_with_kills(command, tmp_path / "killed", kills=3)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
