@@ -1,6 +1,6 @@
 """Error-correcting output codes against softmax, on clean labels and on wrong ones: what they buy, not their speed.
 
-    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--epochs 1]     quarter of an hour on two cores
+    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--epochs 1]   twenty minutes on two cores
 
 Of the training masks a share of all blocks of 8×8 pixels gets another class, drawn once and written into a copy of the
 folder; validation masks stay as they are. On each copy `keras-segen train unet` trains the same network with softmax,
