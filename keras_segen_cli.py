@@ -309,11 +309,12 @@ def _add_looks(command: Any) -> None:
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate",
-        help="print a run's scores and write RUN/metrics.json; or print a classical method's; or score one folder of "
-        "images by another",
+        help="print a run's scores and write them into its folder; or print a classical method's; or score one folder "
+        "of images by another",
     )
     evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN", help="what `train` wrote")
     evaluate.add_argument("--data", type=_named, help="other data than the run's own; with --baseline, a folder")
+    evaluate.add_argument("--data-dir", type=_named, metavar="DIR", help="where a RUN's named data sets lie now")
     evaluate.add_argument(
         "--baseline",
         choices=["otsu", "watershed", "region_growing"],
@@ -395,17 +396,19 @@ def _check(options: dict[str, Any]) -> None:
             parser().error("--baseline takes --data DIR, and neither a RUN nor --real and --fake")
         if options["extractor"] or options["inception_weights"] or options["samples"]:
             parser().error("--baseline segments: it has no --extractor, --inception-weights or --samples")
-        if options["flip"] or scales:
-            parser().error("--flip and --scales go with a RUN, not with --baseline")
+        if options["flip"] or scales or options["data_dir"]:
+            parser().error("--flip, --scales and --data-dir go with a RUN, not with --baseline")
         return
     if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
         parser().error("evaluate takes a RUN, or --real DIR and --fake DIR, or --baseline NAME and --data DIR")
     if options["run"] is None and options["data"]:
         parser().error("--data goes with a RUN or --baseline, not with --real and --fake")
+    if options["run"] is None and options["data_dir"]:
+        parser().error("--data-dir goes with a RUN")
     if options["run"] is None and (options["flip"] or scales):
         parser().error("--flip and --scales go with a RUN, not with --real and --fake")
     if options["run"] and options["out"]:
-        parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
+        parser().error("--out goes with --baseline or --real and --fake: a run's scores are in its folder")
 
 
 def _check_loss(options: dict[str, Any]) -> None:
@@ -461,7 +464,7 @@ def _run(command: str, options: dict[str, Any]) -> None:
         elif run is not None:
             evaluate(run, data=data, **options, verbose=verbose)
         else:
-            del options["flip"], options["scales"]
+            del options["flip"], options["scales"], options["data_dir"]
             evaluate_folders(real, fake, out=out, **options, verbose=verbose)
     elif command == "predict":
         from keras_segen.cli.predict import predict

@@ -1,6 +1,6 @@
 """Error-correcting output codes against softmax, on clean labels and on wrong ones: what they buy, not their speed.
 
-    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--epochs 1]   twenty minutes on two cores
+    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--epochs 1]      half an hour on two cores
 
 Of the training masks a share of all blocks of 8×8 pixels gets another class, drawn once and written into a copy of the
 folder; validation masks stay as they are. On each copy `keras-segen train unet` trains the same network with softmax,
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder with {train,val}/{images,masks}; without it, drawn scenes")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2, 0.4], help="shares of wrong blocks")
     parser.add_argument("--epochs", type=int, default=1, help="of each training")
-    parser.add_argument("--steps-per-epoch", type=int, default=600, help="likewise")
+    parser.add_argument("--steps-per-epoch", type=int, default=1200, help="likewise")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source = options.data or draw_scenes(Path(scratch) / "scenes")
@@ -62,6 +62,7 @@ def _named(kind: str, code: np.ndarray) -> str:
 def train(folder: Path, run: Path, codes: list[str], options: argparse.Namespace) -> dict[str, float]:
     arguments = ["train", "unet", "--data", folder, "--out", run, "--epochs", options.epochs]
     arguments += ["--steps-per-epoch", options.steps_per_epoch, "--batch-size", 8, "--image-size", SIDE]
+    arguments += ["--learning-rate", 0.003]
     # The codes' loss is a cross-entropy, so softmax is trained by that too.
     arguments += ["--output-codes", *codes] if codes else ["--loss", "cross_entropy"]
     command = [sys.executable, "-c", "import sys, keras_segen_cli as c; sys.exit(c.main(sys.argv[1:]))"]

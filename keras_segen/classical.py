@@ -12,7 +12,7 @@ the last word on the pixels near it: the threshold itself, the edges, or the nei
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import keras
@@ -20,6 +20,8 @@ import numpy as np
 
 from keras_segen.errors import InputError
 from keras_segen.metrics import MeanIoU
+
+__all__ = ["choose", "otsu", "region_growing", "watershed"]
 
 VOID = 255
 Objects = Literal["bright", "dark", "rare"]
@@ -101,7 +103,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 
 
 def choose(
-    method: Callable[..., np.ndarray], examples: Sequence[tuple[np.ndarray, np.ndarray]], *, verbose: bool = False
+    method: Callable[..., np.ndarray], examples: Iterable[tuple[np.ndarray, np.ndarray]], *, verbose: bool = False
 ) -> tuple[dict[str, Any], float]:
     """Find the settings by which a method segments examples best, by mean IoU over all their pixels.
 
@@ -122,6 +124,7 @@ def choose(
         InputError: without scikit-image, or for examples without a pixel that counts.
         ValueError: for masks with other ids.
     """
+    examples = list(examples)
     ids = frozenset().union(*(np.unique(mask).tolist() for _, mask in examples))
     if not ids <= {0, 1, VOID}:
         raise ValueError(f"Masks hold 0 for ground, 1 for objects, {VOID} for void. Received: ids {sorted(ids)}")

@@ -1,7 +1,8 @@
 """What a segmenter makes of images of any size: whole, in tiles that are blended, averaged over flips and scales."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -10,6 +11,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_segen.layers import MirrorPad, PadToStride, ResizeLike
+
+__all__ = ["Block", "augmented", "predict", "tiled_logits"]
 
 # Images of more pixels than these go through in tiles unless told otherwise: a network's activations, not its input,
 # are what fills the memory.
@@ -35,7 +38,7 @@ class Block(NamedTuple):
 
 def predict(
     model: keras.Model,
-    images: Sequence[np.ndarray],
+    images: Iterable[np.ndarray],
     *,
     tile: int | None = None,
     overlap: float = 0.25,
@@ -63,6 +66,7 @@ def predict(
         ValueError: for images of other shapes, a model with fewer than 2 classes or more than 255, and numbers out of
             range, before anything is predicted.
     """
+    images = list(images)
     most, side = (WHOLE, TILE) if tile is None else (0, tile)
     _check(model, images, side, overlap, batch_size)
     padding = _padding(model)
@@ -93,7 +97,8 @@ def tiled_logits(
     Tiles begin at multiples of the network's stride, so that pooling falls on the same pixels as in the whole image,
     and the last ones end where the network would pad the image to. A pixel whose receptive field lies within all its
     tiles has the logits that the whole image gives it. The stride is that of the model's `PadToStride`, or 32. A
-    network that looks at the whole of its input, by global pooling or attention, sees the tile instead of the image.
+    network that looks at the whole of its input, by global pooling or attention, sees the tile instead of the image;
+    one that resizes its input, as `augmented` does with `scales`, has each tile resized by itself.
 
     Args:
         model: as for `predict`.
@@ -135,8 +140,11 @@ def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] 
         num_classes), the logarithms of the mean probabilities.
 
     Raises:
-        ValueError: for no scales, or one that is not over 0, or twice there.
+        ValueError: for no scales, or one that is not over 0, or twice there; for a model with fewer than 2 classes.
     """
+    num_classes = model.output_shape[-1]
+    if not num_classes or num_classes < 2:
+        raise ValueError(f"Probabilities of 2 classes or more are averaged. Received: a model of {num_classes}")
     if not scales or len(set(scales)) < len(scales) or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"`scales` must be factors over 0, each once. Received: scales={scales}")
     image = keras.Input(model.input_shape[1:], name="image")
@@ -244,12 +252,20 @@ def _padding(model: keras.Model) -> _Padding:
     return _Padding(math.lcm(*(p.stride for p in paddings)), max(p.margin for p in paddings))
 
 
-def _compiled(model: keras.Model) -> Network:
-    @tf.function(reduce_retracing=True)
-    def network(images: Any) -> Any:
-        return tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
+# By model, so that a second call traces nothing anew. They must not hold the model, or it would never go.
+_COMPILED: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDictionary()
 
-    return network
+
+def _compiled(model: keras.Model) -> Network:
+    if model not in _COMPILED:
+        reference: Any = weakref.ref(model)
+
+        @tf.function(reduce_retracing=True)
+        def network(images: Any) -> Any:
+            return tf.cast(reference()(tf.cast(images, tf.float32), training=False), tf.float32)
+
+        _COMPILED[model] = network
+    return _COMPILED[model]
 
 
 def _label_maps(

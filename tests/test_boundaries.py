@@ -178,3 +178,13 @@ def test_round_trip_and_wrong_arguments():
         assert copy.get_config() == metric.get_config()
     with pytest.raises(ValueError, match="reach=2"):
         BoundaryIoU(3, reach=2)
+
+
+def test_an_ignored_class_is_neither_true_nor_right():
+    rng = np.random.default_rng(0)
+    truth, prediction = (np.kron(rng.integers(0, 3, (1, 4, 4)), np.ones((1, 8, 8), int)) for _ in range(2))
+    for cls in (BoundaryIoU, BoundaryF1):
+        inside, outside = cls(3, ignore_class=0), cls(3)
+        inside.update_state(truth, prediction)
+        outside.update_state(np.where(truth == 0, VOID, truth), prediction)
+        np.testing.assert_array_equal(inside.per_class(), outside.per_class())

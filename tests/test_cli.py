@@ -107,7 +107,8 @@ def test_scores_by_several_looks_say_so(trained, capsys):
     capsys.readouterr()
     assert run("evaluate", trained, "--flip", "--scales", 0.75, 1) == 0
     assert "each looked at in scales 0.75 1, and flipped" in capsys.readouterr().out
-    scores = json.loads((trained / "metrics.json").read_text())
+    assert json.loads((trained / "metrics.json").read_text()) == before
+    scores = json.loads((trained / "metrics-flip-0.75-1.json").read_text())
     assert scores.pop("looks") == {"flip": True, "scales": [0.75, 1.0]}
     data = ks_data.folder("val", data_dir=json.loads((trained / "config.json").read_text())["data"])
     looks = inference.augmented(keras.saving.load_model(trained / "model.keras"), flip=True, scales=(0.75, 1))
@@ -117,9 +118,24 @@ def test_scores_by_several_looks_say_so(trained, capsys):
     assert scores["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
     assert scores["confusion_matrix"] != before["confusion_matrix"]
     assert run("evaluate", trained, "--flip") == 0
-    assert json.loads((trained / "metrics.json").read_text())["looks"] == {"flip": True, "scales": [1.0]}
+    assert json.loads((trained / "metrics-flip.json").read_text())["looks"] == {"flip": True, "scales": [1.0]}
     assert run("evaluate", trained) == 0
-    assert json.loads((trained / "metrics.json").read_text()).items() >= {**before, "data": scores["data"]}.items()
+    assert json.loads((trained / "metrics.json").read_text()) == before
+
+
+def test_scores_on_other_data_stand_beside_the_runs_own(trained, make_folder, capsys):
+    before = (trained / "metrics.json").read_text()
+    other = make_folder("others", train=1, val=2)
+    assert run("evaluate", trained, "--data", other) == 0
+    assert json.loads((trained / "metrics-others.json").read_text())["images"] == 2
+    (other / "classes.txt").write_text("ground\ndisc\n")
+    assert run("evaluate", trained, "--data", other) == 0  # the run's own have no names
+    assert run("train", "unet", "--data", other, "--out", "named", *SMALL) == 0
+    (other / "classes.txt").write_text("disc\nground\n")
+    capsys.readouterr()
+    assert run("evaluate", "named", "--data", other) == 2
+    assert "class 0 is disc, but the model knows it as ground" in capsys.readouterr().err
+    assert (trained / "metrics.json").read_text() == before
 
 
 def test_one_seed_one_run_another_seed_another(trained, tmp_path):

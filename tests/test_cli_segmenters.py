@@ -10,8 +10,10 @@ import pytest
 import keras_segen_cli
 from keras_segen.callbacks import Checkpoint
 
-OPTIONS = ["--weights", "none", "--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--image-size", "32"]
-MOBILENET = ["--backbone", "mobilenet", "--alpha", "0.25", *OPTIONS]
+SMALL = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--image-size", "32"]
+OPTIONS = ["--weights", "none", *SMALL]
+FCN = ["--backbone", "mobilenet", "--alpha", "0.25", *SMALL]
+MOBILENET = [*FCN, "--weights", "none"]
 
 
 def run(*arguments) -> int:
@@ -57,8 +59,9 @@ def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch, died_after)
 
 
 def test_staged_training_starts_from_a_coarser_run(root, capsys):
-    arguments = ["train", "fcn", "--data", root, *MOBILENET, "--optimizer", "sgd", "--schedule", "constant"]
-    assert run(*arguments, "--stride", 32, "--weight-decay", 0.0005, "--out", "coarse") == 0
+    arguments = ["train", "fcn", "--data", root, *FCN, "--optimizer", "sgd", "--schedule", "constant"]
+    at_first = ["--stride", 32, "--weight-decay", 0.0005, "--weights", "none"]
+    assert run(*arguments, *at_first, "--out", "coarse") == 0
     model = keras.saving.load_model("coarse/final.keras")
     assert (model.optimizer.momentum, model.optimizer.weight_decay) == (0.9, 0.0005)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
@@ -71,12 +74,32 @@ def test_staged_training_starts_from_a_coarser_run(root, capsys):
     assert run(*arguments, "--stride", 32, "--start-from", "fine", "--out", "no") == 2
     assert "is an FCN-16s, which is no coarser than --stride 32" in capsys.readouterr().err
     assert run(*arguments, "--start-from", "nowhere", "--out", "no") == 2
-    assert run("train", "fcn", "--data", root, *OPTIONS, "--start-from", "fine", "--out", "no") == 2
+    assert run("train", "fcn", "--data", root, *SMALL, "--start-from", "fine", "--out", "no") == 2
     assert "was trained with alpha 0.25, not 1.0" in capsys.readouterr().err
+    assert run(*arguments, "--weights", "none", "--start-from", "fine", "--out", "no") == 2
+    assert "leave --weights away" in capsys.readouterr().err
+    (root / "classes.txt").write_text("ground\ndisc\nunicorn\n")
+    assert run(*arguments, "--start-from", "fine", "--out", "no") == 2
+    assert "knows the classes class_0, class_1" in capsys.readouterr().err
+    assert not Path("no").exists()
+
+
+def test_what_does_not_fit_leaves_no_run_behind(root, capsys):
+    Path("text.h5").write_text("hello")
+    arguments = ["train", "fcn", "--data", root, *FCN, "--out", "run"]
+    assert run(*arguments, "--weights", "text.h5") == 2
+    assert "text.h5" in capsys.readouterr().err
+    assert not Path("run").exists()
+    coded = [*arguments[:-1], "--output-codes", "1", "--refinement", "--weights", "none"]
+    assert run(*coded, "coded", "--stride", "32") == 0
+    assert "output codes of 1 bits, any two at least 1 apart" in capsys.readouterr().out
+    finer = ["train", "fcn", "--data", root, *FCN, "--output-codes", "1", "--start-from", "coded", "--out", "finer"]
+    assert run(*finer) == 2
+    assert "ends in a refinement stage, which would be lost" in capsys.readouterr().err
 
 
 def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
-    small = ["--filters", "4", "8", "16", *OPTIONS]
+    small = ["--filters", "4", "8", "16", *SMALL]
     coded = ["--output-codes", "hadamard", "--refinement", "--out", "codes"]
     assert run("train", "unet", "--data", root, *small, *coded) == 0
     model = keras.saving.load_model("codes/model.keras")
@@ -100,6 +123,8 @@ def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
     [
         (["fcn", "--alpha", "0.5", "--backbone", "vgg16"], "add --backbone mobilenet"),
         (["unet", "--frozen-epochs", "1"], "add --backbone"),
+        (["unet", "--weights", "mine.h5"], "add --backbone"),
+        (["fcn", "--released-learning-rate", "0.1"], "give both, or neither"),
         (["fcn", "--frozen-epochs", "3", "--epochs", "3"], "leaves the whole network none of the 3 epochs"),
         (["fcn", "--weights", "nowhere.h5"], "nowhere.h5: no such file"),
         (["unet", "--stride", "8"], "unet has no --stride"),

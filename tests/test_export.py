@@ -116,3 +116,5 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
         export(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path / "dense")
     with pytest.raises(ValueError, match="255"):
         export(unet(256, filters=(4, 8)), tmp_path / "many")
+    with pytest.raises(ValueError, match="2 to 255"):
+        export(unet(1, filters=(4, 8)), tmp_path / "one")

@@ -1,4 +1,6 @@
+import gc
 import itertools
+import weakref
 
 import keras
 import numpy as np
@@ -319,6 +321,27 @@ def test_an_augmented_model_is_saved_and_served(tmp_path):
 def test_wrong_scales_are_named(scales):
     with pytest.raises(ValueError, match="`scales`"):
         inference.augmented(PIXELWISE, scales=scales)
+
+
+def test_one_channel_has_no_softmax():
+    with pytest.raises(ValueError, match="Received: a model of 1"):
+        inference.augmented(unet(1, filters=(4, 8)))
+
+
+def test_a_generator_will_do_and_a_model_is_traced_once():
+    model, images = small_unet(), [noise(19, 26), noise(40, 12)]
+    expected = [*inference.predict(model, images)]
+    for ours, theirs in zip(inference.predict(model, (image for image in images)), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    network = inference._compiled(model)
+    traces = network.experimental_get_tracing_count()
+    assert len([*inference.predict(model, images)]) == 2
+    assert inference._compiled(model) is network
+    assert network.experimental_get_tracing_count() == traces
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
 
 
 def test_overlap_tiles_of_an_unpadded_network_are_the_whole_image():

@@ -5,7 +5,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_segen.layers import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
+from keras_segen.layers import OutputCodes, check_codebook, hadamard_codebook, minimum_distance, random_codebook
 from keras_segen.losses import OutputCodeCrossEntropy
 from keras_segen.models import unet
 
@@ -36,6 +36,10 @@ def test_random_codes_are_far_apart_and_repeatable():
         with pytest.raises(ValueError, match="6 classes have codes of 3 to 31 bits"):
             random_codebook(6, bits)
     assert minimum_distance(random_codebook(21, 31)) >= 8
+    with pytest.raises(ValueError, match=r"5 bits whose 30 words all differ .* take more bits"):
+        random_codebook(30, 5, trials=10)
+    floats = codebook.astype("float32")
+    np.testing.assert_array_equal(check_codebook(floats), codebook)
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,10 @@ def test_wrong_arguments_are_named():
         CrossEntropy(class_weights=[1, -1])
     with pytest.raises(ValueError, match="1 losses"):
         Sum([Dice()], weights=[1, 2])
+
+
+def test_masks_and_logits_of_other_sizes_are_named():
+    for loss in (CrossEntropy(), Dice(), Lovasz()):
+        for shape in ((3, 4, 6, 2), (1, 4, 5, 2)):
+            with pytest.raises(ValueError, match="of one size"):
+                loss(np.zeros((1, 4, 6), "uint8"), np.zeros(shape, "float32"))

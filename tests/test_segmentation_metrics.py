@@ -127,3 +127,12 @@ def test_round_trip():
     for metric in (MeanIoU(5, ignore_class=0), PixelAccuracy(5, name="accuracy"), MeanDice(3), MeanClassAccuracy(2)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
         assert copy.get_config() == metric.get_config()
+
+
+def test_what_does_not_go_together_is_named():
+    masks = np.zeros((2, 4, 6), "uint8")
+    for prediction in (np.zeros((2, 4, 5, 3), "float32"), np.zeros((1, 4, 6), int)):
+        with pytest.raises(ValueError, match="of one size"):
+            MeanIoU(3).update_state(masks, prediction)
+    with pytest.raises(ValueError, match="as whole numbers"):
+        MeanIoU(3).update_state(masks, np.zeros((2, 4, 6), "float32"))

@@ -22,6 +22,7 @@ def evaluate(
     run_folder: str,
     *,
     data: str | None,
+    data_dir: str | None,
     extractor: str | None,
     inception_weights: str | None,
     samples: int | None,
@@ -31,9 +32,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run's best model, print a table and write `metrics.json`.
 
+    Scores on other data, or by several looks, are `metrics-NAME.json`, by the names of these.
+
     Args:
         run_folder: what `train` wrote.
         data: other data with the same classes, or None for the run's own.
+        data_dir: where named data sets lie, or None for where they lay in training.
         extractor: "cifar10" or "inception", for generators; None: cifar10.
         inception_weights: file of the published weights, or None to fetch them.
         samples: generated and real images that are compared; None: 10,000, or as many real ones as there are.
@@ -57,10 +61,14 @@ def evaluate(
         raise InputError(f"{run.path}: is of a segmenter, which has no --extractor, --inception-weights or --samples")
     elif flip or scales:
         options["looks"] = {"flip": flip, "scales": list(scales or [1.0])}
+    config |= {} if data_dir is None else {"data_dir": data_dir}
     loaded = task.load_data(data or config["data"], config, verbose=verbose)
     scores = task.score(run, loaded, config, verbose=verbose, **options)
-    write_json(run.metrics_json, {**scores, "data": loaded.name})
-    print(f"\n{task.table(scores)}\n", flush=True)
+    special = [] if loaded.name == config["data"] else [Path(loaded.name).name]
+    special += ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
+    file = run.path / f"metrics-{'-'.join(special)}.json" if special else run.metrics_json
+    write_json(file, {**scores, "data": loaded.name})
+    print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)
     return scores
 
 

@@ -41,13 +41,15 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     for name in given:
         if name not in recipe.DEFAULTS and name not in _OF_EVERY_RUN:
             raise InputError(f"{model} has no --{name.replace('_', '-')}: leave it away")
+    for name in {"data_dir", "start_from"} & given.keys():
+        given[name] = str(Path(given[name]).resolve())  # the run is looked at from other folders too
     config = {"model": model, "data": data, **recipe.DEFAULTS, **given}
-    recipe.check(config)
     if resume and out is None:
         raise InputError("--resume needs --out, the run folder to go on with")
     run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))
     resuming = resume and run.config_json.is_file()
     if not resuming:
+        recipe.check(config)
         run.require_free()
 
     _make_repeatable(config["seed"], config["precision"])
@@ -57,7 +59,9 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     config |= {"data": loaded.name, "class_names": list(loaded.class_names), "data_fingerprint": loaded.fingerprint}
     if resuming:
         _require_same(run, config)
-    else:
+    # Before there is a folder: weights that do not fit leave none behind.
+    network = load_model(run.backup) if run.backup.is_file() else recipe.build(config)
+    if not resuming:
         run.create({**config, "versions": _versions()})
     classes = f", {len(loaded.class_names)} classes" if loaded.class_names else ""
     aside = f" ({loaded.kept_aside} more are kept aside)" if getattr(loaded, "kept_aside", 0) else ""
@@ -66,20 +70,18 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
         f"{config['steps_per_epoch']} steps; run folder {run.path}",
         flush=True,
     )
-    _fit(run, config, recipe, loaded, verbose=verbose)
+    _fit(run, network, config, recipe, loaded, verbose=verbose)
     _report(run, config, recipe.task, loaded, verbose=verbose)
     return run
 
 
-def _fit(run: Run, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, verbose: bool) -> None:
+def _fit(
+    run: Run, network: keras.Model, config: dict[str, Any], recipe: ModuleType, loaded: Any, *, verbose: bool
+) -> None:
     for folder in (run.backup.parent, run.figures, run.logs):
         folder.mkdir(exist_ok=True)
     steps = config["steps_per_epoch"]
-    if run.backup.is_file():
-        network = load_model(run.backup)
-        epochs_done = _epochs_done(network, config)
-    else:
-        network, epochs_done = recipe.build(config), 0
+    epochs_done = _epochs_done(network, config) if run.backup.is_file() else 0
     run.cut_history(epochs_done)
     monitor, mode = recipe.task.monitor(loaded), recipe.task.MODE
     scores = [row[monitor] for row in run.history() if np.isfinite(row[monitor])]

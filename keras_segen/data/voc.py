@@ -125,7 +125,8 @@ def find_voc(split: str, data_dir: Path | str | None = None, *, year: int = 2012
     whole = root.parent.name == "VOCdevkit"  # as the archive has it
     unpacked_in = root.parents[1] if whole else root.parent
     listed = "train" if split == "trainaug" else split
-    if whole and not _list(root, listed).is_file():
+    damaged = year == 2012 and (root / "ImageSets").is_dir()  # one archive holds all lists
+    if whole and not _list(root, listed).is_file() and not damaged:
         provide(ARCHIVES[year][split], unpacked_in, last="ImageSets")
     mask_of = {name: root / "SegmentationClass" / f"{name}.png" for name in _names(_list(root, listed))}
     if split == "trainaug":

@@ -42,7 +42,8 @@ def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int =
         int (num_classes, bits) of 0 and 1.
 
     Raises:
-        ValueError: for too few bits to tell the classes apart, or more than there are useful columns.
+        ValueError: for too few bits to tell the classes apart, or so few that no trial did; or more than there are
+            useful columns.
     """
     columns = 2 ** (num_classes - 1) - 1  # that are neither constant nor another one's opposite
     if num_classes < 2 or not 2**bits >= num_classes or bits > columns:
@@ -61,6 +62,11 @@ def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int =
         found = np.stack(list(drawn.values()), axis=1) ^ rng.integers(0, 2, bits)
         if minimum_distance(found) > distance:
             best, distance = found, minimum_distance(found)
+    if distance == 0:
+        raise ValueError(
+            f"No code of {bits} bits whose {num_classes} words all differ was found in {trials} trials: take more bits."
+            f" Received: bits={bits}, trials={trials}, seed={seed}"
+        )
     return check_codebook(best)
 
 
@@ -83,10 +89,11 @@ def check_codebook(codebook: Any) -> np.ndarray:
             "A codebook holds a word of 0 and 1 for each of two classes or more, (num_classes, bits). "
             f"Received: shape {codebook.shape}, values {np.unique(codebook)[:5]}"
         )
+    codebook = codebook.astype(int)
     fault = _fault(codebook)
     if fault:
         raise ValueError(f"The codebook cannot serve: {fault}. Received: {codebook.shape[1]} bits for {len(codebook)}")
-    return codebook.astype(int)
+    return codebook
 
 
 def _fault(codebook: np.ndarray) -> str | None:

@@ -95,6 +95,12 @@ class SegmentationLoss(keras.losses.Loss):
                 f"{type(self).__name__} takes masks (batch, height, width) and logits (…, num_classes), or both of one "
                 f"shape (multi-label). Received: masks {tuple(y_true.shape)}, logits {tuple(y_pred.shape)}"
             )
+        sides = zip(y_true.shape[:3], y_pred.shape[:3], strict=True)
+        if any(truth != predicted for truth, predicted in sides if None not in (truth, predicted)):
+            raise ValueError(
+                f"{type(self).__name__} compares masks and logits of one size. Received: masks {tuple(y_true.shape)}, "
+                f"logits {tuple(y_pred.shape)}"
+            )
         exclusive = not multi_label and channels > 1
         classes = channels if exclusive or multi_label else 2
         if self.class_weights is not None and len(self.class_weights) != classes:

@@ -37,7 +37,7 @@ class BoundaryMetric(ConfusionMatrixMetric):
         classes = ops.arange(self.num_classes, dtype="int32")
         valid = ops.cast(truth != self.ignore_class, "int32")[..., None]
         truth, prediction = (ops.cast(x[..., None] == classes, "int32") for x in (truth, ops.cast(prediction, "int32")))
-        return truth, prediction, valid
+        return truth * valid, prediction, valid
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""

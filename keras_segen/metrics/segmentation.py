@@ -62,6 +62,17 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
                 f"{type(self).__name__} takes masks (batch, height, width), logits (batch, height, width, num_classes) "
                 f"or class ids (batch, height, width). Received: {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
             )
+        elif keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype)):
+            raise ValueError(
+                f"{type(self).__name__} takes class ids as whole numbers, or logits with an axis more. Received: "
+                f"{y_pred.dtype} {tuple(y_pred.shape)}, as the masks"
+            )
+        sides = zip(y_true.shape, y_pred.shape, strict=False)
+        if any(truth != predicted for truth, predicted in sides if None not in (truth, predicted)):
+            raise ValueError(
+                f"{type(self).__name__} compares masks and predictions of one size. Received: {tuple(y_true.shape)} "
+                f"and {tuple(y_pred.shape)}"
+            )
         count = _compiled_count() if _pays_to_compile(y_true, y_pred) else _count
         truth = ops.reshape(y_true, [-1])
         prediction = ops.reshape(y_pred, [-1, *y_pred.shape[len(y_true.shape) :]])

@@ -74,6 +74,10 @@ def unet(
         padding=padding,
         deep_supervision=deep_supervision,
     )
+    if backbone is None and (alpha != 1 or weights not in ("imagenet", None)):
+        raise ValueError(
+            f"`weights` and `alpha` are of a backbone: name one. Received: weights={weights!r}, alpha={alpha}"
+        )
     image = keras.Input((None, None, input_channels), name="image")
     if backbone is None:
         x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)

@@ -63,6 +63,13 @@ def check(config: dict[str, Any]) -> None:
     if config["start_from"] is None:
         return
     before = Run(config["start_from"]).config()
+    if config["weights"] != DEFAULTS["weights"]:
+        raise InputError("--start-from brings the backbone's weights: leave --weights away")
+    if before.get("refinement"):
+        raise InputError(
+            f"--start-from {config['start_from']}: ends in a refinement stage, which would be lost: start from a run "
+            "without one, and give --refinement to the last"
+        )
     for name in ("model", "backbone", "alpha", "output_codes"):
         if before.get(name) != config[name]:
             raise InputError(
@@ -77,7 +84,21 @@ def check(config: dict[str, Any]) -> None:
 
 def build(config: dict[str, Any]) -> keras.Model:
     """Return the compiled model for a run's config."""
-    coarser = None if config["start_from"] is None else Run(config["start_from"]).load_best()
+    coarser = None if config["start_from"] is None else _coarser(Run(config["start_from"]), config)
     options = segmenters.backbone_options(config) | ({"weights": None} if coarser else {})
     model = models.fcn(segmenters.channels(config), stride=config["stride"], coarser=coarser, **options)
     return segmenters.compiled(model, config)
+
+
+def _coarser(before: Run, config: dict[str, Any]) -> keras.Model:
+    names = before.config()["class_names"]
+    if names != config["class_names"]:
+        raise InputError(
+            f"--start-from {before.path}: knows the classes {', '.join(names)}, and the data have "
+            f"{', '.join(config['class_names'])}: start from a run on the same classes"
+        )
+    if str(config["output_codes"]).isdecimal() and before.config()["seed"] != config["seed"]:
+        raise InputError(
+            f"--start-from {before.path}: has other code words, which --seed {before.config()['seed']} drew: repeat it"
+        )
+    return before.load_best()

@@ -40,10 +40,22 @@ def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> Segmentati
             f"{loaded.name}: holds {len(loaded.class_names)} classes, but the model knows {len(known)} "
             f"({', '.join(known)}): score it on data with these"
         )
+    if known and _are_names(known) and _are_names(loaded.class_names):
+        for i, (theirs, ours) in enumerate(zip(loaded.class_names, known, strict=False)):
+            if theirs != ours:
+                raise InputError(
+                    f"{loaded.name}: class {i} is {theirs}, but the model knows it as {ours}: score it on data with "
+                    "the same classes"
+                )
     if loaded.absent and not known:
         some = ", ".join(loaded.absent[:5]) + (f" and {len(loaded.absent) - 5} more" if len(loaded.absent) > 5 else "")
         print(f"warning: no training mask holds {some}: the model cannot learn that", flush=True)
     return loaded
+
+
+def _are_names(class_names: Sequence[str]) -> bool:
+    """Say whether somebody gave these names."""
+    return any(name != f"class_{i}" for i, name in enumerate(class_names))
 
 
 def monitor(loaded: SegmentationData) -> str:
@@ -123,7 +135,7 @@ def table(scores: dict[str, Any]) -> str:
     for i, (name, value) in enumerate(rows):
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))
-        lines.append(f"{name:{width}}  " + ("   – (occurs nowhere)" if np.isnan(value) else f"{100 * value:6.2f}"))
+        lines.append(f"{name:{width}}  " + ("   – (nothing to count)" if np.isnan(value) else f"{100 * value:6.2f}"))
     return "\n".join(lines)
 
 

@@ -47,6 +47,10 @@ def check(config: dict[str, Any]) -> None:
         )
     if config["backbone"] is None and config["frozen_epochs"]:
         raise InputError("--frozen-epochs freezes a backbone: add --backbone")
+    if config["backbone"] is None and config["weights"] != DEFAULTS["weights"]:
+        raise InputError(f"--weights {config['weights']}: are a backbone's: add --backbone, or leave them away")
+    if config["released_learning_rate"] is not None and not config["frozen_epochs"]:
+        raise InputError("--released-learning-rate is of what --frozen-epochs froze: give both, or neither")
     if config["frozen_epochs"] >= config["epochs"]:
         raise InputError(
             f"--frozen-epochs {config['frozen_epochs']} leaves the whole network none of the {config['epochs']} epochs"

@@ -46,7 +46,7 @@ def export(model: keras.Model, to: Path | str, *, encoder: keras.Model | None = 
     Raises:
         InputError: if `to` is a file, or in a place that cannot be written to.
         OSError: if it cannot be written; no half-written version stays behind.
-        ValueError: if the model is neither, or has more than 255 classes.
+        ValueError: if the model is neither, or has fewer than 2 classes or more than 255.
     """
     to = Path(to)
     require_place(to)
@@ -75,9 +75,9 @@ def _served(model: keras.Model, encoder: keras.Model | None) -> Callable[[], tup
     shape = model.output_shape
     if inputs in (["latent"], ["latent", "label"]) and len(shape) == 4:
         return lambda: _generator(model, encoder)
-    if len(inputs) != 1 or len(shape) != 4 or shape[-1] is None or shape[-1] > 255:
+    if len(inputs) != 1 or len(shape) != 4 or shape[-1] is None or not 2 <= shape[-1] <= 255:
         raise ValueError(
-            "export takes a segmenter, one image in, logits (batch, height, width, num_classes <= 255) out; or a "
+            "export takes a segmenter, one image in, logits (batch, height, width, 2 to 255 classes) out; or a "
             f"generator, inputs `latent` and `label`, images out. Received: {model.name} with inputs {inputs}, "
             f"output shape {shape}"
         )
