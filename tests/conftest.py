@@ -1,6 +1,8 @@
 """What the tests share: quiet TensorFlow, real data where it is, small folders drawn on the spot."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +22,8 @@ from PIL import Image
 # As the command line has it; TensorFlow takes it only before its first operation.
 tf.config.threading.set_inter_op_parallelism_threads(1)
 
-_CACHE = tempfile.TemporaryDirectory(prefix="keras-")  # of the tests' own, gone at their end
-os.environ["KERAS_HOME"] = _CACHE.name
+os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-")  # of the tests' own, gone at their end
+atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
 
 REAL_DATA = Path(os.environ.get("KERAS_SEGEN_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 
