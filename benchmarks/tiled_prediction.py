@@ -4,8 +4,8 @@
 
 First an image of 8,000×8,000 pixels with 21 classes goes through a small U-Net in a process of its own, which says how
 far its memory rose over what one tile took. Then a smaller image goes through in turns: in tiles; in tiles that are
-summed up on a canvas of the image's size, as is common; and whole. Ours and the whole include the network's tracing,
-which each call of `predict` does anew. The limit is the network on the same tiles and nothing else.
+summed up on a canvas of the image's size, as is common; and whole. The limit is the network on the same tiles and
+nothing else.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """What a segmenter makes of images of any size: whole, in tiles that are blended, averaged over flips and scales."""
 
+import functools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -75,7 +76,9 @@ def predict(
         found = _grid(image, side, overlap, padding)
         return found if found.tiles > 1 and image.shape[0] * image.shape[1] > most else None
 
-    return _label_maps(_compiled(model), images, [grid(image) for image in images], batch_size, verbose)
+    return _label_maps(
+        functools.partial(_logits, model), images, [grid(image) for image in images], batch_size, verbose
+    )
 
 
 def tiled_logits(
@@ -121,7 +124,7 @@ def tiled_logits(
     if blending not in ("gaussian", "none"):
         raise ValueError(f'`blending` must be "gaussian" or "none". Received: blending={blending!r}')
     grid = _grid(image, tile, overlap, _padding(model), cut=blending == "none")
-    return _blocks(_compiled(model), image, grid, batch_size)
+    return _blocks(functools.partial(_logits, model), image, grid, batch_size)
 
 
 def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] = (1.0,)) -> keras.Model:
@@ -256,7 +259,7 @@ def _padding(model: keras.Model) -> _Padding:
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDictionary()
 
 
-def _compiled(model: keras.Model) -> Network:
+def _logits(model: keras.Model, images: np.ndarray) -> Any:
     if model not in _COMPILED:
         reference: Any = weakref.ref(model)
 
@@ -265,7 +268,7 @@ def _compiled(model: keras.Model) -> Network:
             return tf.cast(reference()(tf.cast(images, tf.float32), training=False), tf.float32)
 
         _COMPILED[model] = network
-    return _COMPILED[model]
+    return _COMPILED[model](images)
 
 
 def _label_maps(
