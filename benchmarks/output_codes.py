@@ -70,6 +70,7 @@ def scores(folder: Path, num_classes: int, codebook: np.ndarray | None, steps: i
         batch_size=16,
         training=True,
         augmentation=Augmentation(scale=(1.0, 1.0)),
+        start=0,  # and without end
     )
     model.fit(train, steps_per_epoch=steps, shuffle=False, verbose=0)
     predict = tf.function(lambda image: model(image, training=False), reduce_retracing=True)
