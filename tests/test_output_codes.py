@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.linalg
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,3 +120,17 @@ def test_a_segmenter_with_codes_learns_saves_and_loads(tmp_path):
     scores = loaded.predict(images, verbose=0)
     assert scores.shape == (1, 16, 16, 3)
     assert (scores.argmax(-1) == masks).mean() > 0.9
+
+
+@pytest.mark.parametrize("num_classes", [21, 133])
+def test_a_large_image_is_decoded_in_one_product_of_linear_memory(num_classes):
+    codebook = hadamard_codebook(num_classes)
+    bits = codebook.shape[1]
+    decode = tf.function(OutputCodes(codebook)).get_concrete_function(tf.TensorSpec((1, 512, 512, bits)))
+    operations = decode.graph.get_operations()
+    assert sum("MatMul" in operation.type or operation.type == "Einsum" for operation in operations) == 1
+    largest = max(tensor.shape.num_elements() or 0 for operation in operations for tensor in operation.outputs)
+    assert largest <= 512 * 512 * max(2 * bits, num_classes)
+    scores = decode(tf.constant(np.random.default_rng(0).normal(0, 3, (1, 512, 512, bits)), tf.float32))
+    assert scores.shape == (1, 512, 512, num_classes)
+    assert np.isfinite(scores).all()
