@@ -79,7 +79,8 @@ def test_a_run_folder_is_complete(trained, capsys):
     assert "bits_per_dim_64_samples" in capsys.readouterr().out
     # What is usual is told from the run's own data, not from others.
     assert run("evaluate", trained, "--data", "shapes", "--samples", 16) == 0
-    assert json.loads((trained / "metrics.json").read_text())["images"] == 1024
+    assert json.loads((trained / "metrics-shapes.json").read_text())["images"] == 1024
+    assert json.loads((trained / "metrics.json").read_text()) == again
     assert (trained / "posterior.npz").read_bytes() == before
 
 
