@@ -408,7 +408,7 @@ def _check(options: dict[str, Any]) -> None:
     if options["run"] is None and (options["flip"] or scales):
         parser().error("--flip and --scales go with a RUN, not with --real and --fake")
     if options["run"] and options["out"]:
-        parser().error("--out goes with --baseline or --real and --fake: a run's scores are in its folder, RUN/metrics.json")
+        parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
 
 
 def _check_loss(options: dict[str, Any]) -> None:
