@@ -26,8 +26,8 @@ keras-segen train fcn --data FOLDER --alpha 0.25 --loss cross_entropy --image-si
     --learning-rate 0.003 --released-learning-rate 0.001 --epochs 13 [--refinement]
         264 images of nuclei, 100 to score it on: mean IoU 0.858 in 5.5 minutes; with the refinement 0.894 in 10.8.
 
-keras-segen train fcn --data shapes --alpha 0.25 --loss cross_entropy --image-size 128 --batch-size 16 --frozen-epochs 1 \\
-    --learning-rate 0.003 --released-learning-rate 0.001 --epochs 4 --refinement
+keras-segen train fcn --data shapes --alpha 0.25 --loss cross_entropy --image-size 128 --batch-size 16 \
+    --frozen-epochs 1 --learning-rate 0.003 --released-learning-rate 0.001 --epochs 4 --refinement
         Drawn scenes, 256 to score it on: mean IoU 0.913 in 5.3 minutes.
 
 keras-segen train fcn --data oxford_iiit_pet --loss cross_entropy --image-size 256 --batch-size 16 --frozen-epochs 1 \
