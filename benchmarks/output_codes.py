@@ -1,6 +1,6 @@
 """Error-correcting output codes against softmax, on clean labels and on wrong ones: what they buy, not their speed.
 
-    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--steps 800]      ten minutes on two cores
+    python benchmarks/output_codes.py [--data FOLDER] [--noise 0 0.2 0.4] [--steps 800]   quarter of an hour, two cores
 
 Of the training masks a share of all blocks of 8×8 pixels gets another class, drawn once and written into a copy of the
 folder; validation masks stay as they are. On each copy the same small U-Net is trained from the same seed with softmax

@@ -6,6 +6,7 @@ final.keras     the model after the last epoch
 backup/         what `--resume` goes on from
 history.csv     one row an epoch
 metrics.json    scores of model.keras
+metrics-*.json  its scores on other data, or by several looks
 posterior.npz   a VAE's: what its encoder makes of the data; see `training.Posterior`
 figures/        pictures
 logs/           for TensorBoard

@@ -23,7 +23,7 @@ def coarse():
 
 
 def test_it_finds_boundaries_that_are_finer_than_the_scores():
-    # The ground is bright or dark by halves of the image, and the object, which is the other, a bar three pixels wide.
+    # A bright bar three pixels wide on dark ground.
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     masks = np.zeros((64, 32, 32), "uint8")
