@@ -283,4 +283,4 @@ def test_the_printed_command_survives_spaces(model, tmp_path, capsys):
     assert (folder / "assets.extra/classes.txt").read_text() == "a\nb\nc\nd\ne\n"
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == str(servable / "1")
-    assert shlex.split(printed[1])[6:-1] == ["-v", f"{servable}:/models/the $net", "-e", "MODEL_NAME=the $net"]
+    assert shlex.split(printed[1])[7:-1] == ["-v", f"{servable}:/models/the $net", "-e", "MODEL_NAME=the $net"]
