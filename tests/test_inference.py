@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_segen import inference
+from keras_segen.inference import batches, network, tiles
 from keras_segen.layers import CropLike, PadToStride
 from keras_segen.models import unet
 from keras_segen.serving import export
@@ -86,7 +87,7 @@ PIXELWISE = pixelwise()
 @settings(max_examples=60, deadline=None)
 @given(extent=st.integers(1, 400), tile=st.integers(1, 200), overlap=overlaps, stride=st.sampled_from([1, 4, 16, 32]))
 def test_places_of_tiles(extent, tile, overlap, stride):
-    side = inference._side(extent, tile, overlap, inference._Padding(stride, 0))
+    side = tiles.side_of(extent, tile, overlap, tiles.Padding(stride, 0))
     padded = -(-extent // stride) * stride
     assert side.size % stride == 0
     assert side.size == padded or tile <= side.size < tile + stride
@@ -163,10 +164,7 @@ def sees_enough(side, extent, reach):
 def test_tiles_equal_the_whole_image_inside_the_receptive_margin(size, overlap):
     model, image, reach = small_unet(), noise(*size), margin(3)
     inside = np.outer(
-        *(
-            sees_enough(inference._side(extent, 112, overlap, inference._Padding(4, 0)), extent, reach)
-            for extent in size
-        )
+        *(sees_enough(tiles.side_of(extent, 112, overlap, tiles.Padding(4, 0)), extent, reach) for extent in size)
     )
     assert inside.mean() > 0.1
     logits = put_together(inference.tiled_logits(model, image, tile=112, overlap=overlap, batch_size=3), image, 4)
@@ -195,13 +193,13 @@ def test_an_image_no_larger_than_a_tile_goes_through_whole(tile):
 
 
 def test_images_of_over_four_million_pixels_go_through_in_tiles(monkeypatch):
-    assert inference.WHOLE == 2048**2
+    assert batches.WHOLE == 2048**2
     model, image = small_unet(), noise(80, 90)
-    monkeypatch.setattr(inference, "WHOLE", 80 * 90 - 1)
-    monkeypatch.setattr(inference, "TILE", 32)
+    monkeypatch.setattr(batches, "WHOLE", 80 * 90 - 1)
+    monkeypatch.setattr(tiles, "TILE", 32)
     automatic, tiled = (next(inference.predict(model, [image], tile=tile)) for tile in (None, 32))
     np.testing.assert_array_equal(automatic, tiled)
-    monkeypatch.setattr(inference, "WHOLE", 80 * 90)
+    monkeypatch.setattr(batches, "WHOLE", 80 * 90)
     (at_once,) = inference.predict(model, [image])
     np.testing.assert_array_equal(at_once, whole(model, image).argmax(-1))
     assert (at_once != tiled).any()
@@ -300,11 +298,11 @@ def test_flipping_changes_nothing_for_a_network_that_flips_along():
 
 def test_an_augmented_model_goes_through_in_tiles_by_its_networks_stride():
     looks = inference.augmented(small_unet(), scales=(0.5, 1.0))
-    assert inference._padding(looks) == (4, 0)
+    assert tiles.padding_of(looks) == (4, 0)
     image = noise(60, 70)
     logits = put_together(inference.tiled_logits(looks, image, tile=56, overlap=0.5), image, 4)
-    assert inference._padding(pixelwise(stride=6)) == (6, 0)
-    assert inference._padding(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == (32, 0)
+    assert tiles.padding_of(pixelwise(stride=6)) == (6, 0)
+    assert tiles.padding_of(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == (32, 0)
     corner = np.s_[:4, :4]  # of the first tile alone
     np.testing.assert_allclose(logits[corner], whole(looks, image[:56, :56])[corner], atol=1e-4)
 
@@ -333,9 +331,9 @@ def test_a_generator_will_do_and_a_model_is_traced_once():
     expected = [*inference.predict(model, images)]
     for ours, theirs in zip(inference.predict(model, (image for image in images)), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    traces = inference._COMPILED[model].experimental_get_tracing_count()
+    traces = network._COMPILED[model].experimental_get_tracing_count()
     assert len([*inference.predict(model, images)]) == 2
-    assert inference._COMPILED[model].experimental_get_tracing_count() == traces
+    assert network._COMPILED[model].experimental_get_tracing_count() == traces
     reference = weakref.ref(model)
     left = inference.predict(model, images)
     del model

@@ -1,8 +1,10 @@
 """What scoring and picturing a method that learns nothing consist of: see `keras_segen.classical`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_segen import plotting
@@ -48,11 +50,15 @@ def settings(baseline: str, loaded: SegmentationData, *, verbose: bool) -> dict[
 
 def score(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, *, verbose: bool) -> dict[str, Any]:
     """Return the scores on the validation images at their own sizes, as a run's are."""
+    bar = keras.utils.Progbar(None, unit_name="image") if verbose else None
 
-    def predict(images: Any) -> np.ndarray:
-        return np.stack([METHODS[baseline](image, **chosen) for image in images.numpy()])
+    def predicted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for image, mask in segmentation.examples(loaded.val):
+            yield mask, METHODS[baseline](image, **chosen)
+            if bar:
+                bar.add(1)
 
-    return segmentation.score_predictions(predict, loaded, loaded.class_names, verbose=verbose)
+    return segmentation.score_predictions(predicted(), loaded.class_names)
 
 
 def draw(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, path: Path) -> None:

@@ -1,7 +1,9 @@
 """What training, scoring and picturing a segmenter consist of, whatever its network and its data."""
 
+import functools
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 
 from keras_segen import inference, metrics, plotting
 from keras_segen.errors import InputError
+from keras_segen.inference.batches import label_maps
 from keras_segen.recipes import segmenters
 from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
 from keras_segen.runs import Run
@@ -68,6 +71,22 @@ def callbacks(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> lis
     return segmenters.fine_tuning(config)
 
 
+def validate(model: keras.Model, loaded: SegmentationData, config: dict[str, Any]) -> dict[str, float]:
+    """Return `mean_iou` and `pixel_accuracy` on the validation images at their own sizes.
+
+    The images go through as in `score`, in bounded memory. So there is no loss among the scores: a region loss of a
+    whole image does not follow from its tiles.
+
+    Args:
+        model: a segmenter.
+        loaded: the data whose validation images are looked at.
+        config: the run's, for the names of its classes.
+    """
+    measures = {name: MEASURES[name][1](len(config["class_names"])) for name in ("mean_iou", "pixel_accuracy")}
+    _count(predictions(model, loaded), measures)
+    return {name: float(measure.result()) for name, measure in measures.items()}
+
+
 def score(
     run: Run,
     loaded: SegmentationData,
@@ -83,38 +102,35 @@ def score(
     model = run.load_best()
     if looks:
         model = inference.augmented(model, **looks)
-    predict = tf.function(lambda image: model(image, training=False), reduce_retracing=True)
-    scores = score_predictions(predict, loaded, config["class_names"], verbose=verbose)
+    scores = score_predictions(predictions(model, loaded, verbose=verbose), config["class_names"])
     return {**scores, "looks": looks} if looks else scores
 
 
-def score_predictions(
-    predict: Callable[[Any], Any], loaded: SegmentationData, class_names: Sequence[str], *, verbose: bool
-) -> dict[str, Any]:
-    """Return the scores of whatever segments, on the validation images at their own sizes.
+def examples(data: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each image and mask of a data set of batches."""
+    for images, masks in data.as_numpy_iterator():
+        yield from zip(images, masks, strict=True)
+
+
+def predictions(
+    model: keras.Model, loaded: SegmentationData, *, verbose: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the mask of each validation image, and the label map that a segmenter makes of the image."""
+    for _, mask, label_map in label_maps(model, examples(loaded.val), verbose=verbose):
+        yield mask, label_map
+
+
+def score_predictions(predicted: Iterable[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the scores of label maps.
 
     `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth.
 
     Args:
-        predict: batch of images -> logits or class ids.
-        loaded: whose validation images.
+        predicted: masks and label maps uint8 (height, width), of any sizes, read one by one.
         class_names: one a class.
-        verbose: show a progress bar.
     """
     measures = {name: measure(len(class_names)) for name, (_, measure) in MEASURES.items()}
-
-    @tf.function(reduce_retracing=True)
-    def count(mask: Any, prediction: Any) -> None:
-        for measure in measures.values():
-            measure.update_state(mask, prediction)
-
-    bar = keras.utils.Progbar(int(loaded.val.cardinality()), unit_name="batch") if verbose else None
-    images = 0
-    for image, mask in loaded.val:
-        count(mask, predict(image))
-        images += len(image)
-        if bar:
-            bar.add(1)
+    images = _count(predicted, measures)
     mean_iou = measures["mean_iou"]
     return {
         "images": images,
@@ -122,6 +138,22 @@ def score_predictions(
         "per_class_iou": dict(zip(class_names, mean_iou.per_class().tolist(), strict=True)),
         "confusion_matrix": mean_iou.confusion_matrix.tolist(),
     }
+
+
+def _count(predicted: Iterable[tuple[np.ndarray, np.ndarray]], measures: dict[str, Any]) -> int:
+    """Show masks and label maps to metrics, and return how many there were."""
+    batch = tf.TensorSpec([None, None, None], tf.uint8)
+
+    @tf.function(input_signature=[batch, batch])  # one graph for all sizes
+    def update(mask: Any, label_map: Any) -> None:
+        for measure in measures.values():
+            measure.update_state(mask, label_map)
+
+    images = 0
+    for mask, label_map in predicted:
+        update(mask[None], label_map[None])
+        images += 1
+    return images
 
 
 def table(scores: dict[str, Any]) -> str:
@@ -145,12 +177,14 @@ def draw(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> Path:
     figure = plotting.confusions(np.array(confusion), config["class_names"])
     plotting.save_figure(figure, run.figures / "confusions.png")
     picture = run.figures / "predictions.png"
-    model = run.load_best()
-    plotting.save_figure(
-        compare(lambda image: np.argmax(model(image[None], training=False)[0], -1), loaded, config["class_names"]),
-        picture,
-    )
+    label_map_of = functools.partial(_label_map, run.load_best())
+    plotting.save_figure(compare(label_map_of, loaded, config["class_names"]), picture)
     return picture
+
+
+def _label_map(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    (label_map,) = inference.predict(model, [image])
+    return label_map
 
 
 def compare(
@@ -158,8 +192,8 @@ def compare(
 ) -> Figure:
     """Draw the first validation images beside their truths and what `predict` makes of one image, a label map."""
     images, truths, predictions = [], [], []
-    for image, mask in loaded.val.unbatch().take(count):
-        images.append(image.numpy())
-        truths.append(mask.numpy())
-        predictions.append(predict(images[-1]))
+    for image, mask in itertools.islice(examples(loaded.val), count):
+        images.append(image)
+        truths.append(mask)
+        predictions.append(predict(image))
     return plotting.comparison(images, truths, predictions, class_names)

@@ -1,0 +1,44 @@
+"""Test-time augmentation: a segmenter that averages over flips and scales of each image."""
+
+import math
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from keras_segen.layers import ResizeLike
+
+
+def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] = (1.0,)) -> keras.Model:
+    """Make a segmenter that looks at each image several times: flipped left and right, enlarged and shrunk.
+
+    The probabilities of all looks, at the image's own size, are averaged. What comes back is a segmenter like any
+    other, which `predict`, metrics and `serving.export` take. It shares its weights with the model.
+
+    Args:
+        model: as for `predict`.
+        flip: look at the mirrored image, too, at each scale.
+        scales: factors of height and width. Images are resized bilinearly without antialiasing, as in training.
+
+    Returns:
+        A Functional model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
+        num_classes), the logarithms of the mean probabilities.
+
+    Raises:
+        ValueError: for no scales, or one that is not over 0, or twice there; for a model with fewer than 2 classes.
+    """
+    num_classes = model.output_shape[-1]
+    if not num_classes or num_classes < 2:
+        raise ValueError(f"Probabilities of 2 classes or more are averaged. Received: a model of {num_classes}")
+    if not scales or len(set(scales)) < len(scales) or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"`scales` must be factors over 0, each once. Received: scales={scales}")
+    image = keras.Input(model.input_shape[1:], name="image")
+    looks = []
+    for scale in scales:
+        scaled = image if scale == 1 else ResizeLike(scale, dtype="float32")([image, image])
+        views = [ops.softmax(model(scaled, training=False))]
+        if flip:
+            views.append(ops.flip(ops.softmax(model(ops.flip(scaled, 2), training=False)), 2))
+        looks += views if scale == 1 else [ResizeLike(dtype="float32")([view, image]) for view in views]
+    mean = sum(looks[1:], looks[0]) / len(looks)
+    return keras.Model(image, ops.log(ops.maximum(mean, 1e-30)), name=f"{model.name}_augmented")  # 0 has no logarithm

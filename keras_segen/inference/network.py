@@ -1,0 +1,69 @@
+"""A segmenter's network as inference calls it, and checks of what it is given."""
+
+import functools
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from PIL import Image
+
+Network = Callable[[np.ndarray], Any]  # images (batch, height, width, channels) -> logits, a float32 TensorFlow tensor
+
+# By model, so that a second call traces nothing anew. They must not hold the model, or it would never go.
+_COMPILED: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDictionary()
+
+
+def logits_function(model: keras.Model) -> Network:
+    """Return what turns a batch of images into logits.
+
+    Under TensorFlow it is one graph for images of all sizes, without XLA, which would compile anew for each size
+    whatever the model's `jit_compile` is. Other backends predict by Keras, which compiles once for each size.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return functools.partial(_in_graph, model)
+    return lambda images: tf.constant(model.predict_on_batch(images.astype("float32")), tf.float32)
+
+
+def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
+    if model not in _COMPILED:
+        reference: Any = weakref.ref(model)
+
+        @tf.function(reduce_retracing=True)
+        def call(images: Any) -> Any:
+            return tf.cast(reference()(tf.cast(images, tf.float32), training=False), tf.float32)
+
+        _COMPILED[model] = call
+    return _COMPILED[model](images)
+
+
+def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None) -> None:
+    """Raise `ValueError` for a model without room for its classes in label maps, and for numbers out of range."""
+    num_classes = model.output_shape[-1]
+    if not num_classes or not 2 <= num_classes <= 255:
+        raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {num_classes}")
+    if tile < 1 or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"`tile` and `batch_size` must be at least 1. Received: tile={tile}, batch_size={batch_size}")
+    if not 0 <= overlap < 1:
+        raise ValueError(f"`overlap` must be in [0, 1). Received: overlap={overlap}")
+
+
+def pixels_of(model: keras.Model, image: Any, number: int = 0) -> np.ndarray:
+    """Return an image as an array (height, width, channels); `ValueError` if it is none, or not one for the model."""
+    if isinstance(image, str | Path | Image.Image):
+        raise ValueError(
+            "Images are arrays or tensors: read files with `keras_segen.data.read_image(path)`. "
+            f"Received: image {number}, {image!r}"
+        )
+    channels = model.input_shape[-1]
+    pixels = image if isinstance(image, np.ndarray) else ops.convert_to_numpy(image)
+    if pixels.ndim != 3 or pixels.shape[-1] != channels or not pixels.size:
+        raise ValueError(
+            f"Each image must have the shape (height, width, {channels}). Received: image {number}, "
+            f"shape {pixels.shape}"
+        )
+    return pixels
