@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,12 +85,29 @@ def test_colour_by_hand():
     np.testing.assert_allclose(varied[0, 0], expected, rtol=1e-4)
 
 
-def test_small_images_are_not_lost_in_void():
+@pytest.mark.parametrize(("zoom", "scale"), [(0.0, 1), (0.5, 1), (0.75, 2**0.5), (1 - 1e-7, 2)])
+def test_small_images_keep_their_scale(zoom, scale):
     image, mask = scene(20, 30)
-    _, moved = apply(Augmentation(), image, mask, 64, [0.0, 0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
-    assert np.mean(moved != augment.VOID) == pytest.approx(20 / 30, abs=0.05)
+    _, moved = apply(Augmentation(), image, mask, 64, [zoom, 0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
+    assert np.sum(moved != augment.VOID) == pytest.approx(20 * 30 * scale**2, rel=0.06)
 
 
-def test_a_scale_in_disorder_is_refused():
-    with pytest.raises(ValueError, match=r"scale=\(2, 1\)"):
-        Augmentation(scale=(2, 1))
+def test_large_images_are_not_lost_in_void():
+    image, mask = scene(40, 60)
+    _, moved = apply(Augmentation(), image, mask, 50, [0.0, 0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
+    assert np.mean(moved != augment.VOID) == pytest.approx(40 / 60, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [(2, 1), 1.0, (0.5,), (0, 1), ("a", "b"), None])
+def test_a_wrong_scale_is_refused(scale):
+    with pytest.raises(ValueError, match=re.escape(f"Received: scale={scale!r}")):
+        Augmentation(scale=scale)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+@pytest.mark.parametrize("value", [-0.1, 1.5, (0.8, 1.2), None])
+def test_a_wrong_reach_is_refused(name, value):
+    with pytest.raises(
+        ValueError, match=re.escape(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+    ):
+        Augmentation(**{name: value})

@@ -1,6 +1,7 @@
 """One random draw moves an image and its mask alike; another changes the image's colours."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +31,19 @@ class Augmentation:
     saturation: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"`scale` must be two positive factors in order. Received: scale={self.scale}")
+        pair = isinstance(self.scale, tuple | list) and len(self.scale) == 2 and all(map(_is_number, self.scale))
+        if not pair or not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(
+                f"`scale` must be two positive factors in order, such as (0.5, 2.0). Received: scale={self.scale!r}"
+            )
+        for name in ("brightness", "contrast", "saturation"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Variation(NamedTuple):
@@ -54,14 +66,15 @@ class Variation(NamedTuple):
 def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: Any) -> Variation:
     """Turn draws, float32 (..., 7) in [0, 1), into what is done to images of `height` and `width` for crops of `size`².
 
-    The window is at most as large as the image's longer side, lest crops be mostly void. Where it is larger than the
-    image, it holds all of it at a random place; top or left is then negative.
+    The window is at most as large as the image's longer side, or as the crop if that is larger: shrinking an image
+    further would only add void, and enlarging it to fill the crop would train on another scale than is scored. A
+    window that is larger than the image holds all of it at a random place; top or left is then negative.
     """
     zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw, axis=-1)
     least, most = augmentation.scale
     # Uniform in the logarithm: enlarging by 2 is as likely as shrinking by 2.
     side = tf.cast(tf.round(size / (least * (most / least) ** zoom)), tf.int32)
-    side = tf.clip_by_value(side, 1, tf.maximum(height, width))
+    side = tf.clip_by_value(side, 1, tf.maximum(tf.maximum(height, width), size))
 
     def place(extent: Any, share: Any) -> Any:
         return tf.cast(tf.round(tf.cast(extent - side, tf.float32) * share), tf.int32)
@@ -86,15 +99,15 @@ def plan(
 ) -> tuple[Any, ...]:
     """Say what becomes of images: window, its part inside, padding (see `inside`); in training what `vary` says."""
     if not training:
-        window = fit_in(height, width)
+        window = fit_in(height, width, image_size or 0)
         return window, *inside(window, height, width)
     varied = vary(augmentation or Augmentation(), height, width, image_size or 0, draw)
     return varied.window, *inside(varied.window, height, width), varied
 
 
-def fit_in(height: Any, width: Any) -> Any:
-    """Return the least square around each image as its window, int32 (..., 4)."""
-    side = tf.maximum(height, width)
+def fit_in(height: Any, width: Any, size: int) -> Any:
+    """Return the least square of `size` or more around each image as its window, int32 (..., 4)."""
+    side = tf.maximum(tf.maximum(height, width), size)
     return tf.stack([(height - side) // 2, (width - side) // 2, side, side], -1)
 
 

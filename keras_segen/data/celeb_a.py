@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_segen.data import in_memory
 from keras_segen.data.named import prepared
+from keras_segen.data.order import check_image_size
 
 # The middle 140×140 pixels, as in the papers on score-based models (Song and Ermon, 2020; Song et al., 2021): a number
 # that is to be compared with theirs depends on it.
@@ -84,6 +85,7 @@ def read_celeb_a(
     unknown = [name for name in attributes if name not in known]
     if unknown:
         raise ValueError(f"CelebA's attributes are {', '.join(known)}. Received: attributes={tuple(unknown)}")
+    check_image_size(image_size)
     size = image_size or CROP
 
     def face(example: Any) -> Any:

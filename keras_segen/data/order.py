@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 DRAWS = 7
@@ -48,6 +49,15 @@ def order(
         passes = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
         return passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(count))
     return tf.data.Dataset.range(start // count, tf.int64.max).flat_map(one_pass).skip(start % count)
+
+
+def check_image_size(image_size: Any) -> None:
+    """Raise `ValueError` unless this is the side of a square in pixels, or None."""
+    if image_size is not None and (not isinstance(image_size, int | np.integer) or image_size < 1):
+        raise ValueError(
+            "`image_size` must be one whole number, the side of a square in pixels. Received: "
+            f"image_size={image_size!r}"
+        )
 
 
 def batched(

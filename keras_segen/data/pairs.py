@@ -1,6 +1,7 @@
 """Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
 
 import hashlib
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from keras_segen.data import augmentation as augment
 from keras_segen.data import images
-from keras_segen.data.order import batched, order
+from keras_segen.data.order import batched, check_image_size, order
 from keras_segen.errors import InputError
 
 
@@ -94,11 +95,23 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def check_training(count: int, *, image_size: int | None, batch_size: int, training: bool, start: int | None) -> None:
-    """Raise for training that cannot be: `ValueError` without `image_size`, `InputError` for less than a batch."""
+    """Raise `ValueError` for training without `image_size` or a wrong one, `InputError` for less than a batch."""
+    check_image_size(image_size)
     if training and image_size is None:
         raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
     if training and start is None and count < batch_size:
         raise InputError(f"{count} images do not fill one batch of {batch_size}: lower `batch_size`")
+
+
+def _warn_of_small(pairs: Sequence[Pair], image_size: int) -> None:
+    longer = sorted(max(pair.properties.height, pair.properties.width) for pair in pairs)
+    median = longer[len(longer) // 2]
+    if median < image_size:
+        warnings.warn(
+            f"crops of {image_size} pixels are larger than most training images (longer side: {median} pixels, the "
+            "median): the rest of each crop is void; a smaller image size trains faster",
+            stacklevel=3,
+        )
 
 
 def dataset(
@@ -117,8 +130,8 @@ def dataset(
 
     Args:
         pairs: what to read.
-        image_size: side of the square crops in training. Otherwise the square into which each image is fitted, the rest
-            void; None for each image as it is.
+        image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
+            shrunk if it is larger, the rest void; None for each image as it is.
         batch_size: images a batch. Images of different sizes cannot share one: with `image_size=None` they come singly.
         training: shuffle, and crop and vary each image by a draw of its own.
         seed: what the order and the draws follow from.
@@ -127,9 +140,11 @@ def dataset(
 
     Raises:
         InputError: for fewer training pairs than make a batch.
-        ValueError: for training without `image_size`.
+        ValueError: for training without `image_size`, or one that is not a whole number.
     """
     check_training(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
+    if training and image_size:
+        _warn_of_small(pairs, image_size)
     if image_size is None and len({(p.properties.height, p.properties.width) for p in pairs}) > 1:
         batch_size = 1
 

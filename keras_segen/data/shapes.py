@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data.order import batched, order
+from keras_segen.data.order import batched, check_image_size, order
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
@@ -142,7 +142,8 @@ def scene(index: Any, *, split: str = "train", seed: int = 0, image_size: int = 
 def _check(split: str, image_size: int) -> None:
     if split not in COUNTS:
         raise ValueError(f"`split` must be one of {', '.join(COUNTS)}. Received: split={split!r}")
-    if image_size < 16:
+    check_image_size(image_size)
+    if image_size is None or image_size < 16:
         raise ValueError(f"`image_size` must be at least 16 pixels. Received: image_size={image_size}")
 
 
