@@ -1,19 +1,22 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_segen.data import folder
+from keras_segen.data.class_folders import read_class_folders
 from keras_segen.errors import InputError
 
-COLOURS = {"blue": (0, 0, 255), "red": (255, 0, 0)}
+COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
 
 
 @pytest.fixture
 def classes(tmp_path):
-    for name, colour in COLOURS.items():
+    for name in ("blue", "red"):
         (tmp_path / name).mkdir()
         for i in range(5):
-            Image.new("RGB", (20 + i, 30), colour).save(tmp_path / name / f"{i}.png")
+            Image.new("RGB", (20 + i, 30), COLOURS[name]).save(tmp_path / name / f"{i}.png")
     return tmp_path
 
 
@@ -33,14 +36,77 @@ def test_training_without_labels(classes):
 def test_own_splits(classes):
     for split in ("train", "val"):
         (classes / split).mkdir()
-    for name in COLOURS:
+    for name in ("blue", "red"):
         (classes / name).rename(classes / "train" / name)
         (classes / "val" / name).mkdir()
         Image.new("RGB", (8, 8)).save(classes / "val" / name / "a.jpg")
     assert len(list(folder("val", data_dir=classes, image_size=8, target="label", batch_size=1))) == 2
 
 
+def lay(root, split, names):
+    for name in names:
+        (root / split / name).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (20, 30 + i), COLOURS[name]).save(root / split / name / f"{i}.png")
+
+
+def labels(split, root):
+    """Return each class that occurs by the colour of its images."""
+    batches = folder(split, data_dir=root, image_size=8, target="label", batch_size=1)
+    return {name: int(label[0]) for image, label in batches for name, rgb in COLOURS.items() if seen(image, rgb)}
+
+
+def seen(image, rgb):
+    return np.allclose(image[0, 0, 0], np.array(rgb) / 127.5 - 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [(["blue", "green", "red"], ["green", "red"]), (["green", "red"], ["blue", "green", "red"])],
+)
+def test_class_ids_are_the_same_in_all_splits(tmp_path, train, val):
+    lay(tmp_path, "train", train)
+    lay(tmp_path, "val", val)
+    ids = {"blue": 0, "green": 1, "red": 2}
+    assert labels("train", tmp_path) == {name: ids[name] for name in train}
+    assert labels("val", tmp_path) == {name: ids[name] for name in val}
+    assert labels("all", tmp_path) == ids
+
+
+def test_all_and_further_splits_are_read(classes, tmp_path):
+    assert labels("all", classes) == {"blue": 0, "red": 1}
+    assert read_class_folders("all", classes).labels.tolist() == [0] * 5 + [1] * 5
+    root = tmp_path / "split"
+    lay(root, "train", ["red"])
+    lay(root, "test", ["blue", "red"])
+    assert labels("test", root) == {"blue": 0, "red": 1}
+    with pytest.raises(InputError, match="val: does not exist, though .*: the folder's splits are test, train"):
+        labels("val", root)
+    (root / "test").rename(root / "validation")
+    with pytest.raises(InputError, match="rename .*validation to val$"):
+        labels("val", root)
+
+
+def test_a_class_may_be_called_train(classes):
+    (classes / "red").rename(classes / "train")
+    assert read_class_folders("all", classes).class_names == ("blue", "train")
+
+
+def test_names_of_classes_are_compared_composed(tmp_path):
+    for split, form in (("train", "NFC"), ("val", "NFD")):
+        (tmp_path / split / unicodedata.normalize(form, "é")).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / unicodedata.normalize(form, "é") / "a.png")
+    assert [read_class_folders(split, tmp_path).class_names for split in ("train", "val")] == [("é",)] * 2
+
+
+def test_hidden_files_are_no_images(classes):
+    (classes / "red/._1.png").write_bytes(b"\0\5\x16\7")
+    assert len(read_class_folders("all", classes).paths) == 10
+
+
 def test_bad_folders_are_named(classes, tmp_path):
+    with pytest.raises(ValueError, match=r"image_size=\(8, 8\)"):
+        folder("train", data_dir=classes, image_size=(8, 8), target="label")
     with pytest.raises(ValueError, match="image_size=None"):
         folder("train", data_dir=classes, target="label")
     with pytest.raises(InputError, match="8 images do not fill one batch of 16"):

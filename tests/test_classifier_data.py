@@ -1,5 +1,8 @@
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_segen.errors import InputError
 from keras_segen.recipes.classifier_data import classifier_data
@@ -20,6 +23,20 @@ def test_cifar10(real_data):
     train, test, names = classifier_data("cifar10", image_size=32, data_dir=real_data("tfds/cifar10").parent)
     check(train, test, names, size=32)
     assert (len(train[1]), len(test[1])) == (50_000, 10_000)
+
+
+def test_a_folder_has_one_list_of_classes(tmp_path):
+    for split, colours in (("train", ["blue", "green", "red"]), ("val", ["green", "red"])):
+        for colour in colours:
+            (tmp_path / split / colour).mkdir(parents=True)
+            Image.new("RGB", (9, 9), colour).save(tmp_path / split / colour / "1.png")
+    train, test, names = classifier_data(str(tmp_path), image_size=9, data_dir=None)
+    assert names == ("blue", "green", "red")
+    assert train[1].tolist() == [0, 1, 2]
+    assert test[1].tolist() == [1, 2]
+    shutil.rmtree(tmp_path / "train/green")
+    with pytest.raises(InputError, match="val/green: no training image is of this class"):
+        classifier_data(str(tmp_path), image_size=9, data_dir=None)
 
 
 def test_what_cannot_be_is_refused():

@@ -1,12 +1,14 @@
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_segen.data import folder
+from keras_segen.data import Augmentation, folder
 from keras_segen.data.folder import read_folder
 from keras_segen.data.pairs import fingerprint
+from keras_segen.data.split import choose
 from keras_segen.errors import InputError
 
 
@@ -51,6 +53,34 @@ def test_a_fixed_size_fits_the_image_in_and_leaves_void(make_folder):
     assert (np.asarray(mask) != 255).all(axis=(0, 2)).sum() == 20
 
 
+def test_small_images_are_not_enlarged_to_a_fixed_size(make_folder):
+    root = make_folder()
+    whole = list(folder("val", data_dir=root, batch_size=1))
+    image, mask = next(iter(folder("val", data_dir=root, image_size=64)))
+    for i, (its_image, its_mask) in enumerate(whole):
+        np.testing.assert_array_equal(mask[i, 12:52, 8:56], its_mask[0])
+        np.testing.assert_allclose(image[i, 12:52, 8:56], its_image[0], atol=1e-3)
+    assert np.sum(np.asarray(mask) != 255) == 3 * 40 * 48
+
+
+def test_training_sees_small_images_at_the_scale_they_are_scored_at(make_folder):
+    root = make_folder(train=6)
+    with pytest.warns(UserWarning, match=r"crops of 128 pixels .* \(longer side: 48 pixels, the median\)"):
+        batches = folder(
+            "train",
+            data_dir=root,
+            image_size=128,
+            batch_size=6,
+            training=True,
+            augmentation=Augmentation(scale=(1, 1), flip=False),
+        )
+    masks = next(iter(batches))[1].numpy()
+    assert (masks != 255).sum((1, 2)).tolist() == [40 * 48] * 6
+    assert sorted((masks == 1).sum((1, 2))) == sorted(
+        int(np.asarray(Image.open(path)).sum()) for path in (root / "train/masks").iterdir()
+    )
+
+
 def test_the_same_seed_gives_the_same_batches(make_folder):
     root = make_folder(train=10)
 
@@ -75,6 +105,133 @@ def test_a_folder_without_a_split_is_split_by_name(make_folder):
     assert names[0] | names[1] == {str(i) for i in range(10)}
     assert not names[0] & names[1]
     assert len(names[1]) == 3
+
+
+def names(split, root, **options):
+    return [pair.image.stem for pair in read_folder(split, root, **options).pairs]
+
+
+def test_all_and_further_splits_are_read(make_folder):
+    root = make_folder(train=4, val=2)
+    assert names("all", root / "train") == names("val", root / "train", val_fraction=1.0) == ["0", "1", "2", "3"]
+    assert names("all", root) == ["0", "1", "2", "3", "0", "1"]
+    (root / "val").rename(root / "test")
+    assert names("test", root) == ["0", "1"]
+    with pytest.raises(InputError, match="val: does not exist, though .*test does"):
+        read_folder("val", root)
+    assert len(list(folder("test", data_dir=root, batch_size=1))) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "of"),
+    [("valid", "val", ""), ("Validation", "val", ""), ("labels", "masks", "train/"), ("Images", "images", "train/")],
+)
+def test_folders_by_other_names_are_recognised_in_the_message(make_folder, wrong, right, of):
+    root = make_folder()
+    (root / of / right).rename(root / of / wrong)
+    with pytest.raises(InputError, match=f"rename .*{of}{wrong} to {right}$"):
+        read_folder("val" if right == "val" else "train", root)
+
+
+def test_capital_splits_are_recognised_in_the_message(make_folder):
+    root = make_folder()
+    (root / "train").rename(root / "Train")
+    (root / "val").rename(root / "Val")
+    with pytest.raises(InputError, match="rename .*/Train to train$"):
+        read_folder("train", root)
+
+
+def test_images_beside_splits_are_ambiguous(make_folder):
+    root = make_folder()
+    shutil.copytree(root / "val/images", root / "images")
+    with pytest.raises(InputError, match="images: lies beside .*train/images: move one"):
+        read_folder("train", root)
+
+
+def test_composed_and_decomposed_names_are_the_same(make_folder):
+    root = make_folder(train=5, val=1)
+    for number, name in enumerate(["é", "ö", "ñ", "å", "ü"]):
+        (root / f"train/images/{number}.jpg").rename(
+            root / "train/images" / unicodedata.normalize("NFD", f"{name}.jpg")
+        )
+        (root / f"train/masks/{number}.png").rename(root / "train/masks" / unicodedata.normalize("NFC", f"{name}.png"))
+    found = read_folder("train", root).pairs
+    assert [unicodedata.normalize("NFC", pair.image.stem) for pair in found] == sorted("éöñåü")
+    assert all(pair.mask.stem == unicodedata.normalize("NFC", pair.image.stem) for pair in found)
+    decomposed = {unicodedata.normalize("NFD", name) for name in "éöñåü"}
+    kept = {unicodedata.normalize("NFC", name) for name in choose(decomposed, "val", 0.4)}
+    assert kept == choose(set("éöñåü"), "val", 0.4)
+
+
+def soften(root, levels):
+    """Give the discs of a folder edges of these grey levels."""
+    for path in root.glob("*/masks/*.png"):
+        mask = np.asarray(Image.open(path)) * 255
+        mask[0, : len(levels)] = levels
+        write_mask(path, mask)
+
+
+@pytest.mark.parametrize("levels", [[128], [64, 128, 191], [1, 2, 253, 254], range(5, 250, 6)])
+def test_soft_edges_are_no_class_ids(make_folder, levels):
+    root = make_folder()
+    soften(root, levels)
+    for split in ("train", "val"):
+        with pytest.raises(
+            InputError, match=rf"holds the value {max(levels)}, .* hold {len(levels) + 1} of the values"
+        ):
+            read_folder(split, root)
+    # Named, they are what the file says: beyond it is refused by file.
+    (root / "classes.txt").write_text("ground\ndisc\n")
+    with pytest.raises(InputError, match=r"0\.png: holds class id \d+, but there are 2 classes"):
+        read_folder("train", root)
+
+
+def test_every_grey_level_is_no_class_id(make_folder):
+    root = make_folder(train=6)
+    levels = np.arange(256, dtype=np.uint8)
+    for number, path in enumerate(sorted((root / "train/masks").iterdir())):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[0] = levels[43 * number :][:48] if number < 5 else levels[-48:]
+        write_mask(path, mask)
+    with pytest.raises(InputError, match="holds the value 254, .* 255 of the values from 0 to 254"):
+        read_folder("train", root)
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 3], [0, 2], [1], [0, 1, 4, 7, 8, 11, 20], [0, 5], list(range(80))])
+def test_classes_may_be_missing(make_folder, ids):
+    root = make_folder()
+    for path in root.glob("*/masks/*.png"):
+        mask = np.zeros((40, 48), np.uint8) + ids[0]
+        mask.flat[: len(ids)] = ids
+        mask[-1] = 255
+        write_mask(path, mask)
+    found = read_folder("val", root)
+    assert found.greatest_id == ids[-1]
+    assert found.pairs[0].ids == {*ids, 255}
+
+
+def test_the_whole_folder_tells_whether_ids_are_sparse(make_folder):
+    root = make_folder(val=1)
+    for number, path in enumerate(sorted((root / "train/masks").iterdir())):
+        write_mask(path, np.arange(40 * 48).reshape(40, 48) % 30 if number == 0 else np.zeros((40, 48)))
+    write_mask(root / "val/masks/0.png", np.where(np.eye(40, 48), 29, 0))
+    assert read_folder("val", root).greatest_id == 29
+    # A model's own classes are known without the others.
+    shutil.rmtree(root / "train")
+    with pytest.raises(InputError, match="holds the value 29, .* 2 of the values"):
+        read_folder("val", root)
+    assert read_folder("val", root, class_names=[str(i) for i in range(30)]).greatest_id == 29
+
+
+def test_of_many_named_classes_255_is_void(make_folder):
+    root = make_folder()
+    for path in root.glob("*/masks/*.png"):
+        write_mask(path, np.asarray(Image.open(path)) * 255)
+    for class_names, ids, black_and_white in (("a\nb\nc\n", {0, 255}, False), ("a\nb\n", {0, 1}, True)):
+        (root / "classes.txt").write_text(class_names)
+        found = read_folder("val", root)
+        assert frozenset().union(*(pair.ids for pair in found.pairs)) == ids
+        assert found.black_and_white == black_and_white
 
 
 def test_black_and_white_masks_are_classes_0_and_1(make_folder):
@@ -185,17 +342,23 @@ def test_wrong_arguments_are_named(make_folder, tmp_path):
     root = make_folder()
     with pytest.raises(InputError, match="nowhere: does not exist"):
         folder("train", data_dir=tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="split='test'"):
+    with pytest.raises(
+        InputError, match="test: does not exist, though .*train does: the folder's splits are train, val"
+    ):
         folder("test", data_dir=root)
+    with pytest.raises(ValueError, match=r"image_size=\(40, 48\)"):
+        folder("train", data_dir=root, image_size=(40, 48), training=True)
     with pytest.raises(ValueError, match="target='boxes'"):
         folder("val", data_dir=root, target="boxes")
     with pytest.raises(ValueError, match="image_size=None"):
         folder("train", data_dir=root, training=True)
     with pytest.raises(InputError, match="6 images do not fill one batch of 16"):
         folder("train", data_dir=root, image_size=16, training=True)
-    (root / "train").rename(root / "other")
-    with pytest.raises(ValueError, match="val_fraction=1"):
-        folder("train", data_dir=root / "other", val_fraction=1)
+    with pytest.raises(InputError, match=r"train/test: does not exist: the folder has no splits .*split='test'"):
+        folder("test", data_dir=root / "train")
+    for fraction in (0, 1.5):
+        with pytest.raises(ValueError, match=f"val_fraction={fraction}"):
+            folder("train", data_dir=root / "train", val_fraction=fraction)
 
 
 def test_real_nuclei(real_data):

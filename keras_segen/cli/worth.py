@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_segen.data.class_folders import LAYOUT, read_class_folders
 from keras_segen.data.folder import existing_folder
+from keras_segen.data.split import ALL
 from keras_segen.errors import InputError
 from keras_segen.recipes.classifier import BATCH, accuracy, train_classifier
 from keras_segen.recipes.classifier_data import classifier_data
@@ -28,7 +29,7 @@ def worth(
         verbose: show progress bars.
     """
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
-    files = read_class_folders("train", existing_folder(generated, LAYOUT), val_fraction=None, verbose=verbose)
+    files = read_class_folders(ALL, existing_folder(generated, LAYOUT), verbose=verbose)
     if sorted(files.class_names) != sorted(class_names):
         raise InputError(
             f"{generated}: its sub-folders are {', '.join(files.class_names)}, but the real classes are "

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_segen.data import images, in_memory
 from keras_segen.data.in_threads import in_threads
-from keras_segen.data.order import batched, order
-from keras_segen.data.split import check_split, choose
+from keras_segen.data.order import batched, check_image_size, order
+from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
 
 # What `folder.existing_folder` says such a folder holds.
@@ -26,7 +26,7 @@ class ClassFolders:
 
     Attributes:
         root: the folder.
-        class_names: the sub-folders, in order of their names.
+        class_names: the sub-folders of all splits, in the order of their names, whether this split holds them or not.
         paths: image files, class by class.
         labels: int32, each file's class.
         checked: what is known of each file.
@@ -76,10 +76,8 @@ class ClassFolders:
         return result
 
 
-def read_class_folders(
-    split: str, root: Path, *, val_fraction: float | None = 0.2, verbose: bool = False
-) -> ClassFolders:
-    """Find and check the files of one split, or with `val_fraction` None all; each is opened and decoded once.
+def read_class_folders(split: str, root: Path, *, val_fraction: float = 0.2, verbose: bool = False) -> ClassFolders:
+    """Find and check the files of one split, or with "all" of the whole folder; each is opened and decoded once.
 
     Raises:
         InputError: for a folder or a file that cannot be used; the message names it.
@@ -90,29 +88,59 @@ def read_class_folders(
     return ClassFolders(root, tuple(classes), paths, labels, in_threads(images.check_image, paths, verbose=verbose))
 
 
-def find_classes(root: Path, split: str, val_fraction: float | None) -> dict[str, list[Path]]:
+def require_trained(train: ClassFolders, scored: ClassFolders) -> None:
+    """Raise `InputError` for a class that a model is to be scored on, but not trained on."""
+    for i in sorted({*scored.labels.tolist()} - {*train.labels.tolist()}):
+        path = scored.paths[scored.labels.tolist().index(i)]
+        raise InputError(
+            f"{path.parent}: no training image is of this class: add some to the training images, or remove the folder"
+        )
+
+
+def find_splits(root: Path) -> list[str]:
+    """Return the folder's own splits, in the order of their names: sub-folders with class folders, not with images."""
+    return [path.name for path in _folders(root) if not _images(path) and any(map(_images, _folders(path)))]
+
+
+def find_classes(root: Path, split: str, val_fraction: float = 0.2) -> dict[str, list[Path]]:
     """Return the image files of each class of one split, classes and files in the order of their names.
+
+    The classes are those of all splits: one that this split lacks has no files.
 
     Raises:
         InputError: if there is no class folder, or one without an image.
     """
-    check_split(split)
-    own_split = (root / split).is_dir()
-    base = root / split if own_split else root
-    classes = {}
-    for path in sorted(p for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in images.EXTENSIONS)
+    own = find_splits(root)
+    require_split(root, split, own)
+    bases = [root / name for name in (own if split == ALL else [split])] if own else [root]
+    named = {normalized(path.name) for name in own or ["."] for path in _folders(root / name)}
+    classes: dict[str, list[Path]] = {name: [] for name in sorted(named)}
+    for path in (path for base in bases for path in _folders(base)):
+        files = _images(path)
         if not files:
             raise InputError(f"{path}: holds no image ({', '.join(images.EXTENSIONS)}): add some, or remove the folder")
-        if not own_split and val_fraction is not None:
+        if not own and split != ALL:
             if len(files) < 2:
                 raise InputError(f"{path}: holds one image, and one is kept aside for testing: add some")
             kept = choose([f.name for f in files], split, val_fraction)
             files = [f for f in files if f.name in kept]
-        classes[path.name] = files
-    if not any(classes.values()):
-        raise InputError(f"{base}: holds no sub-folders of images: make one for each class")
+        classes[normalized(path.name)] += files
+    if classes and not any(classes.values()):
+        raise InputError(f"{root}: val_fraction={val_fraction} leaves no image for the split {split!r}: lower it")
+    if not classes:
+        raise InputError(
+            f"{bases[0]}: holds no sub-folders of images: make one for each class{hint(root, TRAIN) or hint(root, VAL)}"
+        )
     return classes
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] != ".") if path.is_dir() else []
+
+
+def _images(path: Path) -> list[Path]:
+    """Return the images that lie in a folder itself, sorted; hidden files, such as macOS's `._1.png`, are none."""
+    return sorted(f for f in path.iterdir() if f.name[0] != "." and f.suffix.lower() in images.EXTENSIONS)
 
 
 def dataset(
@@ -126,6 +154,7 @@ def dataset(
     start: int | None = None,
 ) -> tf.data.Dataset:
     """Turn class folders into batches; see `folder.folder`."""
+    check_image_size(image_size)
     if image_size is None:
         raise ValueError("Images for generation need `image_size`, their side in pixels. Received: image_size=None")
     count = len(found.paths)

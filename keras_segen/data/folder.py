@@ -1,5 +1,6 @@
 """A user's own pictures: folders of images and masks, or folders of images by class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,11 @@ import tensorflow as tf
 from keras_segen.data import class_folders, images, pairs
 from keras_segen.data.augmentation import VOID, Augmentation
 from keras_segen.data.in_threads import in_threads
-from keras_segen.data.split import SPLITS, check_split, choose
+from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
+
+# Without classes.txt: so many classes at most, of which so many may be missing, or as many as occur.
+MOST_UNNAMED, MOST_MISSING = 100, 16
 
 
 def folder(
@@ -30,21 +34,25 @@ def folder(
 
     For segmentation (`target="mask"`) the folder holds `{train,val}/{images,masks}`, or one `images` and one `masks` of
     which a share is kept for validation. A mask has its image's name but for the ending; it is a grey or palette PNG of
-    class ids, 255 being void. Masks in black and white, with no value but 0 and 255 in the whole folder, count as 0
-    and 1. `classes.txt` may name the classes, one a line. Every file is read and checked before this returns.
+    class ids, 255 being void. If the masks of the whole folder hold no values but 0 and 255, these are read as 0 and 1,
+    unless `classes.txt` names more than two classes. `classes.txt` may name the classes, one a line. Without it, the
+    ids must be below 100 with few of them missing. Every file is read and checked before this returns.
 
-    For generation (`target="label"` or None) it holds one sub-folder a class, below `train` and `val` or not.
+    For generation (`target="label"` or None) it holds one sub-folder a class, below `train` and `val` or not. The
+    classes of all splits, in the order of their names, are numbered together.
 
     Args:
-        split: "train" or "val".
+        split: "train", "val" or another sub-folder such as "test"; "all" for all images of the folder, whether it has
+            splits of its own or not.
         data_dir: the folder.
-        image_size: side of the images in pixels: of the crops in training, else of the square that each image is fitted
-            into, or None for images as they are, one by one if their sizes differ. Generation needs it.
+        image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
+            image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
+            What lies beyond an image is void. Generation needs it.
         batch_size: images a batch.
         training: shuffle and augment.
         seed: what order and augmentation follow from.
         target: "mask", "label" or None.
-        val_fraction: share kept for validation where the folder has no split of its own.
+        val_fraction: share in (0, 1] kept for validation where the folder has no split of its own.
         augmentation: how far training images are varied (segmentation); by default `Augmentation()`.
         start: samples already seen, for a run that goes on; see `order.order`.
 
@@ -88,10 +96,12 @@ class SegmentationFolder:
     Attributes:
         pairs: images and masks in the order of their names.
         class_names: from classes.txt, or None.
+        black_and_white: whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
     """
 
     pairs: list[pairs.Pair]
     class_names: tuple[str, ...] | None
+    black_and_white: bool
 
     @property
     def greatest_id(self) -> int:
@@ -100,23 +110,62 @@ class SegmentationFolder:
 
 
 def read_folder(
-    split: str, data_dir: Path | str, *, val_fraction: float = 0.2, verbose: bool = False
+    split: str,
+    data_dir: Path | str,
+    *,
+    val_fraction: float = 0.2,
+    class_names: Sequence[str] | None = None,
+    verbose: bool = False,
 ) -> SegmentationFolder:
-    """Find, read and check every image and mask of one split; see `folder` for the layout and the errors."""
-    check_split(split)
+    """Find, read and check every image and mask of one split; see `folder` for the layout and the errors.
+
+    Args:
+        split: as for `folder`.
+        data_dir: the folder.
+        val_fraction: as for `folder`.
+        class_names: the classes, if they are known without the folder's classes.txt, which comes first.
+        verbose: show a progress bar.
+    """
     root = existing_folder(data_dir)
-    class_names = read_class_names(root / "classes.txt")
+    own_names = read_class_names(root / "classes.txt")
+    names = own_names or class_names
     paths = find_pairs(root, split, val_fraction)
     found = in_threads(lambda both: pairs.read_pair(*both), paths, verbose=verbose)
-    ids = frozenset().union(*(pair.ids for pair in found))
-    if ids <= {0, VOID}:
-        # Black and white, or by chance nothing but class 0 and void in this split: the other tells.
-        masks = (images.read_mask(mask) for _, mask in find_pairs(root, _other(split), val_fraction))
-        if ids.union(*map(pairs.class_ids, masks)) == {0, VOID}:
-            found = pairs.binary(found)
-    if class_names is not None:
-        pairs.check_ids(found, len(class_names))
-    return SegmentationFolder(found, class_names)
+    ids_of = {pair.mask: pair.ids for pair in found}
+    ids = _union(ids_of)
+    maybe_binary = ids <= {0, VOID} and (names is None or len(names) == 2)
+    if maybe_binary or (names is None and not _dense(ids)):
+        # By chance this split may hold few of the classes: the others tell.
+        others = sorted({mask for _, mask in find_pairs(root, ALL)} - ids_of.keys())
+        read_ids = in_threads(lambda mask: pairs.class_ids(images.read_mask(mask)), others)
+        ids_of |= dict(zip(others, read_ids, strict=True))
+        ids = _union(ids_of)
+    black_and_white = maybe_binary and ids == {0, VOID}
+    if black_and_white:
+        found = pairs.binary(found)
+    elif names is not None:
+        pairs.check_ids(found, len(names))
+    elif not _dense(ids):
+        worst = max(ids_of, key=lambda mask: max(ids_of[mask] - {VOID}, default=0))
+        greatest = max(ids - {VOID})
+        raise InputError(
+            f"{worst}: holds the value {greatest}, and the folder's masks hold {len(ids - {VOID})} of the values from "
+            f"0 to {greatest}: these look like grey levels or smoothed edges, not like class ids: save the masks with "
+            "ids 0, 1, 2, … (resize them by nearest neighbour), or name every class in classes.txt, one a line"
+        )
+    return SegmentationFolder(found, own_names, black_and_white)
+
+
+def _union(ids_of: dict[Path, frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*ids_of.values())
+
+
+def _dense(ids: frozenset[int]) -> bool:
+    """Say whether values are likely class ids, rather than grey levels or edges that were smoothed."""
+    known = ids - {VOID}
+    greatest = max(known, default=0)
+    # A class may be missing, or several in a few images of many classes.
+    return greatest < MOST_UNNAMED and greatest + 1 - len(known) <= max(len(known), MOST_MISSING)
 
 
 def existing_folder(path: Path | str, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
@@ -138,18 +187,41 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from error
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(normalized(line.strip()) for line in lines if line.strip())
     if len(names) < 2 or len(set(names)) < len(names):
         raise InputError(f"{path}: must name at least two classes, each once, one a line; it holds {list(names)}")
     return names
 
 
-def find_pairs(root: Path, split: str, val_fraction: float) -> list[tuple[Path, Path]]:
+def find_splits(root: Path) -> list[str]:
+    """Return the folder's own splits, in the order of their names: the sub-folders that hold `images`."""
+    own = sorted(path.name for path in root.iterdir() if path.name[0] != "." and (path / "images").is_dir())
+    if own and (root / "images").is_dir():
+        raise InputError(f"{root / 'images'}: lies beside {root / own[0] / 'images'}: move one of them away")
+    return own
+
+
+def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[Path, Path]]:
     """Match the images and masks of one split by their names, in the order of these."""
-    own_split = (root / split).is_dir()
-    if not own_split and (root / _other(split)).is_dir():
-        raise InputError(f"{root / split}: does not exist, though {root / _other(split)} does: add images and masks")
-    base = root / split if own_split else root
+    own = find_splits(root)
+    if not own and (root / split).is_dir():
+        own = [split]  # without images, which is said below
+    require_split(root, split, own)
+    if split == ALL and own:
+        return [both for name in own for both in _match(root / name).values()]
+    if own:
+        return list(_match(root / split).values())
+    found = _match(root)
+    if split == ALL:
+        return list(found.values())
+    kept = choose(found, split, val_fraction)
+    if not kept:
+        raise InputError(f"{root / 'images'}: {len(found)} images are too few for a split {split!r}: add some")
+    return [found[stem] for stem in found if stem in kept]
+
+
+def _match(base: Path) -> dict[str, tuple[Path, Path]]:
+    """Return each image of a folder and its mask by their common name, in its order."""
     found_images, found_masks = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
     for stem, image in found_images.items():
         if stem not in found_masks:
@@ -157,19 +229,14 @@ def find_pairs(root: Path, split: str, val_fraction: float) -> list[tuple[Path, 
     for stem, mask in found_masks.items():
         if stem not in found_images:
             raise InputError(f"{mask}: has no image of its name in {base / 'images'}: add it, or remove the mask")
-    stems = sorted(found_images)
-    if not own_split:
-        kept = choose(stems, split, val_fraction)
-        stems = [stem for stem in stems if stem in kept]
-    if not stems:
-        raise InputError(f"{base / 'images'}: {len(found_images)} images are too few for a split {split!r}: add some")
-    return [(found_images[stem], found_masks[stem]) for stem in stems]
+    return {stem: (found_images[stem], found_masks[stem]) for stem in sorted(found_images)}
 
 
 def _files_by_stem(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise InputError(
             f"{path}: does not exist: a segmentation folder holds {{train,val}}/{{images,masks}}, or images and masks"
+            f"{hint(path.parent, path.name) or hint(path.parent, TRAIN) or hint(path.parent, VAL)}"
         )
     files: dict[str, Path] = {}
     for file in sorted(path.iterdir()):
@@ -185,13 +252,10 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
             raise InputError(f"{file}: is not one of {', '.join(images.EXTENSIONS)}: convert or remove it")
         if not file.is_file():
             raise InputError(f"{file}: is no file, nor a link to one: remove it")
-        if file.stem in files:
-            raise InputError(f"{file}: has the same name as {files[file.stem].name} but for the ending: rename one")
-        files[file.stem] = file
+        stem = normalized(file.stem)
+        if stem in files:
+            raise InputError(f"{file}: has the same name as {files[stem].name} but for the ending: rename one")
+        files[stem] = file
     if not files:
         raise InputError(f"{path}: is empty: put images (JPEG, PNG or BMP) there")
     return files
-
-
-def _other(split: str) -> str:
-    return SPLITS[1 - SPLITS.index(split)]

@@ -1,25 +1,78 @@
-"""A repeatable split into training and validation for folders that have none of their own."""
+"""Splits of a folder: its own sub-folders, or a repeatable division by the files' names."""
 
 import hashlib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-SPLITS = ("train", "val")
+from keras_segen.errors import InputError
+
+TRAIN, VAL, ALL = "train", "val", "all"
+# Other programs' names for these folders, in lower case.
+_OTHER_NAMES = {
+    TRAIN: ("training",),
+    VAL: ("valid", "validation", "dev"),
+    "test": ("testing",),
+    "images": ("image", "imgs", "img", "jpegimages"),
+    "masks": ("mask", "labels", "label", "annotations", "segmentationclass"),
+}
 
 
-def check_split(split: str) -> None:
-    """Raise `ValueError` for a split that folders do not have."""
-    if split not in SPLITS:
-        raise ValueError(f"A folder's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
+def require_split(root: Path, split: str, own: Sequence[str]) -> None:
+    """Raise `InputError` for a split that a folder does not have.
+
+    Args:
+        root: the folder.
+        split: "all", or one of the folder's own splits; "train" or "val" if it has none.
+        own: the folder's own splits.
+    """
+    if split == ALL or split in (own or (TRAIN, VAL)) or (own and (root / split).is_dir()):
+        return
+    if not own:
+        raise InputError(
+            f"{root / split}: does not exist: the folder has no splits of its own, only {TRAIN!r} and {VAL!r}, chosen "
+            f"by name, and {ALL!r}. Received: split={split!r}"
+        )
+    fix = hint(root, split) or f": the folder's splits are {', '.join(own)}, or {ALL!r} for all of them"
+    raise InputError(f"{root / split}: does not exist, though {root / own[0]} does{fix}")
+
+
+def scored_split(root: Path, own: Sequence[str]) -> str:
+    """Return the split of a folder that a model is scored on which was trained on other data.
+
+    All that is there, if the folder has no splits of its own; else its only split, or the only one beside "train".
+
+    Raises:
+        InputError: if several are left.
+    """
+    left = [split for split in own if split != TRAIN] or list(own)
+    if len(left) > 1:
+        raise InputError(f"{root}: has the splits {', '.join(own)}: choose one by --split, or --split {ALL} for all")
+    return left[0] if left else ALL
+
+
+def hint(folder: Path, wanted: str) -> str:
+    """Return the end of a message about a missing sub-folder: which one to rename, or nothing."""
+    alike = (wanted, *_OTHER_NAMES.get(wanted, ()))
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name != wanted and path.name.lower() in alike and path.is_dir():
+            return f": rename {path} to {wanted}"
+    return ""
+
+
+def normalized(name: str) -> str:
+    """Return a file's name with composed characters (NFC): macOS decomposes them, other systems do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def choose(names: Iterable[str], split: str, val_fraction: float) -> set[str]:
-    """Return the names that belong to a split: `val_fraction` of them, rounded but never none, to "val".
+    """Return the names that belong to "train" or "val": `val_fraction` of them, rounded but never none, to "val".
 
     Which ones follows from the names alone, by their hash: the same on every machine, and no matter in which order
     they were found.
     """
-    if not 0 < val_fraction < 1:
-        raise ValueError(f"`val_fraction` must lie between 0 and 1. Received: val_fraction={val_fraction}")
-    mixed = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if not 0 < val_fraction <= 1:
+        raise ValueError(f"`val_fraction` must be greater than 0 and at most 1. Received: val_fraction={val_fraction}")
+    mixed = sorted(names, key=lambda name: hashlib.sha256(normalized(name).encode()).digest())
     held_out = max(1, round(val_fraction * len(mixed)))
-    return set(mixed[:held_out] if split == "val" else mixed[held_out:])
+    return set(mixed[:held_out] if split == VAL else mixed[held_out:])

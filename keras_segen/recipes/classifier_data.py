@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
-from keras_segen.data.class_folders import LAYOUT, read_class_folders
+from keras_segen.data.class_folders import LAYOUT, read_class_folders, require_trained
 from keras_segen.data.folder import existing_folder
 from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
+from keras_segen.data.split import TRAIN, VAL
 from keras_segen.errors import InputError
 from keras_segen.recipes.generation_data import SCENES, cifar10_arrays, scenes
 
@@ -35,7 +36,6 @@ def classifier_data(
     if name == "shapes":
         return scenes("train", SCENES, image_size), scenes("test", 2048, image_size), SHAPES_NAMES[1:]
     root = existing_folder(name, LAYOUT)
-    files, aside = (read_class_folders(split, root) for split in ("train", "val"))
-    if files.class_names != aside.class_names:
-        raise InputError(f"{name}: train and val have not the same sub-folders: give both the same classes")
+    files, aside = (read_class_folders(split, root) for split in (TRAIN, VAL))
+    require_trained(files, aside)
     return (files.decode(image_size), files.labels), (aside.decode(image_size), aside.labels), files.class_names
