@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
@@ -314,6 +315,13 @@ def _add_evaluate(commands: Any) -> None:
     )
     evaluate.add_argument("run", type=_named, nargs="?", metavar="RUN", help="what `train` wrote")
     evaluate.add_argument("--data", type=_named, help="other data than the run's own; with --baseline, a folder")
+    evaluate.add_argument(
+        "--split",
+        type=_named,
+        metavar="NAME",
+        help="of a RUN: the split of the data to score, such as test, or all; default: of the run's own data the one "
+        "it was validated on, of a folder all that is there",
+    )
     evaluate.add_argument("--data-dir", type=_named, metavar="DIR", help="where a RUN's named data sets lie now")
     evaluate.add_argument(
         "--baseline",
@@ -356,6 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
     training = options["command"] == "train"
     try:
+        _check_name(options)
         _check(options)
         _run(options.pop("command"), options)
     except KeyboardInterrupt:
@@ -396,19 +405,33 @@ def _check(options: dict[str, Any]) -> None:
             parser().error("--baseline takes --data DIR, and neither a RUN nor --real and --fake")
         if options["extractor"] or options["inception_weights"] or options["samples"]:
             parser().error("--baseline segments: it has no --extractor, --inception-weights or --samples")
-        if options["flip"] or scales or options["data_dir"]:
-            parser().error("--flip, --scales and --data-dir go with a RUN, not with --baseline")
+        if options["flip"] or scales or options["data_dir"] or options["split"]:
+            parser().error("--flip, --scales, --data-dir and --split go with a RUN, not with --baseline")
         return
     if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
         parser().error("evaluate takes a RUN, or --real DIR and --fake DIR, or --baseline NAME and --data DIR")
     if options["run"] is None and options["data"]:
         parser().error("--data goes with a RUN or --baseline, not with --real and --fake")
-    if options["run"] is None and options["data_dir"]:
-        parser().error("--data-dir goes with a RUN")
+    if options["run"] is None and (options["data_dir"] or options["split"]):
+        parser().error("--data-dir and --split go with a RUN")
     if options["run"] is None and (options["flip"] or scales):
         parser().error("--flip and --scales go with a RUN, not with --real and --fake")
     if options["run"] and options["out"]:
         parser().error("--out goes with --baseline or --real and --fake: a run's scores are in RUN/metrics.json")
+
+
+# Data sets that go by name; a test holds this equal to what the recipes know.
+DATA_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet", "cifar10", "celeb_a")
+
+
+def _check_name(options: dict[str, Any]) -> None:
+    """Refuse a name that is a data set's and a folder's."""
+    data = options["real"] if options["command"] == "worth" else options.get("data")
+    if data in DATA_SETS and not options.get("baseline") and Path(data).is_dir():
+        parser().error(
+            f"{data} is a data set, and a folder of this name lies here: write ./{data} for the folder; for the data "
+            "set, run the command in another folder"
+        )
 
 
 def _check_loss(options: dict[str, Any]) -> None:
@@ -464,7 +487,7 @@ def _run(command: str, options: dict[str, Any]) -> None:
         elif run is not None:
             evaluate(run, data=data, **options, verbose=verbose)
         else:
-            del options["flip"], options["scales"], options["data_dir"]
+            del options["flip"], options["scales"], options["data_dir"], options["split"]
             evaluate_folders(real, fake, out=out, **options, verbose=verbose)
     elif command == "predict":
         from keras_segen.cli.predict import predict

@@ -138,6 +138,79 @@ def test_scores_on_other_data_stand_beside_the_runs_own(trained, make_folder, ca
     assert (trained / "metrics.json").read_text() == before
 
 
+def test_a_held_out_set_is_scored_whole(trained, make_folder, capsys):
+    before = (trained / "metrics.json").read_text()
+    flat = make_folder("testset", train=10, val=1) / "train"
+    assert run("evaluate", trained, "--data", flat) == 0
+    assert "over 10 images" in capsys.readouterr().out
+    scores = json.loads((trained / "metrics-train.json").read_text())
+    assert (scores["images"], scores["split"], scores["data"]) == (10, "all", str(flat))
+    truth = sum(np.asarray(Image.open(path)).astype(int).sum() for path in (flat / "masks").iterdir())
+    assert np.sum(scores["confusion_matrix"], 1).tolist() == [10 * 40 * 48 - truth, truth]
+    for split, count in (("train", 10), ("val", 1), ("all", 11)):
+        assert run("evaluate", trained, "--data", flat.parent, "--split", split) == 0
+        assert json.loads((trained / f"metrics-testset-{split}.json").read_text())["images"] == count
+    capsys.readouterr()
+    assert run("evaluate", trained, "--data", flat.parent, "--split", "test") == 2
+    assert "testset/test: does not exist" in capsys.readouterr().err
+    assert run("evaluate", trained, "--split", "train") == 0
+    assert json.loads((trained / "metrics-discs-train.json").read_text())["images"] == 6
+    assert (trained / "metrics.json").read_text() == before
+
+
+def test_scores_on_data_of_one_name_are_kept_apart(trained, make_folder, tmp_path):
+    for site, count in (("siteA", 2), ("siteB", 1)):
+        (tmp_path / site).mkdir()
+        make_folder(f"{site}/slides", train=1, val=count)
+        for _ in range(2):  # the same again overwrites its own
+            assert run("evaluate", trained, "--data", tmp_path / site / "slides") == 0
+    written = {path.name: json.loads(path.read_text())["images"] for path in trained.glob("metrics-*.json")}
+    assert written == {"metrics-slides.json": 2, "metrics-siteB-slides.json": 1}
+    make_folder("flip", train=1, val=1)
+    assert run("evaluate", trained, "--data", tmp_path / "flip") == 0
+    assert run("evaluate", trained, "--flip") == 0
+    assert json.loads((trained / "metrics-flip.json").read_text())["data"] == str(tmp_path / "flip")
+    assert json.loads((trained / "metrics-discs-flip.json").read_text())["looks"]["flip"]
+
+
+def test_the_runs_own_data_by_path_are_scored_as_in_training(trained, capsys):
+    before = (trained / "metrics.json").read_text()
+    own = json.loads((trained / "config.json").read_text())["data"]
+    assert run("evaluate", trained, "--data", own) == 0
+    assert (trained / "metrics.json").read_text() == before
+    assert not list(trained.glob("metrics-*.json"))
+
+
+def test_a_score_with_one_class_alone_says_so(trained, make_folder, capsys):
+    root = make_folder("empty", train=1, val=1)
+    for path in root.glob("*/masks/*"):
+        Image.new("L", (48, 40)).save(path)
+    assert run("evaluate", trained, "--data", root) == 0
+    assert "the masks hold no class but class_0 (and void)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["shapes", "voc", "coco"])
+@pytest.mark.parametrize("command", [("train", "unet", "--data"), ("evaluate", "run", "--data"), ("worth", "--real")])
+def test_a_folder_called_like_a_data_set_is_ambiguous(tmp_path, monkeypatch, capsys, name, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    further = ["--generated", "x"] if command[0] == "worth" else []
+    with pytest.raises(SystemExit) as stopped:
+        run(*command, name, *further)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert f"write ./{name} for the folder; for the data set, run the command in another folder" in error
+    assert error.count("\n") == 1
+
+
+def test_the_other_spelling_is_the_folder(tmp_path, make_folder, monkeypatch, capsys):
+    monkeypatch.chdir(make_folder("shapes").parent)
+    assert run("train", "unet", "--data", "./shapes", "--out", "run", *SMALL) == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["data"] == str(tmp_path / "shapes")
+    assert run("evaluate", "--baseline", "otsu", "--data", "shapes") == 0
+    assert "over 3 images" in capsys.readouterr().out
+
+
 def test_one_seed_one_run_another_seed_another(trained, tmp_path):
     root = tmp_path / "discs"
     assert run("train", "unet", "--data", root, "--out", "again", *SMALL) == 0

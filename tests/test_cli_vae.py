@@ -205,6 +205,15 @@ def test_a_folder_needs_images_kept_aside(classes, capsys):
     assert "2 images kept aside are too few" in capsys.readouterr().err
 
 
+def test_other_data_are_scored_whole(trained, tmp_path, capsys):
+    shutil.copytree(tmp_path / "colours", tmp_path / "others")
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "others/red/new.png")
+    assert run("evaluate", trained, "--data", "others") == 0
+    scores = json.loads((trained / "metrics-others.json").read_text())
+    assert (scores["images"], scores["reference_images"], scores["split"]) == (41, 41, "all")
+    assert "scored on all images" in capsys.readouterr().out
+
+
 def test_a_gan_looks_at_no_images(classes, capsys):
     assert run("train", "dcgan", "--data", classes, "--out", "gan", *SMALL) == 0
     capsys.readouterr()

@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 
 from keras_segen.errors import InputError
+from keras_segen.metrics import cifar10_features
+from keras_segen.recipes import generation
 from keras_segen.recipes.generation_data import generation_data
 
 CONFIG = {"image_size": 32, "seed": 0, "data_dir": None}
@@ -67,6 +69,60 @@ def test_a_folder_of_classes(tmp_path):
     assert generation_data(str(tmp_path), CONFIG, labels=False, verbose=False).fingerprint != one.fingerprint
 
 
+def lay(root, split, colours):
+    for colour in colours:
+        (root / split / colour).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (40, 30 + i), colour).save(root / split / colour / f"{i}.png")
+
+
+def test_held_out_classes_have_the_ids_of_the_trained(tmp_path):
+    lay(tmp_path, "train", ["blue", "green", "red"])
+    lay(tmp_path, "val", ["green", "red"])
+    loaded = generation_data(str(tmp_path), CONFIG, labels=True, held_out=True, verbose=False)
+    assert loaded.class_names == ("blue", "green", "red")
+    for images, labels in ((loaded.images, loaded.labels), (loaded.held_out, loaded.held_out_labels)):
+        colours = np.stack([images[:, 0, 0, 2] > 200, images[:, 0, 0, 1] > 100, images[:, 0, 0, 0] > 200], -1)
+        np.testing.assert_array_equal(labels, colours.argmax(-1))
+    assert sorted(loaded.held_out_labels.tolist()) == [1] * 6 + [2] * 6
+
+
+def test_a_class_that_is_not_trained_on_is_refused(tmp_path):
+    lay(tmp_path, "train", ["green", "red"])
+    lay(tmp_path, "val", ["blue", "green", "red"])
+    with pytest.raises(InputError, match="val/blue: no training image is of this class"):
+        generation_data(str(tmp_path), CONFIG, labels=True, held_out=True, verbose=False)
+    assert len(generation_data(str(tmp_path), CONFIG, labels=False, held_out=True, verbose=False).held_out) == 18
+
+
+def test_one_split_alone(tmp_path):
+    lay(tmp_path, "train", ["green", "red"])
+    lay(tmp_path, "test", ["red"])
+    for path, split, count in ((tmp_path, "test", 6), (tmp_path, "all", 18), (tmp_path / "train", "all", 12)):
+        loaded = generation_data(str(path), CONFIG, labels=False, held_out=True, split=split, verbose=False)
+        assert (len(loaded.images), len(loaded.held_out), loaded.split) == (count, count, split)
+    assert generation.default_split("cifar10") is None
+    assert generation.default_split(str(tmp_path)) == "test"
+    assert generation.default_split(str(tmp_path / "train")) == "all"
+
+
+def test_the_test_scenes_are_others(tmp_path):
+    loaded, test = (generation_data("shapes", CONFIG, labels=False, split=split) for split in (None, "test"))
+    assert (loaded.split, test.split) == ("train", "test")
+    assert not np.array_equal(loaded.images[:9], test.images[:9])
+    assert generation.reference_of(loaded, cifar10_features()).protocol["split"] == "train"
+    assert generation.reference_of(test, cifar10_features()).protocol["split"] == "test"
+
+
+def test_too_few_images_are_refused_before_training(tmp_path):
+    (tmp_path / "red").mkdir()
+    for i in range(6):
+        Image.new("RGB", (40, 30 + i), "red").save(tmp_path / "red" / f"{i}.png")
+    config = {**CONFIG, "model": "dcgan", "batch_size": 2}
+    with pytest.raises(InputError, match="5 images are too few to compare samples with: 6 at least"):
+        generation.load_data(str(tmp_path), config, verbose=False)
+
+
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
@@ -79,3 +135,9 @@ def test_a_folder_of_classes(tmp_path):
 def test_what_cannot_be_is_refused(name, config, message):
     with pytest.raises(InputError, match=message):
         generation_data(name, config, labels=True)
+
+
+@pytest.mark.parametrize(("name", "splits"), [("cifar10", "train, test"), ("celeb_a", "train, val, test")])
+def test_splits_that_do_not_exist_are_refused(name, splits):
+    with pytest.raises(InputError, match=f"--split dev: {name} has no such split: give one of {splits}"):
+        generation_data(name, CONFIG, labels=False, split="dev")

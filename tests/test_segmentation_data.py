@@ -1,5 +1,8 @@
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 from prepared_data import draw_coco, draw_pets
 from test_sbd import save_mat
 from test_voc import SIZES, draw_devkit
@@ -9,7 +12,9 @@ from keras_segen import data
 from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.errors import InputError
-from keras_segen.recipes.segmentation_data import segmentation_data
+from keras_segen.recipes import segmentation
+from keras_segen.recipes.generation_data import SPLITS as GENERATION_SPLITS
+from keras_segen.recipes.segmentation_data import SPLITS, segmentation_data
 
 
 @pytest.fixture
@@ -64,6 +69,73 @@ def test_trainaug_by_name(data_dir):
     loaded = segmentation_data("voc_trainaug", image_size=16, seed=0, data_dir=data_dir, verbose=False)
     assert (loaded.name, loaded.count, int(loaded.val.cardinality())) == ("voc_trainaug", 2, 1)
     assert "aeroplane" in loaded.absent
+
+
+def test_a_split_of_voc_by_name(data_dir):
+    first, second, third, _ = SIZES
+    draw_devkit(data_dir / "VOCdevkit/VOC2012", {"train": [first], "val": [second], "trainval": [first, second, third]})
+    loaded = segmentation_data("voc", image_size=16, seed=0, data_dir=data_dir, split="trainval", verbose=False)
+    same(loaded.val, data.voc("trainval", data_dir=data_dir))
+    with pytest.raises(
+        InputError, match="--split test: voc has no such split: give one of train, val, trainval, trainaug"
+    ):
+        segmentation_data("voc", image_size=16, seed=0, data_dir=data_dir, split="test")
+
+
+def test_a_split_of_shapes():
+    loaded = segmentation_data("shapes", image_size=16, seed=0, split="test")
+    same(loaded.val.take(1), data.shapes("test", image_size=16).take(1))
+
+
+def test_a_folder_is_read_by_split(make_folder):
+    root = make_folder(train=5, val=2)
+    for path, split, count in ((root / "train", "all", 5), (root, "all", 7), (root, "val", 2), (root, "train", 5)):
+        loaded = segmentation_data(str(path), image_size=16, seed=0, split=split, verbose=False)
+        assert sum(len(image) for image, _ in loaded.val) == count
+
+
+def test_other_data_are_scored_on_what_is_held_out(make_folder):
+    root = make_folder(train=5, val=2)
+    assert segmentation.default_split("voc") is None
+    assert segmentation.default_split(str(root / "train")) == "all"
+    assert segmentation.default_split(str(root)) == "val"
+    (root / "val").rename(root / "test")
+    assert segmentation.default_split(str(root)) == "test"
+    shutil.copytree(root / "test", root / "later")
+    with pytest.raises(InputError, match="has the splits later, test, train: choose one by --split, or --split all"):
+        segmentation.default_split(str(root))
+    shutil.rmtree(root / "test")
+    shutil.rmtree(root / "later")
+    assert segmentation.default_split(str(root)) == "train"
+
+
+def test_a_models_classes_are_not_guessed(make_folder):
+    root = make_folder(val=2)
+    mask = np.zeros((40, 48), np.uint8)
+    mask[5] = 7
+    Image.fromarray(mask).save(root / "val/masks/1.png")
+    options = {"image_size": 16, "seed": 0, "split": "val", "verbose": False}
+    known = [f"class_{i}" for i in range(8)]
+    loaded = segmentation_data(str(root), class_names=known, **options)
+    assert int(np.concatenate([m for _, m in loaded.val]).max()) == 7
+    with pytest.raises(InputError, match=r"val/masks/1\.png: holds class id 7, but there are 7 classes"):
+        segmentation_data(str(root), class_names=known[:7], **options)
+
+
+@pytest.mark.parametrize("fewer", ["train", "val"])
+def test_a_split_may_lack_a_class(make_folder, fewer):
+    root = make_folder()
+    for path in (root / ("val" if fewer == "train" else "train") / "masks").iterdir():
+        mask = np.asarray(Image.open(path)).copy()
+        mask[0] = 2
+        Image.fromarray(mask).save(path)
+    loaded = segmentation_data(str(root), image_size=16, seed=0, verbose=False)
+    assert loaded.class_names == ("class_0", "class_1", "class_2")
+    assert loaded.absent == (("class_2",) if fewer == "train" else ())
+
+
+def test_the_command_line_knows_all_names():
+    assert sorted(keras_segen_cli.DATA_SETS) == sorted({*SPLITS, *GENERATION_SPLITS})
 
 
 def test_other_names_are_folders(tmp_path):

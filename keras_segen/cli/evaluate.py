@@ -1,5 +1,6 @@
 """`keras-segen evaluate`: a run's scores, a classical method's, or those of one folder of images beside another."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_segen.data.image_files import fingerprint, image_batches, image_files
 from keras_segen.data.images import read_image
+from keras_segen.data.split import ALL
 from keras_segen.errors import InputError
 from keras_segen.files import require_place
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
@@ -22,6 +24,7 @@ def evaluate(
     run_folder: str,
     *,
     data: str | None,
+    split: str | None,
     data_dir: str | None,
     extractor: str | None,
     inception_weights: str | None,
@@ -32,11 +35,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run's best model, print a table and write `metrics.json`.
 
-    Scores on other data, or by several looks, are `metrics-NAME.json`, by the names of these.
+    Scores on other data, on another split, or by several looks, are `metrics-NAME.json`, by the names of these.
 
     Args:
         run_folder: what `train` wrote.
         data: other data with the same classes, or None for the run's own.
+        split: the split to score, or None: of the run's own data the one it was validated on; of a folder all that is
+            there, or its one split beside "train".
         data_dir: where named data sets lie, or None for where they lay in training.
         extractor: "cifar10" or "inception", for generators; None: cifar10.
         inception_weights: file of the published weights, or None to fetch them.
@@ -62,14 +67,40 @@ def evaluate(
     elif flip or scales:
         options["looks"] = {"flip": flip, "scales": list(scales or [1.0])}
     config |= {} if data_dir is None else {"data_dir": data_dir}
-    loaded = task.load_data(data or config["data"], config, verbose=verbose)
+    own = data is None or config["data"] in (data, str(Path(data).resolve()))
+    scored = split if own or split else task.default_split(data)
+    loaded = task.load_data(config["data"] if own else data, config, split=scored, verbose=verbose)
+    if scored:
+        print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
     scores = task.score(run, loaded, config, verbose=verbose, **options)
-    special = [] if loaded.name == config["data"] else [Path(loaded.name).name]
-    special += ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
-    file = run.path / f"metrics-{'-'.join(special)}.json" if special else run.metrics_json
-    write_json(file, {**scores, "data": loaded.name})
+    special = ([split] if split else []) + ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
+    content = {**scores, "data": loaded.name, **({"split": scored} if scored else {})}
+    file = run.metrics_json if own and not special else _scores_file(run, special, content, own=own)
+    write_json(file, content)
     print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)
     return scores
+
+
+def _scores_file(run: Run, special: Sequence[str], content: dict[str, Any], *, own: bool) -> Path:
+    """Return the file for special scores, named by as many last parts of the data's path as tell it from others.
+
+    A file with scores of the same data, split and looks may be overwritten.
+    """
+    parts = Path(content["data"]).parts
+    for count in range(0 if own else 1, len(parts) + 1):
+        name = "-".join([*(part.strip("/") for part in parts[len(parts) - count :]), *special])
+        file = run.path / f"metrics-{name}.json"
+        if not file.exists() or _same_scores(file, content):
+            return file
+    raise InputError(f"{file}: holds scores of other data: move it away")
+
+
+def _same_scores(file: Path, content: dict[str, Any]) -> bool:
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return all(before.get(name) == content.get(name) for name in ("data", "split", "looks"))
 
 
 def evaluate_folders(

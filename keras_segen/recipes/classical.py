@@ -24,7 +24,7 @@ def load_data(name: str, *, verbose: bool) -> SegmentationData:
         raise InputError(
             f"{name}: is no folder: a baseline tells two classes apart, objects (1) and ground (0): name a folder"
         )
-    loaded = segmentation_data(name, image_size=SIDE, seed=0, verbose=verbose)
+    loaded = segmentation_data(str(Path(name).resolve()), image_size=SIDE, seed=0, verbose=verbose)
     if len(loaded.class_names) != 2:
         raise InputError(
             f"{loaded.name}: holds {len(loaded.class_names)} classes, but a baseline tells objects from ground alone: "

@@ -9,12 +9,15 @@ import numpy as np
 
 from keras_segen import losses, plotting
 from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
+from keras_segen.data.class_folders import LAYOUT, find_splits
+from keras_segen.data.folder import existing_folder
+from keras_segen.data.split import scored_split
 from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
 from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.models.dcgan import image_doublings
-from keras_segen.recipes.generation_data import GenerationData, generation_data
+from keras_segen.recipes.generation_data import SPLITS, GenerationData, generation_data
 from keras_segen.runs import Run, load_model
 from keras_segen.training import GAN, DiffAugment, LatentModel
 
@@ -82,11 +85,16 @@ def compiled(gan: GAN, config: dict[str, Any], **kwargs: Any) -> GAN:
     return gan
 
 
-def load_data(name: str, config: dict[str, Any], *, held_out: bool = False, verbose: bool) -> GenerationData:
-    """Read and check the data that `--data` names; `InputError` says what is wrong with them."""
+def load_data(
+    name: str, config: dict[str, Any], *, held_out: bool = False, split: str | None = None, verbose: bool
+) -> GenerationData:
+    """Read and check the data that `--data` names, or one split of them; `InputError` says what is wrong with them."""
     labels = config["model"] == "cgan" or config.get("conditional", False)
-    loaded = generation_data(name, config, labels=labels, held_out=held_out, verbose=verbose)
-    if loaded.count < config["batch_size"]:
+    loaded = generation_data(name, config, labels=labels, held_out=held_out, split=split, verbose=verbose)
+    count = len(loaded.images)
+    if count < FEWEST:
+        raise InputError(f"{loaded.name}: {count} images are too few to compare samples with: {FEWEST} at least")
+    if split is None and loaded.count < config["batch_size"]:
         raise InputError(
             f"{loaded.name}: {loaded.count} training images ({loaded.kept_aside} are kept aside) do not fill one batch "
             f"of {config['batch_size']}: lower --batch-size"
@@ -98,6 +106,11 @@ def load_data(name: str, config: dict[str, Any], *, held_out: bool = False, verb
             "score it on data with these"
         )
     return loaded
+
+
+def default_split(name: str) -> str | None:
+    """Return the split of other data than a run's own that its model is scored on if none is named."""
+    return None if name in SPLITS else scored_split(Path(name), find_splits(existing_folder(name, LAYOUT)))
 
 
 def monitor(loaded: GenerationData) -> str:
@@ -141,8 +154,6 @@ def score_samples(
 ) -> dict[str, Any]:
     """Return all scores of as many samples as there are real images beside these; see `score`."""
     count = len(loaded.images)
-    if count < FEWEST:
-        raise InputError(f"{loaded.name}: {count} images are too few to compare with: {FEWEST} at least")
     reference = reference_of(loaded, extractor, verbose=verbose)
     latents = standard_normal(count, model.latent_dim, seed=seed)
     samples = sample_batches(model, latents, loaded.labels)
@@ -171,7 +182,7 @@ def reference_of(loaded: GenerationData, extractor: keras.Model, *, verbose: boo
         extractor,
         verbose=verbose,
         data=Path(loaded.name).name,
-        split="train",
+        split=loaded.split,
         count=len(loaded.images),
         crop=loaded.crop,
         resize=str(loaded.images.shape[1]),

@@ -1,4 +1,4 @@
-"""What a generator is trained and scored on, by its name or its folder."""
+"""Data that a generator is trained and scored on, by their name or their folder."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,17 +12,30 @@ import tensorflow as tf
 from keras_segen import plotting
 from keras_segen.data import in_memory, shapes
 from keras_segen.data.celeb_a import CROP, read_celeb_a
+from keras_segen.data.celeb_a import SPLITS as CELEB_A_SPLITS
 from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
+from keras_segen.data.cifar10 import SPLITS as CIFAR10_SPLITS
 from keras_segen.data.cifar10 import read_cifar10
-from keras_segen.data.class_folders import LAYOUT, dataset, read_class_folders
+from keras_segen.data.class_folders import (
+    LAYOUT,
+    dataset,
+    find_splits,
+    read_class_folders,
+    require_trained,
+)
 from keras_segen.data.folder import existing_folder
+from keras_segen.data.named import require_named_split
 from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
+from keras_segen.data.shapes import COUNTS
+from keras_segen.data.split import TRAIN, VAL, hint
 from keras_segen.errors import InputError
 
 # Real images that samples are compared with, and held-out ones that a model is scored on, at most.
 REFERENCE = HELD_OUT = 10_000
 # Scenes of shapes: four times the segmenters', for a generator learns less from each.
 SCENES = 8192
+# By name, the splits that a model can be scored on.
+SPLITS = {"cifar10": CIFAR10_SPLITS, "celeb_a": tuple(CELEB_A_SPLITS), "shapes": tuple(COUNTS)}
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 
 
@@ -39,6 +52,7 @@ class GenerationData:
         images: some of them as they are, not mirrored, of all classes from the first on, uint8 (count, height, width,
             channels).
         labels: of these, or None.
+        split: that `images` are of.
         crop: what of each picture the images are, as statistics of them are called.
         kept_aside: further images of a folder, checked too, for testing what is learnt.
         held_out: images that are not trained on, as `images`, if they were asked for.
@@ -52,6 +66,7 @@ class GenerationData:
     train: Callable[[int, int], tf.data.Dataset]
     images: np.ndarray
     labels: np.ndarray | None
+    split: str = TRAIN
     crop: str = "none"
     kept_aside: int = 0
     held_out: np.ndarray = field(default_factory=lambda: NO_IMAGES)
@@ -66,7 +81,13 @@ class GenerationData:
 
 
 def generation_data(
-    name: str, config: dict[str, Any], *, labels: bool, held_out: bool = False, verbose: bool = True
+    name: str,
+    config: dict[str, Any],
+    *,
+    labels: bool,
+    held_out: bool = False,
+    split: str | None = None,
+    verbose: bool = True,
 ) -> GenerationData:
     """Read and check the data that `--data` names: "cifar10", "celeb_a", "shapes", or a folder's path.
 
@@ -76,6 +97,7 @@ def generation_data(
             of `images` there are to be at most; otherwise `REFERENCE`.
         labels: whether images come with their classes or attributes.
         held_out: whether to read some that are not trained on: CIFAR-10's test images, the others' validation images.
+        split: read this one alone, to score a model on it: `images` and `held_out` are both of it.
         verbose: show progress.
 
     Raises:
@@ -84,13 +106,16 @@ def generation_data(
     size, seed, attributes = config["image_size"], config["seed"], config.get("attributes", ())
     most = config.get("samples", REFERENCE)
     if attributes and name != "celeb_a":
-        raise InputError(f"--attributes are CelebA's, {name} has none: leave them away")
+        raise InputError(f"--attributes are CelebA's, {name} has none: remove them")
+    if split and name in SPLITS:
+        require_named_split(name, split, SPLITS[name])
+    trained = split or TRAIN
     if name == "shapes":
-        return _shapes(size, seed, labels, most, held_out)
+        return _shapes(size, seed, split, most=most, labels=labels, held_out=held_out)
     if name == "cifar10":
-        found = cifar10_arrays("train", size, config["data_dir"])
-        others = cifar10_arrays("test", size, config["data_dir"]) if held_out else None
-        return _arrays(name, *found, CIFAR10_NAMES, most=most, seed=seed, labels=labels, others=others)
+        found = cifar10_arrays(trained, size, config["data_dir"])
+        others = (found if split else cifar10_arrays("test", size, config["data_dir"])) if held_out else None
+        return _arrays(name, *found, CIFAR10_NAMES, trained, most=most, seed=seed, labels=labels, others=others)
     if name == "celeb_a":
         if labels and not attributes:
             raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
@@ -99,17 +124,25 @@ def generation_data(
             return read_celeb_a(split, config["data_dir"], image_size=size, attributes=attributes, verbose=verbose)
 
         try:
-            found, others = faces("train"), faces("val") if held_out else None
+            found = faces(trained)
+            others = (found if split else faces(VAL)) if held_out else None
         except ValueError as error:
             raise InputError(str(error)) from error
-        crop = f"middle_{CROP}"
-        return _arrays(name, *found, tuple(attributes), most=most, seed=seed, labels=labels, crop=crop, others=others)
+        names, crop = tuple(attributes), f"middle_{CROP}"
+        return _arrays(name, *found, names, trained, most=most, seed=seed, labels=labels, crop=crop, others=others)
     root = existing_folder(name, LAYOUT).resolve()
-    files = read_class_folders("train", root, verbose=verbose)
-    has_test = (root / "val").is_dir() or not (root / "train").is_dir()
-    aside = read_class_folders("val", root, verbose=verbose) if has_test else None
-    if held_out and aside is None:
-        raise InputError(f"{root}: holds no val: put images there that the model is scored on, not trained on")
+    files = read_class_folders(trained, root, verbose=verbose)
+    aside = None
+    if split:
+        aside = files
+    elif not find_splits(root) or (root / VAL).is_dir():
+        aside = read_class_folders(VAL, root, verbose=verbose)
+        if labels:
+            require_trained(files, aside)
+    elif held_out:
+        raise InputError(
+            f"{root}: holds no val{hint(root, VAL) or ': put images there that the model is scored on, not trained on'}"
+        )
     some = np.random.default_rng(0).permutation(len(aside.paths) if aside else 0)[:HELD_OUT]
     # Any of them, in any order: they lie class by class.
     chosen = np.random.default_rng(0).permutation(len(files.paths))[:most]
@@ -118,7 +151,8 @@ def generation_data(
         class_names=files.class_names if labels else (),
         fingerprint=f"{files.fingerprint}-{size}",
         count=len(files.paths),
-        kept_aside=len(aside.paths) if aside else 0,
+        split=trained,
+        kept_aside=len(aside.paths) if aside and not split else 0,
         train=lambda batch_size, start: dataset(
             files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
         ),
@@ -135,6 +169,7 @@ def _arrays(
     images: np.ndarray,
     answers: np.ndarray,
     class_names: tuple[str, ...],
+    split: str,
     *,
     most: int,
     seed: int,
@@ -153,6 +188,7 @@ def _arrays(
         train=lambda batch_size, start: in_memory.dataset(
             images, kept, batch_size=batch_size, training=True, seed=seed, start=start
         ),
+        split=split,
         images=images[:most],
         labels=None if kept is None else kept[:most],
         crop=crop,
@@ -161,14 +197,15 @@ def _arrays(
     )
 
 
-def _shapes(size: int, seed: int, labels: bool, most: int, held_out: bool) -> GenerationData:
-    images, answers = scenes("train", min(most, 2048), size)
-    others = scenes("val", 1024, size) if held_out else None
+def _shapes(size: int, seed: int, split: str | None, *, most: int, labels: bool, held_out: bool) -> GenerationData:
+    images, answers = scenes(split or TRAIN, min(most, 2048), size)
+    others = scenes(split or VAL, 1024, size) if held_out else None
     return GenerationData(
         name="shapes",
         class_names=SHAPES_NAMES[1:] if labels else (),
         fingerprint=f"shapes-{SCENES}-{size}",
         count=SCENES,
+        split=split or TRAIN,
         train=lambda batch_size, start: shapes(
             "train",
             image_size=size,

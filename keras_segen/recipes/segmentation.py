@@ -13,10 +13,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_segen import inference, metrics, plotting
+from keras_segen.data.folder import existing_folder, find_splits
+from keras_segen.data.split import scored_split
 from keras_segen.errors import InputError
 from keras_segen.inference.batches import label_maps
 from keras_segen.recipes import segmenters
-from keras_segen.recipes.segmentation_data import SegmentationData, segmentation_data
+from keras_segen.recipes.segmentation_data import SPLITS, SegmentationData, segmentation_data
 from keras_segen.runs import Run
 
 MODE = "max"
@@ -32,12 +34,20 @@ MEASURES: dict[str, tuple[str, Any]] = {
 }
 
 
-def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> SegmentationData:
-    """Read and check the data that `--data` names; `InputError` says what is wrong with them."""
-    loaded = segmentation_data(
-        name, image_size=config["image_size"], seed=config["seed"], data_dir=config.get("data_dir"), verbose=verbose
-    )
+def load_data(name: str, config: dict[str, Any], *, split: str | None = None, verbose: bool) -> SegmentationData:
+    """Read and check the data that `--data` names, or one split of them; `InputError` says what is wrong with them."""
     known = config.get("class_names")
+    loaded = segmentation_data(
+        name,
+        image_size=config["image_size"],
+        seed=config["seed"],
+        data_dir=config.get("data_dir"),
+        split=split,
+        class_names=known,
+        verbose=verbose,
+    )
+    if loaded.black_and_white:
+        print(f"{loaded.name}: its masks are black and white (0 and 255): white counts as class 1, not as void")
     if known and len(loaded.class_names) > len(known):
         raise InputError(
             f"{loaded.name}: holds {len(loaded.class_names)} classes, but the model knows {len(known)} "
@@ -54,6 +64,17 @@ def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> Segmentati
         some = ", ".join(loaded.absent[:5]) + (f" and {len(loaded.absent) - 5} more" if len(loaded.absent) > 5 else "")
         print(f"warning: no training mask holds {some}: the model cannot learn that", flush=True)
     return loaded
+
+
+def default_split(name: str) -> str | None:
+    """Return the split of other data than a run's own on which its model is scored if none is named.
+
+    None: the one that models which are trained on these data are validated on.
+
+    Raises:
+        InputError: for a folder with several.
+    """
+    return None if name in SPLITS else scored_split(Path(name), find_splits(existing_folder(name)))
 
 
 def _are_names(class_names: Sequence[str]) -> bool:
@@ -168,6 +189,12 @@ def table(scores: dict[str, Any]) -> str:
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))
         lines.append(f"{name:{width}}  " + ("   – (nothing to count)" if np.isnan(value) else f"{100 * value:6.2f}"))
+    occurring = np.flatnonzero(np.sum(scores["confusion_matrix"], 1))
+    if len(occurring) == 1:
+        name = list(scores["per_class_iou"])[occurring[0]]
+        lines.append(
+            f"warning: the masks hold no class but {name} (and void): if objects are 255 in them, they count as void"
+        )
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""What a segmenter is trained and scored on, by its name or its folder."""
+"""Data that a segmenter is trained and scored on, by their name or their folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -9,18 +9,29 @@ import tensorflow as tf
 from keras_segen.data import pairs, records, shapes
 from keras_segen.data.augmentation import VOID
 from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
+from keras_segen.data.coco import SPLITS as COCO_SPLITS
 from keras_segen.data.coco import read_coco
 from keras_segen.data.folder import existing_folder, read_folder
+from keras_segen.data.named import require_named_split
 from keras_segen.data.oxford_iiit_pet import CLASS_NAMES as PET_NAMES
+from keras_segen.data.oxford_iiit_pet import SPLITS as PET_SPLITS
 from keras_segen.data.oxford_iiit_pet import read_oxford_iiit_pet
 from keras_segen.data.shapes import CLASS_NAMES, COUNTS
+from keras_segen.data.split import TRAIN, VAL
+from keras_segen.data.voc import ARCHIVES, read_voc
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
-from keras_segen.data.voc import read_voc
 from keras_segen.errors import InputError
 
 # By name, the year and the split that is trained on.
 VOC = {"voc": (2012, "train"), "voc_trainaug": (2012, "trainaug"), "voc2007": (2007, "train")}
 PREPARED = {"coco": (read_coco, COCO_NAMES), "oxford_iiit_pet": (read_oxford_iiit_pet, PET_NAMES)}
+# By name, the splits that a model can be scored on.
+SPLITS = {
+    "shapes": tuple(COUNTS),
+    "coco": tuple(COCO_SPLITS),
+    "oxford_iiit_pet": tuple(PET_SPLITS),
+    **{name: tuple(ARCHIVES[year]) for name, (year, _) in VOC.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class SegmentationData:
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
         examples: n -> batches of up to n training images, spread over all of them, as `val` has its own.
+        black_and_white: whether a folder's masks hold 255 in their files where class 1 is.
     """
 
     name: str
@@ -46,10 +58,18 @@ class SegmentationData:
     train: Callable[[int, int], tf.data.Dataset]
     val: tf.data.Dataset
     examples: Callable[[int], tf.data.Dataset]
+    black_and_white: bool = False
 
 
 def segmentation_data(
-    name: str, *, image_size: int, seed: int, data_dir: Path | str | None = None, verbose: bool = True
+    name: str,
+    *,
+    image_size: int,
+    seed: int,
+    data_dir: Path | str | None = None,
+    split: str | None = None,
+    class_names: Sequence[str] | None = None,
+    verbose: bool = True,
 ) -> SegmentationData:
     """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
 
@@ -58,48 +78,55 @@ def segmentation_data(
         image_size: side in pixels of the training crops (of every image, with shapes).
         seed: what training order and augmentation follow from.
         data_dir: where named data sets lie.
+        split: read this one alone, to score a model on it; None: train on one and validate on another.
+        class_names: the classes that a folder's masks hold, if a model knows them; None: they follow from the folder.
         verbose: show progress.
 
     Raises:
         InputError: for data that cannot be used.
     """
+    if split and name in SPLITS:
+        require_named_split(name, split, SPLITS[name])
+    trained, scored = split or TRAIN, split or VAL
     if name == "shapes":
         return SegmentationData(
             name=name,
             class_names=CLASS_NAMES,
             fingerprint=f"shapes-{image_size}",
-            count=COUNTS["train"],
+            count=COUNTS[trained],
             absent=(),
             train=lambda batch_size, start: shapes(
-                "train", image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+                trained, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
-            val=shapes("val", image_size=image_size),
-            examples=lambda count: shapes("train", image_size=image_size, count=count),
+            val=shapes(scored, image_size=image_size),
+            examples=lambda count: shapes(trained, image_size=image_size, count=count),
         )
     if name in PREPARED:
         read, class_names = PREPARED[name]
-        train_examples, val_examples = (read(split, data_dir, verbose=verbose) for split in ("train", "val"))
+        train_examples = read(trained, data_dir, verbose=verbose)
+        val_examples = train_examples if split else read(scored, data_dir, verbose=verbose)
         return _from_records(name, class_names, train_examples, val_examples, image_size=image_size, seed=seed)
     if name in VOC:
         year, train_split = VOC[name]
-        train_pairs, val_pairs = (
-            read_voc(split, data_dir, year=year, verbose=verbose) for split in (train_split, "val")
-        )
+        train_pairs = read_voc(split or train_split, data_dir, year=year, verbose=verbose)
+        val_pairs = train_pairs if split else read_voc(scored, data_dir, year=year, verbose=verbose)
         return _from_pairs(name, VOC_NAMES, train_pairs, val_pairs, image_size=image_size, seed=seed)
     root = existing_folder(name).resolve()
-    train, val = (read_folder(split, root, verbose=verbose) for split in ("train", "val"))
-    for split, found in (("train", train), ("val", val)):
+    train = read_folder(trained, root, class_names=class_names, verbose=verbose)
+    val = train if split else read_folder(scored, root, class_names=class_names, verbose=verbose)
+    for its_split, found in ((trained, train), (scored, val)):
         if all(pair.ids <= {VOID} for pair in found.pairs):
-            raise InputError(f"{root}: every mask for {split} is void (255) all over: draw class ids from 0")
+            raise InputError(f"{root}: every mask for {its_split} is void (255) all over: draw class ids from 0")
     num_classes = max(train.greatest_id, val.greatest_id) + 1
-    if train.class_names is None and num_classes < 2:
+    if train.class_names is None and class_names is None and num_classes < 2:
         raise InputError(
             f"{root}: no mask holds a class but 0 (and void): there is nothing to learn, draw objects as 1, 2, …"
         )
-    class_names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
-    if len(class_names) > VOID:
-        raise InputError(f"{root / 'classes.txt'}: names {len(class_names)} classes: a mask has room for {VOID}")
-    return _from_pairs(str(root), class_names, train.pairs, val.pairs, image_size=image_size, seed=seed)
+    names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
+    if len(names) > VOID:
+        raise InputError(f"{root / 'classes.txt'}: names {len(names)} classes: a mask has room for {VOID}")
+    loaded = _from_pairs(str(root), names, train.pairs, val.pairs, image_size=image_size, seed=seed)
+    return replace(loaded, black_and_white=train.black_and_white)
 
 
 def _from_pairs(

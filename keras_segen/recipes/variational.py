@@ -17,12 +17,12 @@ from keras_segen.metrics import PSNR, SSIM, Moments, cifar10_features, frechet_d
 from keras_segen.metrics.features import feature_batches
 from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.recipes import generation
-from keras_segen.recipes.generation import COLUMNS, ROWS, table
+from keras_segen.recipes.generation import COLUMNS, ROWS, default_split, table
 from keras_segen.recipes.generation_data import GenerationData
 from keras_segen.runs import Run, load_model
 from keras_segen.training import VAE, Posterior, active_units
 
-__all__ = ["MODE", "callbacks", "draw", "load_data", "monitor", "score", "table"]
+__all__ = ["MODE", "callbacks", "default_split", "draw", "load_data", "monitor", "score", "table"]
 
 MODE = "min"
 SAMPLES = 64  # of each image's log-likelihood
@@ -37,9 +37,9 @@ def likelihood(config: dict[str, Any]) -> Likelihood:
     return {"discretized_logistic": DiscretizedLogistic, "bernoulli": Bernoulli}[config["likelihood"]]()
 
 
-def load_data(name: str, config: dict[str, Any], *, verbose: bool) -> GenerationData:
+def load_data(name: str, config: dict[str, Any], *, split: str | None = None, verbose: bool) -> GenerationData:
     """Read and check the data that `--data` names, held-out images among them; `InputError` says what is wrong."""
-    loaded = generation.load_data(name, config, held_out=True, verbose=verbose)
+    loaded = generation.load_data(name, config, held_out=True, split=split, verbose=verbose)
     if len(loaded.held_out) < FEWEST:
         count = len(loaded.held_out)
         raise InputError(f"{loaded.name}: {count} images kept aside are too few to score a model on: {FEWEST} at least")
