@@ -3,7 +3,11 @@
 Importing this registers it:
 
     import keras_segen.data.voc_segmentation
-    tfds.load("voc_segmentation/2012", split="train[:10%]", data_dir="my_data")
+    data = tfds.load("voc_segmentation/2012", split="train[:10%]", data_dir="my_data", as_supervised=True)
+    data = data.map(lambda image, mask: (image, mask[..., 0]))
+
+TensorFlow Datasets stores a mask as a picture of one channel, (height, width, 1). The losses and metrics take masks
+(height, width): drop the last axis, as above.
 
 It is for what TensorFlow Datasets does well: one format for many data sets, slices of splits, shards on a network's
 disks. `keras_segen.data.voc` reads the same folder without it, and crops as it decodes.
@@ -40,7 +44,8 @@ _WHAT = {
 class VOCSegmentation(tfds.core.GeneratorBasedBuilder):
     """Builder of `voc_segmentation`; the devkit is looked for in its `data_dir`, and downloaded there if need be.
 
-    `segmentation_mask` holds class ids, and 255 for void.
+    `segmentation_mask`, (height, width, 1), holds class ids, and 255 for void. Losses and metrics take it without the
+    last axis.
     """
 
     VERSION = tfds.core.Version("1.0.0")
