@@ -348,10 +348,17 @@ def _add_evaluate(commands: Any) -> None:
         "--inception-weights", type=_named, metavar="FILE", help="these weights, a .pth or .pb, instead of a download"
     )
     evaluate.add_argument(
+        "--reference",
+        type=_named,
+        metavar="FILE.npz",
+        help="compare with published statistics, `mu` and `sigma` of inception's features, instead of real images; "
+        "for a RUN, or with --fake",
+    )
+    evaluate.add_argument(
         "--samples",
         type=_whole(6, 10**7),
         metavar="N",
-        help="generated images and real ones to compare; default: 10000 of a run, all of folders",
+        help="generated images, beside at most as many real ones; default: 10000 of a run, all of folders",
     )
     _add_looks(evaluate)
 
@@ -403,13 +410,17 @@ def _check(options: dict[str, Any]) -> None:
     if options["baseline"]:
         if options["run"] or folders != (None, None) or not options["data"]:
             parser().error("--baseline takes --data DIR, and neither a RUN nor --real and --fake")
-        if options["extractor"] or options["inception_weights"] or options["samples"]:
-            parser().error("--baseline segments: it has no --extractor, --inception-weights or --samples")
+        if options["extractor"] or options["inception_weights"] or options["reference"] or options["samples"]:
+            parser().error("--baseline segments: it has no --extractor, --inception-weights, --reference or --samples")
         if options["flip"] or scales or options["data_dir"] or options["split"]:
             parser().error("--flip, --scales, --data-dir and --split go with a RUN, not with --baseline")
         return
-    if (options["run"] is None) != (None not in folders) or (options["run"] and folders != (None, None)):
-        parser().error("evaluate takes a RUN, or --real DIR and --fake DIR, or --baseline NAME and --data DIR")
+    compares = options["fake"] is not None and (options["real"] is None) != (options["reference"] is None)
+    if (options["run"] is None) != compares or (options["run"] and folders != (None, None)):
+        parser().error(
+            "evaluate takes a RUN, or --real DIR and --fake DIR, or --reference FILE.npz and --fake DIR, or --baseline "
+            "NAME and --data DIR"
+        )
     if options["run"] is None and options["data"]:
         parser().error("--data goes with a RUN or --baseline, not with --real and --fake")
     if options["run"] is None and (options["data_dir"] or options["split"]):

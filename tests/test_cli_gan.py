@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,15 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_segen_cli
+from keras_segen.cli import evaluate
 from keras_segen.data import folder
+from keras_segen.data.image_files import image_files
+from keras_segen.data.images import read_image
+from keras_segen.latents import standard_normal
+from keras_segen.metrics import Moments, Reference, cifar10_features, frechet_distance
+from keras_segen.metrics.features import feature_batches, named_extractor
+from keras_segen.metrics.inception import NAME
+from keras_segen.recipes.generation import load_data
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
@@ -51,7 +60,7 @@ def variables(path):
     return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
 
 
-def test_a_run_folder_is_complete(trained, capsys):
+def test_a_run_folder_is_complete(prototype, trained, capsys):
     config = json.loads((trained / "config.json").read_text())
     assert config["class_names"] == ["blue", "red"]
     assert config["loss"] == "hinge"
@@ -78,7 +87,60 @@ def test_a_run_folder_is_complete(trained, capsys):
     assert {f"{word}_{extractor}" for word in words} < again.keys()
     assert again["reference"].startswith("colours-train-16-middle_square-16-")
     assert run("evaluate", trained, "--samples", 8) == 0
-    assert json.loads((trained / "metrics.json").read_text())["images"] == 8
+    few = json.loads((trained / "metrics.json").read_text())
+    assert (few["images"], few["reference_images"]) == (8, 8)
+    assert run("evaluate", trained, "--samples", 50) == 0
+    many = json.loads((trained / "metrics.json").read_text())
+    assert (many["images"], many["reference_images"]) == (50, 16)
+    assert many["protocol"]["data"] == "colours"
+    # What is scored are 50 images, with the real ones' labels again and again.
+    model = keras.saving.load_model(trained / "model.keras")
+    loaded = load_data(str(prototype / "colours"), json.loads((trained / "config.json").read_text()), verbose=False)
+    latents = standard_normal(50, 5, seed=1)
+    samples = model.generate(latents, np.tile(loaded.labels, 4)[:50])
+    seen = Moments().update(np.concatenate([x for x, _ in feature_batches(samples, cifar10_features())]))
+    reference = Reference.of(loaded.images, cifar10_features())
+    expected = frechet_distance(seen.mean, seen.covariance, reference.mean, reference.covariance)
+    assert many[distance] == pytest.approx(expected, rel=1e-3)
+
+
+def test_published_statistics(trained, classes, capsys, monkeypatch):
+    small = cifar10_features()
+    published = named_extractor(keras.Model(small.input, small.output), NAME, 3)
+    monkeypatch.setattr(evaluate, "inception_features", lambda weights: published)
+    real = Reference.of(np.random.default_rng(0).integers(0, 256, (400, 16, 16, 3), dtype=np.uint8), published)
+    np.savez("stats.npz", mu=real.mean, sigma=real.covariance)
+    before = (trained / "metrics.json").read_bytes()
+    options = ["--extractor", "inception", "--reference", "stats.npz"]
+    assert run("evaluate", trained, *options, "--samples", 20) == 0
+    assert "kernel distance, precision, recall, density and coverage need images" in capsys.readouterr().out
+    (file,) = trained.glob("metrics-*.json")
+    digest = hashlib.sha256(Path("stats.npz").read_bytes()).hexdigest()
+    assert file.name == f"metrics-stats-{digest[:8]}.json"
+    scores = json.loads(file.read_text())
+    assert (trained / "metrics.json").read_bytes() == before
+    assert {name for name in scores if isinstance(scores[name], float)} == {"fid", "final_fid", "inception_score"}
+    assert (scores["images"], scores["reference_images"]) == (20, None)
+    assert (scores["protocol"]["statistics"], scores["protocol"]["extractor"]) == ("stats.npz", NAME)
+    assert run("evaluate", "--fake", classes, *options, "--out", "scores.json") == 0
+    scores = json.loads(Path("scores.json").read_text())
+    seen = Moments().update(
+        np.concatenate(
+            [x for x, _ in feature_batches(np.stack([read_image(p) for p in image_files(classes)]), published)]
+        )
+    )
+    expected = frechet_distance(seen.mean, seen.covariance, real.mean, real.covariance)
+    assert scores["fid"] == pytest.approx(expected, rel=1e-4)
+    assert (scores["images"], scores["protocol"]["statistics"]) == (20, "stats.npz")
+    for arguments, message in (
+        ([trained, "--reference", "stats.npz"], "--reference goes with --extractor inception: give both"),
+        ([trained, *options[:3], "nowhere.npz"], "nowhere.npz: does not exist"),
+    ):
+        assert run("evaluate", *arguments) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(SystemExit):
+        run("evaluate", "--real", classes, "--fake", classes, *options)
+    assert "or --reference FILE.npz and --fake DIR" in capsys.readouterr().err
 
 
 def test_folders_are_compared(trained, classes, capsys):
@@ -91,7 +153,7 @@ def test_folders_are_compared(trained, classes, capsys):
     (distance,) = (name for name in scores if name.startswith("frechet_distance_cifar10_features_"))
     captured = capsys.readouterr()
     assert distance in captured.out
-    assert "warning: 20×20 pixels have the real images, 16×16 the others" in captured.err
+    assert "warning: the real images are 20×20 pixels, the others 16×16" in captured.err
     # By itself, a set has no distance.
     assert run("evaluate", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
     assert json.loads(Path("self.json").read_text())[distance] == pytest.approx(0, abs=1e-3)

@@ -32,6 +32,14 @@ def test_scores_bear_the_extractors_name(extractor):
     assert list(scores)[:4] == ["fid", "kid", "inception_score", f"precision_{NAME}"]
 
 
+def test_published_statistics_leave_the_inception_score(extractor, tmp_path):
+    real = Reference.of(noise(), extractor)
+    np.savez(tmp_path / "stats.npz", mu=real.mean, sigma=real.covariance)
+    scores = image_set_scores(noise(seed=1), Reference.from_statistics(tmp_path / "stats.npz", extractor), extractor)
+    whole = image_set_scores(noise(seed=1), real, extractor)
+    assert scores == {name: whole[name] for name in ("frechet_distance_small", "inception_score_small")}
+
+
 def test_one_by_one_or_in_large_batches(extractor):
     reference = Reference.of(noise(), extractor)
     one, all_at_once = (

@@ -28,6 +28,7 @@ def evaluate(
     data_dir: str | None,
     extractor: str | None,
     inception_weights: str | None,
+    reference: str | None,
     samples: int | None,
     flip: bool,
     scales: Sequence[float] | None,
@@ -45,7 +46,9 @@ def evaluate(
         data_dir: where named data sets lie, or None for where they lay in training.
         extractor: "cifar10" or "inception", for generators; None: cifar10.
         inception_weights: file of the published weights, or None to fetch them.
-        samples: generated and real images that are compared; None: 10,000, or as many real ones as there are.
+        reference: published statistics to compare with instead of the data's images, for generators; see
+            `Reference.from_statistics`. It is named in the scores and in their file.
+        samples: generated images, beside at most as many real ones; None: 10,000, or as many as there are real ones.
         flip: average over each image and its mirror image, for segmenters.
         scales: likewise over it enlarged and shrunk by these; None: as it is.
         verbose: show progress bars.
@@ -58,12 +61,16 @@ def evaluate(
     task = RECIPES[config["model"]].task
     options: dict[str, Any] = {}
     if task is not segmentation:
-        options["extractor"] = _extractor(extractor, inception_weights)
+        options["extractor"] = _extractor(extractor, inception_weights, reference)
+        if reference is not None:
+            options["reference"] = _statistics(reference, options["extractor"])
         config |= {} if samples is None else {"samples": samples}
         if flip or scales:
             raise InputError(f"{run.path}: is of no segmenter: --flip and --scales go with these alone")
-    elif extractor or inception_weights or samples:
-        raise InputError(f"{run.path}: is of a segmenter, which has no --extractor, --inception-weights or --samples")
+    elif extractor or inception_weights or reference or samples:
+        raise InputError(
+            f"{run.path}: is of a segmenter, which has no --extractor, --inception-weights, --reference or --samples"
+        )
     elif flip or scales:
         options["looks"] = {"flip": flip, "scales": list(scales or [1.0])}
     config |= {} if data_dir is None else {"data_dir": data_dir}
@@ -73,7 +80,11 @@ def evaluate(
     if scored:
         print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
     scores = task.score(run, loaded, config, verbose=verbose, **options)
-    special = ([split] if split else []) + ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
+    special = [split] if split else []
+    if reference is not None:
+        statistics = options["reference"].protocol
+        special.append(f"{Path(statistics['statistics']).stem}-{statistics['fingerprint'][:8]}")
+    special += ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
     content = {**scores, "data": loaded.name, **({"split": scored} if scored else {})}
     file = run.metrics_json if own and not special else _scores_file(run, special, content, own=own)
     write_json(file, content)
@@ -104,11 +115,12 @@ def _same_scores(file: Path, content: dict[str, Any]) -> bool:
 
 
 def evaluate_folders(
-    real: str,
+    real: str | None,
     fake: str,
     *,
     extractor: str | None,
     inception_weights: str | None,
+    reference: str | None,
     samples: int | None,
     out: str | None,
     verbose: bool,
@@ -116,48 +128,35 @@ def evaluate_folders(
     """Score the images below one folder by those below another, as they lie, and print a table.
 
     Args:
-        real: folder of real images; their statistics are kept in Keras's cache.
+        real: folder of real images, whose statistics are kept in Keras's cache; None: `reference` is compared with.
         fake: folder of images made elsewhere.
         extractor: as for `evaluate`.
         inception_weights: likewise.
+        reference: likewise, or None.
         samples: images of each folder that are looked at, drawn at random; None: all.
         out: JSON file for the scores too, or None.
         verbose: show progress bars.
     """
     if out is not None:
         _require_free(Path(out))
-    files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake)}
+    files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
     for name, paths in files.items():
         if len(paths) < FEWEST:
             raise InputError(f"{name}: {len(paths)} images are too few to compare: {FEWEST} at least")
         print(f"{name}: {len(paths)} images", flush=True)
-    shapes = [read_image(files[name][0]).shape for name in (real, fake)]
-    if shapes[0] != shapes[1]:
-        print(
-            "warning: {}×{} pixels have the real images, {}×{} the others (the first of each): a part of the distance "
-            "is how they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
-            file=sys.stderr,
-        )
-    network = _extractor(extractor, inception_weights)
-    reference = Reference.kept(
-        image_batches(files[real]),
-        network,
-        verbose=verbose,
-        data=Path(real).resolve().name,
-        split="all",
-        count=len(files[real]),
-        crop="none",
-        resize="none",
-        fingerprint=fingerprint(files[real])[:16],
-    )
+    if real is not None:
+        _warn_of_sizes(files[real][0], files[fake][0])
+    network = _extractor(extractor, inception_weights, reference)
+    known = _statistics(str(reference), network) if real is None else _known(real, files[real], network, verbose)
     scores = {
         "images": len(files[fake]),
-        "reference_images": reference.count,
-        **image_set_scores(image_batches(files[fake]), reference, network, verbose=verbose),
+        "reference_images": known.count,
+        "protocol": known.protocol,
+        **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose),
     }
     if out is not None:
         Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(out), {**scores, "protocol": reference.protocol})
+        write_json(Path(out), scores)
     print(f"\n{generation.table(scores)}\n", flush=True)
     return scores
 
@@ -194,11 +193,46 @@ def _require_free(file: Path) -> None:
     require_place(file.absolute().parent)
 
 
-def _extractor(name: str | None, weights: str | None) -> keras.Model:
+def _warn_of_sizes(real: Path, fake: Path) -> None:
+    shapes = [read_image(path).shape for path in (real, fake)]
+    if shapes[0] != shapes[1]:
+        print(
+            "warning: the real images are {}×{} pixels, the others {}×{} (the first of each): a part of the distance "
+            "is how they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
+            file=sys.stderr,
+        )
+
+
+def _known(folder: str, files: list[Path], extractor: keras.Model, verbose: bool) -> Reference:
+    return Reference.kept(
+        image_batches(files),
+        extractor,
+        verbose=verbose,
+        data=Path(folder).resolve().name,
+        split="all",
+        count=len(files),
+        crop="none",
+        resize="none",
+        fingerprint=fingerprint(files)[:16],
+    )
+
+
+def _statistics(file: str, extractor: keras.Model) -> Reference:
+    reference = Reference.from_statistics(file, extractor)
+    print(
+        f"{file}: published statistics, which give the Fréchet distance alone; kernel distance, precision, recall, "
+        "density and coverage need images, and are left out",
+        flush=True,
+    )
+    return reference
+
+
+def _extractor(name: str | None, weights: str | None, reference: str | None) -> keras.Model:
     if name == "inception":
         return inception_features(weights)
-    if weights is not None:
-        raise InputError("--inception-weights goes with --extractor inception: give both")
+    for option, value in (("--inception-weights", weights), ("--reference", reference)):
+        if value is not None:
+            raise InputError(f"{option} goes with --extractor inception: give both")
     return cifar10_features()
 
 

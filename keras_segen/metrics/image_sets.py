@@ -41,6 +41,9 @@ def image_set_scores(
     in 10 splits, if the extractor gives logits and there are as many images. Precision, recall, density and coverage at
     the fifth neighbour (1 is good). See `distances` for each, and `score_name` for the names.
 
+    A reference from published statistics (`Reference.from_statistics`) has no features of single images: the Fréchet
+    distance and the inception score are computed, the others are left out.
+
     Where images are few, fewer than five times the features, a warning says what Fréchet distance as many real images
     have from others: so much of the score is for their number alone.
 
@@ -60,23 +63,32 @@ def image_set_scores(
         )
     seen = Seen(images, extractor, verbose=verbose)
     count = seen.moments.count
-    if min(count, reference.count) < FEWEST:
-        raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {reference.count}, {count}")
+    if min(count, reference.count or count) < FEWEST:
+        real = "published statistics" if reference.count is None else reference.count
+        raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {real}, {count}")
     if not reference.covariance.any():
         raise ValueError(f"All real images have the same features by {extractor.name}: it sees nothing of them.")
     _warn_of_few(count, reference)
     scores = {"frechet_distance": _distance(seen.moments, reference.mean, reference.covariance)}
-    size = min(1000, len(seen.features), len(reference.features))
-    scores["kernel_distance"], _ = kernel_distance(reference.features, seen.features, subset_size=size)
+    if reference.count is not None:
+        size = min(1000, len(seen.features), len(reference.features))
+        scores["kernel_distance"], _ = kernel_distance(reference.features, seen.features, subset_size=size)
     if seen.logits is not None and count >= SPLITS:
         scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(seen.logits)), SPLITS)
-    scores |= precision_recall_density_coverage(reference.features, seen.features)
+    if reference.count is not None:
+        scores |= precision_recall_density_coverage(reference.features, seen.features)
     return {score_name(score, extractor.name): value for score, value in scores.items()}
 
 
 def _warn_of_few(count: int, reference: Reference) -> None:
-    d, few = len(reference.mean), min(count, reference.count)
+    d, few = len(reference.mean), min(count, reference.count or count)
     if few >= 5 * d:
+        return
+    if reference.count is None:
+        warnings.warn(
+            f"{count} images are few for {d} features: the Fréchet distance is too high, the inception score too low",
+            stacklevel=3,
+        )
         return
     rows = min(few, len(reference.features) // 2)
     some, others = Moments().update(reference.features[:rows]), Moments().update(reference.features[rows:])

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import keras
 import numpy as np
@@ -27,14 +27,14 @@ class Reference:
 
     Attributes:
         protocol: what the statistics depend on, by name: "extractor", and what `of` was told.
-        count: images.
+        count: images; None for published statistics, which do not say.
         mean: float64 (d,).
         covariance: float64 (d, d).
-        features: float32 (at most `KEPT`, d), of the first images.
+        features: float32 (at most `KEPT`, d), of the first images; (0, d) for published statistics.
     """
 
     protocol: dict[str, str]
-    count: int
+    count: int | None
     mean: np.ndarray
     covariance: np.ndarray
     features: np.ndarray
@@ -98,6 +98,53 @@ class Reference:
             warnings.warn(f"the statistics of the real images are not kept: {error}", stacklevel=2)
         return reference
 
+    @classmethod
+    def from_statistics(cls, path: Path | str, extractor: keras.Model) -> Self:
+        """Read published statistics of real images: an .npz with their features' mean `mu` and covariance `sigma`.
+
+        pytorch-fid, TTUR and EDM publish such files for FID's network. Only the Fréchet distance can be computed from
+        them: the kernel distance, precision, recall, density and coverage need the features themselves.
+
+        Example:
+            ```python
+            extractor = ks.metrics.inception_features()
+            reference = ks.metrics.Reference.from_statistics("cifar10-32x32.npz", extractor)
+            scores = ks.metrics.image_set_scores(samples, reference, extractor)  # fid and inception_score
+            ```
+
+        Args:
+            path: the file, with `mu` of shape (d,) and `sigma` of shape (d, d). It is read without executing pickles.
+            extractor: the network that the statistics were made with, which the file does not say.
+
+        Returns:
+            A reference whose `protocol` holds the file's name and the first 16 digits of its SHA-256.
+
+        Raises:
+            InputError: if the file is not such an archive, its arrays do not have the extractor's d, hold numbers that
+                are not finite, or `sigma` is not a covariance (symmetric, without negative eigenvalues).
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: does not exist, or is not a file: name an .npz with `mu` and `sigma`")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+                file.seek(0)
+                mean, covariance = _statistics(file)
+            d = int(extractor.outputs[0].shape[-1])
+            if mean.shape != (d,) or covariance.shape != (d, d):
+                raise ValueError(
+                    f"mu is {mean.shape} and sigma {covariance.shape}, but {extractor.name} has {d} features"
+                )
+            _check_covariance(mean, covariance)
+        except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"{path}: holds no statistics that can be used ({reason}): name an .npz with `mu` and `sigma`"
+            ) from error
+        protocol = {"statistics": path.name, "fingerprint": digest, "extractor": extractor.name}
+        return cls(protocol, None, mean, covariance, np.empty((0, d), np.float32))
+
     @staticmethod
     def path(protocol: dict[str, str]) -> Path:
         """Return where statistics of a protocol are kept: its words are the file's name."""
@@ -110,7 +157,13 @@ class Reference:
         return cache_folder() / "references" / f"{words[:150]}-{digest[:8]}.npz"
 
     def save(self, path: Path | str) -> None:
-        """Write a NumPy archive, without pickles."""
+        """Write a NumPy archive, without pickles.
+
+        Raises:
+            ValueError: for published statistics, which have a file already.
+        """
+        if self.count is None:
+            raise ValueError(f"{self.protocol['statistics']} holds these statistics already: keep that file.")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -155,10 +208,35 @@ class Reference:
         d = len(self.mean)
         fits = self.mean.shape == (d,) and self.covariance.shape == (d, d) and self.features.shape[1:] == (d,)
         numbers = self.mean, self.covariance, self.features
-        if not (isinstance(self.protocol, dict) and fits and 2 <= len(self.features) <= self.count):
+        if not (isinstance(self.protocol, dict) and fits and 2 <= len(self.features) <= (self.count or 0)):
             raise ValueError("what it holds does not go together")
         if not all(np.isfinite(array).all() for array in numbers):
             raise ValueError("it holds NaN or infinities")
+
+
+def _statistics(file: BinaryIO) -> tuple[np.ndarray, np.ndarray]:
+    """Read `mu` and `sigma` as float64."""
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("it is a single array")
+    with archive:
+        if missing := {"mu", "sigma"} - set(archive):
+            raise ValueError(f"no {' and no '.join(sorted(missing))}, but {', '.join(archive) or 'nothing'}")
+        arrays = archive["mu"], archive["sigma"]
+    if any(array.dtype.kind != "f" for array in arrays):
+        raise ValueError(f"mu is {arrays[0].dtype} and sigma {arrays[1].dtype}, where floats are due")
+    return arrays[0].astype(np.float64), arrays[1].astype(np.float64)
+
+
+def _check_covariance(mean: np.ndarray, covariance: np.ndarray) -> None:
+    """Raise ValueError unless these are a mean and a covariance, to what float32 rounds."""
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ValueError("NaN or infinities")
+    tolerance = 1e-4 * np.abs(covariance).max()
+    if np.abs(covariance - covariance.T).max() > tolerance:
+        raise ValueError("sigma is not symmetric")
+    if np.linalg.eigvalsh(covariance)[0] < -tolerance:
+        raise ValueError("sigma has negative eigenvalues")
 
 
 class Seen:

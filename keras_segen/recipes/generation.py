@@ -131,48 +131,77 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
 
 
 def score(
-    run: Run, loaded: GenerationData, config: dict[str, Any], *, verbose: bool, extractor: keras.Model | None = None
+    run: Run,
+    loaded: GenerationData,
+    config: dict[str, Any],
+    *,
+    verbose: bool,
+    extractor: keras.Model | None = None,
+    reference: Reference | None = None,
 ) -> dict[str, Any]:
     """Return all scores of the best model's samples beside the real images, and the last one's Fréchet distance.
 
     With CIFAR-10's classes also `recognised_...`: the share of samples that the classifier finds to be what was asked.
+
+    Args:
+        run: whose models are scored.
+        loaded: real images, and the labels that samples are made for.
+        config: the run's, and perhaps `samples`, how many are made; otherwise as many as there are real images.
+        verbose: show a progress bar.
+        extractor: see `metrics.feature_extractor`; None: CIFAR-10's classifier.
+        reference: what is known of other real images than the loaded ones, by the extractor; None: of these.
     """
     extractor = extractor or cifar10_features()
-    count, seed = len(loaded.images), config["seed"] + 1
-    best = run.load_best()
-    scores = {"images": count, **score_samples(best, loaded, extractor, seed=seed, verbose=verbose)}
+    reference = reference or reference_of(loaded, extractor, verbose=verbose)
+    count, seed = sample_count(loaded, config), config["seed"] + 1
+    scores: dict[str, Any] = {"images": count}
+    scores |= score_samples(run.load_best(), loaded, reference, extractor, count=count, seed=seed, verbose=verbose)
     if run.final_model.is_file():
-        distance = FrechetDistance(
-            reference_of(loaded, extractor), loaded.labels, count=count, seed=seed, extractor=extractor
-        )
+        distance = FrechetDistance(reference, loaded.labels, count=count, seed=seed, extractor=extractor)
         scores[f"final_{distance.name}"] = distance.measure(load_model(run.final_model))
     return scores
 
 
+def sample_count(loaded: GenerationData, config: dict[str, Any]) -> int:
+    """Return how many images are generated to be scored."""
+    return config.get("samples", len(loaded.images))
+
+
 def score_samples(
-    model: LatentModel, loaded: GenerationData, extractor: keras.Model, *, seed: int, verbose: bool
+    model: LatentModel,
+    loaded: GenerationData,
+    reference: Reference,
+    extractor: keras.Model,
+    *,
+    count: int,
+    seed: int,
+    verbose: bool,
 ) -> dict[str, Any]:
-    """Return all scores of as many samples as there are real images beside these; see `score`."""
-    count = len(loaded.images)
-    reference = reference_of(loaded, extractor, verbose=verbose)
+    """Return all scores of so many samples beside real images; see `score`."""
     latents = standard_normal(count, model.latent_dim, seed=seed)
-    samples = sample_batches(model, latents, loaded.labels)
+    samples = sample_batches(model, latents, sample_labels(loaded, count))
     scores: dict[str, Any] = {
-        "reference_images": count,
+        "reference_images": reference.count,
         "reference": Reference.path(reference.protocol).stem,
+        "protocol": reference.protocol,
         **image_set_scores(samples, reference, extractor, verbose=verbose),
     }
     return scores | score_labels(model, latents, loaded)
 
 
+def sample_labels(loaded: GenerationData, count: int) -> np.ndarray | None:
+    """Return the labels of so many samples: the real images' in turn, again from the first on where these are fewer."""
+    return None if loaded.labels is None else np.resize(loaded.labels, (count, *loaded.labels.shape[1:]))
+
+
 def score_labels(model: LatentModel, latents: np.ndarray, loaded: GenerationData) -> dict[str, float]:
     """Return `recognised_...`, with CIFAR-10's classes: the share of samples that are what was asked for."""
-    if loaded.name != "cifar10" or loaded.labels is None:
+    labels = sample_labels(loaded, len(latents))
+    if loaded.name != "cifar10" or labels is None:
         return {}
     classifier = cifar10_features()
-    logits = [classifier.predict_on_batch(x)[1] for x in sample_batches(model, latents, loaded.labels)]
-    right = np.concatenate(logits).argmax(-1) == loaded.labels
-    return {f"recognised_{classifier.name}": float(right.mean())}
+    logits = [classifier.predict_on_batch(x)[1] for x in sample_batches(model, latents, labels)]
+    return {f"recognised_{classifier.name}": float((np.concatenate(logits).argmax(-1) == labels).mean())}
 
 
 def reference_of(loaded: GenerationData, extractor: keras.Model, *, verbose: bool = False) -> Reference:

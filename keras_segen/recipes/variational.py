@@ -1,6 +1,7 @@
 """What training, scoring and picturing a VAE consist of, whatever its networks and its data."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras_segen.errors import InputError
 from keras_segen.latents import straight, traversal
 from keras_segen.losses import Bernoulli, DiscretizedLogistic, Gaussian
 from keras_segen.losses.variational import Likelihood, kl_divergence
-from keras_segen.metrics import PSNR, SSIM, Moments, cifar10_features, frechet_distance
+from keras_segen.metrics import PSNR, SSIM, Moments, Reference, cifar10_features, frechet_distance
 from keras_segen.metrics.features import feature_batches
 from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.recipes import generation
@@ -62,16 +63,24 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
 
 
 def score(
-    run: Run, loaded: GenerationData, config: dict[str, Any], *, verbose: bool, extractor: keras.Model | None = None
+    run: Run,
+    loaded: GenerationData,
+    config: dict[str, Any],
+    *,
+    verbose: bool,
+    extractor: keras.Model | None = None,
+    reference: Reference | None = None,
 ) -> dict[str, Any]:
     """Return the best model's scores on held-out images, and those of its samples beside real images.
 
     In nats an image: `elbo`, `reconstruction` and `kl`, with one latent an image, and the importance-weighted
     estimate of the log-likelihood on some images, which bears its number of samples in its name. Bits per dimension
     where the likelihood is discrete. `psnr` and `ssim` of what the posterior's means decode to. Latents are drawn from
-    the prior; from the mixture of posterior means for the last score, `mixture_frechet_distance_...`.
+    the prior; from the mixture of posterior means for the last score, `mixture_frechet_distance_...`. See
+    `generation.score` for the arguments.
     """
     extractor = extractor or cifar10_features()
+    reference = reference or generation.reference_of(loaded, extractor, verbose=verbose)
     best, seed = run.load_best(), config["seed"] + 1
     scores = {"images": len(loaded.held_out), **_score_bound(best, loaded, verbose=verbose)}
     if run.final_model.is_file():
@@ -89,11 +98,13 @@ def score(
         bits = -float(log_likelihoods.mean()) / (best.dimensions * math.log(2))
         scores[f"bits_per_dim_{SAMPLES}_samples"] = bits
     scores |= _score_reconstructions(best, loaded)
-    scores |= generation.score_samples(best, loaded, extractor, seed=seed, verbose=verbose)
+    scores["generated_images"] = count = generation.sample_count(loaded, config)
+    scores |= generation.score_samples(best, loaded, reference, extractor, count=count, seed=seed, verbose=verbose)
     posterior = _posterior(run, best, loaded, config, log_likelihoods)
-    latents = posterior.sample(len(loaded.images), loaded.labels, seed=seed)
+    labels = generation.sample_labels(loaded, count)
+    latents = posterior.sample(count, labels, seed=seed)
     name = f"mixture_{score_name('frechet_distance', extractor.name)}"
-    scores[name] = _distance(best, latents, loaded, extractor)
+    scores[name] = _distance(generation.sample_batches(best, latents, labels), reference, extractor)
     return scores | {f"mixture_{name}": x for name, x in generation.score_labels(best, latents, loaded).items()}
 
 
@@ -127,9 +138,9 @@ def _posterior(
     return posterior
 
 
-def _distance(model: VAE, latents: np.ndarray, loaded: GenerationData, extractor: keras.Model) -> float:
-    reference, seen = generation.reference_of(loaded, extractor), Moments()
-    for features, _ in feature_batches(generation.sample_batches(model, latents, loaded.labels), extractor):
+def _distance(samples: Iterator[np.ndarray], reference: Reference, extractor: keras.Model) -> float:
+    seen = Moments()
+    for features, _ in feature_batches(samples, extractor):
         seen.update(features)
     return frechet_distance(seen.mean, seen.covariance, reference.mean, reference.covariance)
 
