@@ -81,6 +81,9 @@ def test_a_run_folder_is_complete(trained, capsys):
     assert run("evaluate", trained, "--data", "shapes", "--samples", 16) == 0
     assert json.loads((trained / "metrics-shapes.json").read_text())["images"] == 1024
     assert json.loads((trained / "metrics.json").read_text()) == again
+    assert run("evaluate", trained, "--samples", 6) == 0
+    few = json.loads((trained / "metrics.json").read_text())
+    assert (few["images"], few["generated_images"], few["reference_images"]) == (8, 6, 6)
     assert (trained / "posterior.npz").read_bytes() == before
 
 

@@ -129,8 +129,8 @@ def _score_reconstructions(model: VAE, loaded: GenerationData) -> dict[str, floa
 def _posterior(
     run: Run, model: VAE, loaded: GenerationData, config: dict[str, Any], log_likelihoods: np.ndarray
 ) -> Posterior:
-    """Return what the encoder makes of the run's own data, of which others are scored with what it was in training."""
-    if loaded.fingerprint != config["data_fingerprint"]:
+    """Return what the encoder makes of the run's own data; other data or fewer are scored with what is kept."""
+    if loaded.fingerprint != config["data_fingerprint"] or ("samples" in config and run.posterior.is_file()):
         return Posterior.load(run.posterior)
     means, _ = model.encode(_floats(loaded.images), loaded.labels)
     posterior = Posterior.of(means, log_likelihoods, labels=loaded.labels, seed=config["seed"])
