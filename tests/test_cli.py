@@ -11,6 +11,8 @@ from keras_segen import data as ks_data
 from keras_segen import inference
 from keras_segen.data.images import read_image
 from keras_segen.metrics import MeanIoU
+from keras_segen.recipes import classical, segmentation
+from keras_segen.runs import write_json
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
@@ -138,54 +140,92 @@ def test_scores_on_other_data_stand_beside_the_runs_own(trained, make_folder, ca
     assert (trained / "metrics.json").read_text() == before
 
 
-def test_a_held_out_set_is_scored_whole(trained, make_folder, capsys):
-    before = (trained / "metrics.json").read_text()
+@pytest.fixture
+def untrained(make_folder, tmp_path, monkeypatch):
+    """A run whose model has not learnt anything, which is scored in no time."""
+    monkeypatch.chdir(tmp_path)
+    config = {"model": "unet", "data": str(make_folder()), "seed": 0, "image_size": 32, "data_fingerprint": "none"}
+    (tmp_path / "run").mkdir()
+    write_json(tmp_path / "run/config.json", {**config, "class_names": ["class_0", "class_1"]})
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.Conv2D(2, 1)(image)).save("run/model.keras")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Count images instead of scoring them."""
+
+    def score(run, loaded, config, *, verbose, looks=None):
+        return {"images": sum(len(image) for image, _ in loaded.val), **({"looks": looks} if looks else {})}
+
+    monkeypatch.setattr(segmentation, "score", score)
+    monkeypatch.setattr(segmentation, "table", str)
+
+
+def test_a_held_out_set_is_scored_whole(untrained, make_folder, capsys):
     flat = make_folder("testset", train=10, val=1) / "train"
-    assert run("evaluate", trained, "--data", flat) == 0
-    assert "over 10 images" in capsys.readouterr().out
-    scores = json.loads((trained / "metrics-train.json").read_text())
+    assert run("evaluate", untrained, "--data", flat) == 0
+    printed = capsys.readouterr().out
+    assert "over 10 images" in printed
+    assert f"{flat}: scored on all images" in printed
+    scores = json.loads((untrained / "metrics-train.json").read_text())
     assert (scores["images"], scores["split"], scores["data"]) == (10, "all", str(flat))
-    truth = sum(np.asarray(Image.open(path)).astype(int).sum() for path in (flat / "masks").iterdir())
+    truth = sum(int(np.asarray(Image.open(path)).sum()) for path in (flat / "masks").iterdir())
     assert np.sum(scores["confusion_matrix"], 1).tolist() == [10 * 40 * 48 - truth, truth]
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_split_is_scored(untrained, make_folder, capsys):
+    root = make_folder("testset", train=10, val=1)
     for split, count in (("train", 10), ("val", 1), ("all", 11)):
-        assert run("evaluate", trained, "--data", flat.parent, "--split", split) == 0
-        assert json.loads((trained / f"metrics-testset-{split}.json").read_text())["images"] == count
+        assert run("evaluate", untrained, "--data", root, "--split", split) == 0
+        assert json.loads((untrained / f"metrics-testset-{split}.json").read_text())["images"] == count
+    assert run("evaluate", untrained, "--split", "train") == 0
+    assert json.loads((untrained / "metrics-train.json").read_text())["images"] == 6
+    assert run("evaluate", untrained) == 0
+    assert json.loads((untrained / "metrics.json").read_text())["images"] == 3
     capsys.readouterr()
-    assert run("evaluate", trained, "--data", flat.parent, "--split", "test") == 2
+    assert run("evaluate", untrained, "--data", root, "--split", "test") == 2
     assert "testset/test: does not exist" in capsys.readouterr().err
-    assert run("evaluate", trained, "--split", "train") == 0
-    assert json.loads((trained / "metrics-discs-train.json").read_text())["images"] == 6
-    assert (trained / "metrics.json").read_text() == before
 
 
-def test_scores_on_data_of_one_name_are_kept_apart(trained, make_folder, tmp_path):
+@pytest.mark.usefixtures("counted")
+def test_scores_on_data_of_one_name_are_kept_apart(untrained, make_folder, tmp_path):
     for site, count in (("siteA", 2), ("siteB", 1)):
-        (tmp_path / site).mkdir()
-        make_folder(f"{site}/slides", train=1, val=count)
         for _ in range(2):  # the same again overwrites its own
-            assert run("evaluate", trained, "--data", tmp_path / site / "slides") == 0
-    written = {path.name: json.loads(path.read_text())["images"] for path in trained.glob("metrics-*.json")}
+            root = tmp_path / site / "slides"
+            if not root.exists():
+                make_folder(f"{site}/slides", train=1, val=count)
+            assert run("evaluate", untrained, "--data", root) == 0
+    written = {path.name: json.loads(path.read_text())["images"] for path in untrained.glob("metrics-*.json")}
     assert written == {"metrics-slides.json": 2, "metrics-siteB-slides.json": 1}
-    make_folder("flip", train=1, val=1)
-    assert run("evaluate", trained, "--data", tmp_path / "flip") == 0
-    assert run("evaluate", trained, "--flip") == 0
-    assert json.loads((trained / "metrics-flip.json").read_text())["data"] == str(tmp_path / "flip")
-    assert json.loads((trained / "metrics-discs-flip.json").read_text())["looks"]["flip"]
+    assert run("evaluate", untrained, "--data", make_folder("flip", train=1, val=1)) == 0
+    assert run("evaluate", untrained, "--flip") == 0
+    assert json.loads((untrained / "metrics-flip.json").read_text())["data"] == str(tmp_path / "flip")
+    assert json.loads((untrained / "metrics-discs-flip.json").read_text())["looks"]["flip"]
 
 
-def test_the_runs_own_data_by_path_are_scored_as_in_training(trained, capsys):
-    before = (trained / "metrics.json").read_text()
-    own = json.loads((trained / "config.json").read_text())["data"]
-    assert run("evaluate", trained, "--data", own) == 0
-    assert (trained / "metrics.json").read_text() == before
-    assert not list(trained.glob("metrics-*.json"))
+@pytest.mark.usefixtures("counted")
+def test_the_runs_own_data_are_scored_as_in_training(untrained, make_folder, tmp_path):
+    config = json.loads((untrained / "config.json").read_text())
+    assert run("evaluate", untrained, "--data", config["data"]) == 0
+    assert [path.name for path in untrained.glob("metrics*.json")] == ["metrics.json"]
+    # Also if they were moved: some of them were trained on.
+    flat = make_folder("flat", train=10) / "train"
+    fingerprint = segmentation.load_data(str(flat), {"image_size": 32, "seed": 0}, verbose=False).fingerprint
+    write_json(untrained / "config.json", {**config, "data": str(flat), "data_fingerprint": fingerprint})
+    flat.rename(tmp_path / "moved")
+    assert run("evaluate", untrained, "--data", "moved") == 0
+    scores = json.loads((untrained / "metrics-moved.json").read_text())
+    assert scores == {"images": 2, "data": str(tmp_path / "moved")}
 
 
-def test_a_score_with_one_class_alone_says_so(trained, make_folder, capsys):
+def test_a_score_with_one_class_alone_says_so(untrained, make_folder, capsys):
     root = make_folder("empty", train=1, val=1)
     for path in root.glob("*/masks/*"):
         Image.new("L", (48, 40)).save(path)
-    assert run("evaluate", trained, "--data", root) == 0
+    assert run("evaluate", untrained, "--data", root) == 0
     assert "the masks hold no class but class_0 (and void)" in capsys.readouterr().out
 
 
@@ -203,12 +243,13 @@ def test_a_folder_called_like_a_data_set_is_ambiguous(tmp_path, monkeypatch, cap
     assert error.count("\n") == 1
 
 
-def test_the_other_spelling_is_the_folder(tmp_path, make_folder, monkeypatch, capsys):
-    monkeypatch.chdir(make_folder("shapes").parent)
-    assert run("train", "unet", "--data", "./shapes", "--out", "run", *SMALL) == 0
-    assert json.loads((tmp_path / "run/config.json").read_text())["data"] == str(tmp_path / "shapes")
-    assert run("evaluate", "--baseline", "otsu", "--data", "shapes") == 0
-    assert "over 3 images" in capsys.readouterr().out
+@pytest.mark.usefixtures("counted")
+def test_the_other_spelling_is_the_folder(untrained, tmp_path, make_folder):
+    make_folder("shapes", val=2)
+    assert run("evaluate", untrained, "--data", "./shapes") == 0
+    scores = json.loads((untrained / "metrics-shapes.json").read_text())
+    assert scores == {"images": 2, "data": str(tmp_path / "shapes"), "split": "val"}
+    assert classical.load_data("shapes", verbose=False).name == str(tmp_path / "shapes")
 
 
 def test_one_seed_one_run_another_seed_another(trained, tmp_path):

@@ -217,6 +217,14 @@ def test_other_data_are_scored_whole(trained, tmp_path, capsys):
     assert "scored on all images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("split", "count"), [("val", 8), ("train", 32)])
+def test_another_split_leaves_the_posterior_as_it_is(trained, classes, split, count):
+    before = (trained / "posterior.npz").read_bytes()
+    assert run("evaluate", trained, "--split", split) == 0
+    assert json.loads((trained / f"metrics-{split}.json").read_text())["images"] == count
+    assert (trained / "posterior.npz").read_bytes() == before
+
+
 def test_a_gan_looks_at_no_images(classes, capsys):
     assert run("train", "dcgan", "--data", classes, "--out", "gan", *SMALL) == 0
     capsys.readouterr()

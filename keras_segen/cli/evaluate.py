@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -75,7 +76,7 @@ def evaluate(
         options["looks"] = {"flip": flip, "scales": list(scales or [1.0])}
     config |= {} if data_dir is None else {"data_dir": data_dir}
     own = data is None or config["data"] in (data, str(Path(data).resolve()))
-    scored = split if own or split else task.default_split(data)
+    scored = split if own or data is None or split else _default_split(task, data, config)
     loaded = task.load_data(config["data"] if own else data, config, split=scored, verbose=verbose)
     if scored:
         print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
@@ -90,6 +91,17 @@ def evaluate(
     write_json(file, content)
     print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)
     return scores
+
+
+def _default_split(task: ModuleType, data: str, config: dict[str, Any]) -> str | None:
+    """Return the split of other data to score; None, as for the run's own, if they are these at another place."""
+    split: str | None = task.default_split(data)
+    try:
+        # A part of a folder without splits was trained on.
+        own = split == ALL and task.load_data(data, config, verbose=False).fingerprint == config.get("data_fingerprint")
+    except InputError:  # it may be too small to be divided
+        own = False
+    return None if own else split
 
 
 def _scores_file(run: Run, special: Sequence[str], content: dict[str, Any], *, own: bool) -> Path:

@@ -1,6 +1,7 @@
 """What training, scoring and picturing a GAN consist of, whatever its networks and its data; and what a VAE shares."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,8 @@ def load_data(
     """Read and check the data that `--data` names, or one split of them; `InputError` says what is wrong with them."""
     labels = config["model"] == "cgan" or config.get("conditional", False)
     loaded = generation_data(name, config, labels=labels, held_out=held_out, split=split, verbose=verbose)
+    if split:  # not what the run was trained on, even where the images are the same
+        loaded = replace(loaded, fingerprint=f"{loaded.fingerprint}-{split}")
     count = len(loaded.images)
     if count < FEWEST:
         raise InputError(f"{loaded.name}: {count} images are too few to compare samples with: {FEWEST} at least")
