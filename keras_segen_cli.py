@@ -71,13 +71,20 @@ def parser() -> argparse.ArgumentParser:
         "predict", help="write label maps and overlays of images; of a vae's, reconstructions and anomaly scores"
     )
     predict.add_argument("run", type=_named, metavar="RUN")
-    predict.add_argument("images", type=_named, nargs="+", metavar="IMAGE")
-    predict.add_argument("--out", type=_named, required=True, metavar="DIR")
+    predict.add_argument(
+        "images", type=_named, nargs="+", metavar="IMAGE|FOLDER", help="folders with all their sub-folders"
+    )
+    predict.add_argument(
+        "--out", type=_named, required=True, metavar="DIR", help="results, in the sub-folders that FOLDER has"
+    )
+    predict.add_argument(
+        "--skip-existing", action="store_true", help="skip images that have their results in DIR, after an interruption"
+    )
     predict.add_argument(
         "--tile",
         type=_whole(16, 2**14),
         metavar="N",
-        help="side of the tiles that images go through in; default: 512 for over 2048×2048 pixels, others go whole",
+        help="side of the tiles that images go through in; default: 512 for over 2 megapixels (2^21), others go whole",
     )
     predict.add_argument(
         "--overlap", type=_positive(0.9, or_zero=True), metavar="X", help="of neighbouring tiles; default: 0.25"

@@ -11,6 +11,7 @@ from PIL import Image
 from keras_segen.files import replacing
 
 VOID = 255
+SHOWN = 1024  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 
 def voc_palette() -> np.ndarray:
@@ -86,9 +87,10 @@ def comparison(
     axes = figure.subplots(len(images), 3, squeeze=False)
     rows = zip(axes, images, truths, predictions, strict=True)
     for (left, middle, right), image, truth, prediction in rows:
-        left.imshow(np.clip(image, 0, 255).astype(np.uint8))
-        middle.imshow(palette[truth])
-        right.imshow(palette[prediction])
+        step = -(-max(truth.shape) // SHOWN)  # of every so many pixels one: large images would fill the memory
+        left.imshow(np.clip(image[::step, ::step], 0, 255).astype(np.uint8))
+        middle.imshow(palette[truth[::step, ::step]])
+        right.imshow(palette[prediction[::step, ::step]])
     for axis, title in zip(axes[0], ("image", "truth", "prediction"), strict=True):
         axis.set_title(title)
     for axis in axes.ravel():

@@ -192,8 +192,8 @@ def test_an_image_no_larger_than_a_tile_goes_through_whole(tile):
     np.testing.assert_allclose(block.logits, expected, atol=1e-5)
 
 
-def test_images_of_over_four_million_pixels_go_through_in_tiles(monkeypatch):
-    assert batches.WHOLE == 2048**2
+def test_images_of_over_two_million_pixels_go_through_in_tiles(monkeypatch):
+    assert batches.WHOLE == 2**21
     model, image = small_unet(), noise(80, 90)
     monkeypatch.setattr(batches, "WHOLE", 80 * 90 - 1)
     monkeypatch.setattr(tiles, "TILE", 32)

@@ -1,8 +1,9 @@
 """Calling one function on many files at once."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import keras
@@ -37,3 +38,30 @@ def in_threads(
             pool.shutdown(cancel_futures=True)
             raise
     return results
+
+
+def read_ahead(
+    function: Callable[[Item], Result], items: Sequence[Item], sizes: Sequence[int], *, most: int
+) -> Iterator[Result]:
+    """Yield `function` of each item, in order, while threads are already at work on the next ones.
+
+    Args:
+        function: the function, called once for each item. An exception of it is raised at the item's turn.
+        items: its arguments.
+        sizes: the size of each result, such as an image's pixels.
+        most: the greatest sum of the sizes of results that are not yet handed out; one alone may be larger.
+    """
+    ahead: deque[tuple[int, Future[Result]]] = deque()
+    total = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for item, size in zip(items, sizes, strict=True):
+                while ahead and total + size > most:
+                    yield ahead[0][1].result()
+                    total -= ahead.popleft()[0]
+                ahead.append((size, pool.submit(function, item)))
+                total += size
+            while ahead:
+                yield ahead.popleft()[1].result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -8,6 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 DRAWS = 7
+# Images at their own sizes share a batch, and are read ahead, as long as they have no more pixels than these together;
+# one alone may have more.
+BATCH = 2**19
+AHEAD = 2**22
 
 
 def order(
@@ -74,4 +78,5 @@ def batched(
     dataset = dataset.batch(batch_size, drop_remainder=training)
     if finish:
         dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    # One batch ahead is enough where samples are made in parallel, and AUTOTUNE might hold many.
+    return dataset.prefetch(tf.data.AUTOTUNE if training else 1).with_options(options)

@@ -1,6 +1,7 @@
 """Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
 
 import hashlib
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from keras_segen.data import augmentation as augment
 from keras_segen.data import images
-from keras_segen.data.order import batched, check_image_size, order
+from keras_segen.data.order import AHEAD, BATCH, batched, check_image_size, order
 from keras_segen.errors import InputError
 
 
@@ -133,6 +134,10 @@ def dataset(
         image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
             shrunk if it is larger, the rest void; None for each image as it is.
         batch_size: images a batch. Images of different sizes cannot share one: with `image_size=None` they come singly.
+        image_size: side of the square crops in training. Otherwise the square into which each image is fitted, the rest
+            void; None for each image as it is.
+        batch_size: images a batch. With `image_size=None` it is the most that a batch holds: images of different sizes
+            come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow with the images.
         training: shuffle, and crop and vary each image by a draw of its own.
         seed: what the order and the draws follow from.
         augmentation: how far training images are varied; by default `Augmentation()`.
@@ -145,8 +150,12 @@ def dataset(
     check_training(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
     if training and image_size:
         _warn_of_small(pairs, image_size)
-    if image_size is None and len({(p.properties.height, p.properties.width) for p in pairs}) > 1:
-        batch_size = 1
+    parallel = tf.data.AUTOTUNE
+    if image_size is None:
+        sizes = {(p.properties.height, p.properties.width) for p in pairs}
+        largest = max(height * width for height, width in sizes)
+        batch_size = min(batch_size, max(BATCH // largest, 1)) if len(sizes) == 1 else min(batch_size, 1)
+        parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
 
     image_paths = tf.constant([str(p.image) for p in pairs])
     ways = tf.constant([p.properties.way for p in pairs])
@@ -170,5 +179,5 @@ def dataset(
         return image, augment.place_mask(turned, window, image_size), *varied
 
     samples = order(len(pairs), training=training, seed=seed, start=start, plan=plan)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    samples = samples.map(sample, num_parallel_calls=parallel, deterministic=True)
     return batched(samples, batch_size, training=training, finish=augment.flip_and_colour if training else None)

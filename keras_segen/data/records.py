@@ -5,6 +5,7 @@ a seed and a number of samples, and a run that goes on has to read again all tha
 """
 
 import hashlib
+import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from keras_segen.data.in_threads import in_threads
 from keras_segen.data.order import batched, order
 from keras_segen.data.pairs import check_training
 from keras_segen.errors import InputError
+
+# Images at their own sizes, which are not known before they are read, that are held at once at most.
+READERS = 4
 
 
 class Records:
@@ -129,8 +133,9 @@ def dataset(
     """Turn examples into batches, as `pairs.dataset` does pairs; with `image_size=None` they always come singly."""
     count = len(source.records)
     check_training(count, image_size=image_size, batch_size=batch_size, training=training, start=start)
+    parallel = tf.data.AUTOTUNE
     if image_size is None:
-        batch_size = 1
+        batch_size, parallel = 1, min(READERS, os.cpu_count() or 1)
     from tensorflow_datasets import decode
 
     encoded = {name: decode.SkipDecoding() for name in ("image", source.mask)}
@@ -153,5 +158,5 @@ def dataset(
         return image, source.class_ids(placed, example), *varied
 
     samples = order(count, training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    samples = samples.map(sample, num_parallel_calls=parallel, deterministic=True)
     return batched(samples, batch_size, training=training, finish=augment.flip_and_colour if training else None)

@@ -3,23 +3,25 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from keras_segen.inference import tiles
 from keras_segen.inference.network import Network, check, logits_function, pixels_of
 
-# Larger images go through in tiles unless told otherwise: what fills the memory is a network's activations, and they
-# grow with the pixels that go through at once.
-WHOLE = 2048**2
-# As many smaller ones, or tiles, as have so many pixels share a batch; one alone may have more. Larger batches are no
-# faster on a CPU.
+# Larger images go through in tiles by default: a network's activations fill the memory, and they grow with the pixels
+# that go through at once. A U-Net of the paper's widths takes 2.1 GB for so many.
+WHOLE = 2**21
+# Smaller images of one size, or tiles, share a batch as long as they have no more pixels together; one alone may have
+# more. Larger batches are no faster on a CPU.
 BATCH = 2**19
 # Images that wait for others of their size, and label maps that wait for their turn, have so many pixels at most.
-WAITING = 8 * BATCH
+WAITING = 2**22
 
 
 def predict(
@@ -47,7 +49,7 @@ def predict(
             num_classes).
         images: arrays or tensors, uint8 or floats (height, width, channels), in [0, 255].
         tile: side in pixels above which images go through in tiles of this side; see `tiled_logits`. None: images of
-            more than 2048² pixels do, in tiles of 512.
+            more than 2^21 pixels (1920×1080 has fewer) do, in tiles of 512.
         overlap: the share of a tile that its neighbour covers too.
         batch_size: the number of images, or of tiles of one image, that go through the network at once. None: as many
             as have 2^19 pixels together, and one at least.
@@ -62,6 +64,8 @@ def predict(
             is reached.
     """
     check(model, tiles.TILE if tile is None else tile, overlap, batch_size)
+    if isinstance(images, str | Path | Image.Image) or len(getattr(images, "shape", [None] * 4)) == 3:
+        raise ValueError(f"`images` is a list of images: give a single one as `[image]`. Received: {_brief(images)}")
     if isinstance(images, Sequence):
         for i, image in enumerate(images):
             pixels_of(model, image, i)
@@ -71,6 +75,10 @@ def predict(
         model, examples, tile=tile, overlap=overlap, batch_size=batch_size, count=count, verbose=verbose
     )
     return (label_map for _, _, label_map in stream)
+
+
+def _brief(image: Any) -> str:
+    return f"one of shape {tuple(image.shape)}" if hasattr(image, "shape") else repr(image)
 
 
 @dataclass
