@@ -11,7 +11,7 @@ from PIL import Image
 from keras_segen.files import replacing
 
 VOID = 255
-SHOWN = 1024  # pixels of an image's longer side in a figure at most, more than its resolution shows
+SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 
 def voc_palette() -> np.ndarray:

@@ -350,7 +350,6 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (("train", "unet", "--data", root, "--out", full), "not empty"),
         (("train", "unet", "--data", root, "--resume"), "--out"),
         (("train", "unet", "--data", root, "--out", full, "--resume"), "no run folder"),
-        (("predict", trained, root, "--out", "x"), "is a folder"),
         (("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume", "--seed", "5"), "seed 0"),
         (("evaluate", full), "not a run folder"),
         (("predict", full, "a.png", "--out", "x"), "not a run folder"),

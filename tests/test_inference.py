@@ -1,5 +1,8 @@
 import gc
 import itertools
+import os
+import subprocess
+import sys
 import weakref
 
 import keras
@@ -9,6 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
+from PIL import Image
 
 from keras_segen import inference
 from keras_segen.inference import batches, network, tiles
@@ -235,6 +239,85 @@ def test_only_images_of_one_size_share_a_batch_and_tiles_have_one_shape():
     shapes.clear()
     assert len([*inference.tiled_logits(model, noise(100, 130), tile=64, overlap=0, batch_size=4)]) == 6
     assert shapes == [(4, 64, 64, 3)] * 2
+
+
+def test_images_are_read_as_they_are_needed():
+    read = []
+
+    def images():
+        for i in range(50):
+            read.append(i)
+            yield noise(256, 256, seed=i)
+
+    label_maps = inference.predict(PIXELWISE, images())
+    np.testing.assert_array_equal(next(label_maps), noise(256, 256, seed=0).argmax(-1))
+    assert read == [*range(8)]  # a batch of 2^19 pixels
+    np.testing.assert_array_equal([*label_maps][-1], noise(256, 256, seed=49).argmax(-1))
+
+
+def test_images_that_wait_are_bounded_by_pixels(monkeypatch):
+    # Each size occurs once, so that nothing fills a batch: 7 images of about 100 pixels may wait.
+    monkeypatch.setattr(batches, "WAITING", 700)
+    read = []
+
+    def images():
+        for i in range(40):
+            read.append(i)
+            yield noise(10, 10 + i % 20, seed=i)
+
+    for done, label_map in enumerate(inference.predict(PIXELWISE, images())):
+        np.testing.assert_array_equal(label_map, noise(10, 10 + done % 20, seed=done).argmax(-1))
+        assert len(read) <= done + 8
+
+
+def test_no_size_is_compiled_for_whatever_the_model_was_compiled_with():
+    model = small_unet()
+    model.compile("adam", "mse", jit_compile=True)
+    images = [noise(10 + i, 30 - i) for i in range(12)]
+    for image, label_map in zip(images, inference.predict(model, images), strict=True):
+        np.testing.assert_array_equal(label_map, whole_without_xla(model, image).argmax(-1))
+    call = network._COMPILED[model]
+    assert call.experimental_get_tracing_count() <= 3
+    for function in call._list_all_concrete_functions():
+        assert not any(op.get_attr("_XlaMustCompile") for op in calls_in(function.graph))
+
+
+def whole_without_xla(model, image):
+    return model(image[None].astype("float32"), training=False)[0].numpy()
+
+
+def calls_in(graph):
+    return [op for op in graph.get_operations() if "_XlaMustCompile" in op.node_def.attr]
+
+
+def test_tensors_will_do_and_what_is_not_an_array_is_named(tmp_path):
+    image = noise(9, 7)
+    (label_map,) = inference.predict(PIXELWISE, [tf.constant(image)])
+    np.testing.assert_array_equal(label_map, image.argmax(-1))
+    for wrong in (str(tmp_path / "a.png"), tmp_path / "a.png", Image.fromarray(image)):
+        with pytest.raises(ValueError, match=r"`keras_segen.data.read_image\(path\)`. Received: image 0"):
+            inference.predict(PIXELWISE, [wrong])
+        with pytest.raises(ValueError, match=r"give a single one as `\[image\]`"):
+            inference.predict(PIXELWISE, wrong)
+    for single in (image, tf.constant(image)):
+        with pytest.raises(ValueError, match=r"`\[image\]`. Received: one of shape \(9, 7, 3\)"):
+            inference.predict(PIXELWISE, single)
+
+
+def test_jax_segments_too():
+    pytest.importorskip("jax")
+    code = (
+        "import numpy as np, keras, keras_segen as ks\n"
+        "x = keras.Input((None, None, 3))\n"
+        "model = keras.Model(x, keras.layers.Rescaling(0.5)(x))\n"
+        "image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)\n"
+        "for tile in (None, 32, 8):\n"
+        "    (label_map,) = ks.inference.predict(model, [image], tile=tile)\n"
+        "    print(np.array_equal(label_map, image.argmax(-1)))\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert answer.stdout.split() == ["True"] * 3
 
 
 def test_float_images_and_a_progress_bar(capsys):

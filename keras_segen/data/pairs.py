@@ -133,9 +133,6 @@ def dataset(
         pairs: what to read.
         image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
             shrunk if it is larger, the rest void; None for each image as it is.
-        batch_size: images a batch. Images of different sizes cannot share one: with `image_size=None` they come singly.
-        image_size: side of the square crops in training. Otherwise the square into which each image is fitted, the rest
-            void; None for each image as it is.
         batch_size: images a batch. With `image_size=None` it is the most that a batch holds: images of different sizes
             come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow with the images.
         training: shuffle, and crop and vary each image by a draw of its own.

@@ -1,0 +1,174 @@
+"""`keras-segen predict` on folders, on what has results already, and on damaged files."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_segen_cli
+from keras_segen.cli import predict as command
+from keras_segen.data import in_threads
+from keras_segen.models import unet, vae_decoder, vae_encoder
+from keras_segen.training import VAE, Posterior
+
+
+def run(*arguments) -> int:
+    return keras_segen_cli.main(["predict", *map(str, arguments)])
+
+
+@pytest.fixture
+def segmenter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_run(tmp_path, unet(3, filters=(4, 6)))
+
+
+def make_run(tmp_path, model):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = {"model": "unet", "data": "shapes", "seed": 0, "image_size": 32, "class_names": ["a", "b", "c"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    model.save(folder / "model.keras")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with sub-folders in which names occur twice."""
+    for i, name in enumerate(["1.png", "left/1.png", "right/far/1.png", "right/2.png"]):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20 + i, 30, 3), np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_its_sub_folders(segmenter, photos, tmp_path, capsys):
+    Image.new("RGB", (8, 9)).save(tmp_path / "one.bmp")
+    assert run(segmenter, photos, tmp_path / "one.bmp", "--out", photos / "out") == 0
+    assert "5 label maps and overlays" in capsys.readouterr().out
+    stems = ["1", "left/1", "one", "right/2", "right/far/1"]
+    assert files(photos / "out") == sorted(f"{stem}{end}" for stem in stems for end in (".png", "_overlay.png"))
+    model = keras.saving.load_model(segmenter / "model.keras")
+    for stem in set(stems) - {"one"}:
+        image = np.asarray(Image.open(photos / f"{stem}.png"), "float32")
+        expected = model.predict(image[None], verbose=0)[0].argmax(-1)
+        np.testing.assert_array_equal(Image.open(photos / "out" / f"{stem}.png"), expected)
+    # The results lie in the folder, and are not taken for images.
+    assert run(segmenter, photos, "--out", photos / "out", "--skip-existing") == 0
+    assert "4 of 4 images have their results and are skipped" in capsys.readouterr().out
+
+
+def test_results_that_are_there_are_skipped_on_request(segmenter, photos, capsys):
+    assert run(segmenter, photos / "right", "--out", "out") == 0
+    times = {path: path.stat().st_mtime_ns for path in map(Path, ["out/2.png", "out/2_overlay.png"])}
+    shutil.copy(photos / "1.png", photos / "right/new.png")
+    Path("out/far/1_overlay.png").unlink()  # the process died between the two
+    assert run(segmenter, photos / "right", "--out", "out") == 2
+    assert "exists already: give --out another folder, or add --skip-existing" in capsys.readouterr().err
+    assert run(segmenter, photos / "right", "--out", "out", "--skip-existing") == 0
+    printed = capsys.readouterr().out
+    assert "1 of 3 images have their results and are skipped" in printed
+    assert "2 label maps" in printed
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert files(Path("out")) == sorted(
+        f"{stem}{end}" for stem in ("2", "far/1", "new") for end in (".png", "_overlay.png")
+    )
+
+
+def test_a_damaged_image_is_named_and_the_others_have_results(segmenter, photos, capsys):
+    whole = (photos / "left/1.png").read_bytes()
+    (photos / "left/1.png").write_bytes(whole[: len(whole) // 2])  # its header says nothing of that
+    assert run(segmenter, photos, "--out", "out") == 1
+    captured = capsys.readouterr()
+    assert "3 label maps" in captured.out
+    assert "failed: 1 of 4 images have no result: " in captured.err
+    assert captured.err.count("left/1.png: is damaged or truncated") == 2  # when it is met, and at the end
+    assert files(Path("out")) == sorted(
+        f"{stem}{end}" for stem in ("1", "right/2", "right/far/1") for end in (".png", "_overlay.png")
+    )
+    (photos / "left/1.png").write_bytes(whole)
+    assert run(segmenter, photos, "--out", "out", "--skip-existing") == 0
+    assert Path("out/left/1.png").exists()
+
+
+@pytest.mark.parametrize("name", ["text.png", "empty.png", "nowhere.png"])
+def test_what_is_no_image_is_refused_before_anything_is_written(segmenter, photos, capsys, name):
+    (photos / "text.png").write_text("not an image")
+    (photos / "empty.png").touch()
+    assert run(segmenter, photos / "1.png", photos / name, "--out", "out") == 2
+    error = capsys.readouterr().err
+    assert f"{name}: " in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_two_images_that_would_have_one_result_are_refused(segmenter, photos, capsys):
+    Image.new("RGB", (4, 4)).save(photos / "left/1.jpg")
+    assert run(segmenter, photos, "--out", "out") == 2
+    assert "both it and" in capsys.readouterr().err
+
+
+def test_images_are_read_ahead_by_pixels_and_no_further(segmenter, photos, monkeypatch):
+    monkeypatch.setattr(command, "AHEAD", 20 * 30 + 21 * 30)  # two of them
+    read, most = [], []
+    monkeypatch.setattr(command, "read_image", lambda path: read.append(path) or np.zeros((20, 30, 3), np.uint8))
+    plain = command.label_maps
+
+    def spy(model, examples, **options):
+        for done, example in enumerate(plain(model, examples, **options, batch_size=1)):
+            most.append(len(read) - done)
+            yield example
+
+    monkeypatch.setattr(command, "label_maps", spy)
+    assert run(segmenter, photos, "--out", "out") == 0
+    assert len(read) == 4
+    assert max(most) <= 3  # one in hand, two ahead
+
+
+def test_read_ahead_keeps_the_order_and_raises_at_an_items_turn():
+    def reciprocal(x):
+        return 1 / x
+
+    results = in_threads.read_ahead(reciprocal, [1, 2, 0, 4], [5, 5, 50, 5], most=12)
+    assert [next(results), next(results)] == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+@pytest.fixture
+def autoencoder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    vae = VAE(vae_encoder((16, 16, 3), 2, filters=4), vae_decoder((16, 16, 3), 2, filters=4))
+    vae.compile(keras.optimizers.Adam())
+    folder = make_run(tmp_path, vae)
+    rng = np.random.default_rng(0)
+    Posterior.of(rng.normal(size=(50, 2)), rng.normal(-100, 1, 8)).save(folder / "posterior.npz")
+    return folder
+
+
+def test_a_vaes_scores_are_kept_and_joined(autoencoder, photos, capsys, monkeypatch):
+    monkeypatch.setattr(command, "CHUNK", 2)
+    assert run(autoencoder, photos, "--out", "whole") == 0
+    with Path("whole/anomalies.csv").open(newline="") as file:
+        whole = list(csv.DictReader(file))
+    assert [float(row["anomaly_score"]) for row in whole] == sorted(
+        (float(row["anomaly_score"]) for row in whole), reverse=True
+    )
+    assert {row["image"] for row in whole} == {str(photos / name) for name in files(photos)}
+    assert files(Path("whole")) == ["1.png", "anomalies.csv", "left/1.png", "right/2.png", "right/far/1.png"]
+    second = (photos / "right/2.png").read_bytes()
+    (photos / "right/2.png").write_bytes(second[:200])
+    assert run(autoencoder, photos, "--out", "parts") == 1
+    (photos / "right/2.png").write_bytes(second)
+    assert run(autoencoder, photos, "--out", "parts", "--skip-existing") == 0
+    assert "3 of 4 images have their results" in capsys.readouterr().out
+    assert Path("parts/anomalies.csv").read_text() == Path("whole/anomalies.csv").read_text()
