@@ -26,7 +26,7 @@ from keras_segen.runs import Run
 from keras_segen.training import GAN, VAE, Posterior
 
 SEGMENTER, AUTOENCODER = ("{}.png", "{}_overlay.png"), ("{}.png",)
-ANOMALIES = "anomalies.csv"
+ANOMALIES, COLUMNS = "anomalies.csv", ["image", "anomaly_score", "log_likelihood"]
 CHUNK = 256  # images that a VAE sees before anomalies.csv is written again
 
 
@@ -230,16 +230,17 @@ def _read_anomalies(path: Path) -> dict[str, list[str]]:
     """Return the rows of anomalies.csv by their images, none if there is no such file."""
     if not path.exists():
         return {}
-    header, *rows = [*csv.reader(path.read_text(encoding="utf-8").splitlines())] or [[]]
-    if header != ["image", "anomaly_score", "log_likelihood"] or any(len(row) != 3 for row in rows):
+    with path.open(newline="", encoding="utf-8") as file:
+        table = [*csv.reader(file)]
+    if table[:1] != [COLUMNS] or any(len(row) != len(COLUMNS) for row in table):
         raise InputError(f"{path}: is not a table that `predict` wrote: give --out another folder")
-    return {row[0]: row for row in rows}
+    return {row[0]: row for row in table[1:]}
 
 
 def _write_anomalies(rows: dict[str, list[str]], path: Path) -> None:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
-    writer.writerow(["image", "anomaly_score", "log_likelihood"])
+    writer.writerow(COLUMNS)
     writer.writerows(sorted(rows.values(), key=lambda row: -float(row[1])))
     with replacing(path) as temporary:
         temporary.write_text(table.getvalue(), encoding="utf-8")

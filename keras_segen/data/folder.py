@@ -48,7 +48,7 @@ def folder(
         image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
             image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
             What lies beyond an image is void. Generation needs it.
-        batch_size: images a batch.
+        batch_size: images a batch; with `image_size=None` at most, for a batch has 2^19 pixels at most, or one image.
         training: shuffle and augment.
         seed: what order and augmentation follow from.
         target: "mask", "label" or None.
