@@ -238,9 +238,8 @@ def _read_anomalies(path: Path) -> dict[str, list[str]]:
 
 
 def _write_anomalies(rows: dict[str, list[str]], path: Path) -> None:
+    strangest_first = sorted(rows.values(), key=lambda row: -float(row[1]))
     table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(COLUMNS)
-    writer.writerows(sorted(rows.values(), key=lambda row: -float(row[1])))
+    csv.writer(table).writerows([COLUMNS, *strangest_first])
     with replacing(path) as temporary:
         temporary.write_text(table.getvalue(), encoding="utf-8")
