@@ -1,6 +1,7 @@
 """Writing files so that what was there stays whole until what is new is complete."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,17 @@ def require_place(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made, {existing} is not a folder to write to: name another folder")
 
 
+def require_space(folder: Path, size: int) -> None:
+    """Raise `InputError` unless `size` bytes fit where `folder` is, or is to be made."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if free < size:
+        raise InputError(
+            f"{folder}: takes about {size / 2**30:.1f} GB, and {free / 2**30:.1f} GB are free there: make room, or "
+            "name another folder"
+        )
+
+
 def cache_folder() -> Path:
     """Return where downloads and statistics are kept: in Keras's own folder."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras_segen"
@@ -44,7 +56,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        fate = "mend that; what was there before is whole" if path.exists() else "mend that, or name another place"
-        raise OSError(f"{path}: cannot be written: {error.strerror or error}: {fate}") from error
+        fate = "; what was there before is whole" if path.exists() else ", or name another place"
+        raise OSError(f"{path}: cannot be written: {error.strerror or error}: put that right{fate}") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -139,7 +139,12 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
     for axis, name in zip(axes, names, strict=False):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history[0]:
-                axis.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 40 else None)
+                axis.plot(
+                    epochs,
+                    [row.get(key, np.nan) for row in history],
+                    label=label,
+                    marker="." if len(epochs) < 40 else None,
+                )
         axis.set_title(name.replace("_", " "))
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)

@@ -16,14 +16,19 @@ import csv
 import json
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, replacing, require_place
+
+MISSING = "NA"  # in history.csv: a score that an epoch has not
 
 
 class Run:
@@ -49,6 +54,26 @@ class Run:
                 raise InputError(f"{self.path}: is not empty, and no run folder: give --out another folder")
             raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in the folder; `InputError` if one does already.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        require_place(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / f"{INCOMPLETE}lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(
+                f"{self.path}: another process is training there: wait until it has ended, or give --out another folder"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder and write config.json, which makes it a run, before anything else."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -66,35 +91,55 @@ class Run:
             raise InputError(f"{self.config_json}: is not a run's config: name a folder that `train` wrote")
         return config
 
-    def load_best(self) -> keras.Model:
-        """Load the best model; `InputError` if the run has none yet, or a damaged one."""
+    def require_best(self) -> None:
+        """Raise `InputError` if the run has no best model yet."""
         self.config()
         if not self.model.is_file():
             raise InputError(f"{self.path}: holds no model.keras yet: let `train --resume` finish an epoch first")
+
+    def load_best(self) -> keras.Model:
+        """Load the best model; `InputError` if the run has none yet, or a damaged one."""
+        self.require_best()
         return load_model(self.model)
 
     def history(self) -> list[dict[str, float]]:
         """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
-        if not self.history_csv.is_file():
-            return []
+        names, rows = self._rows()
         try:
-            with self.history_csv.open(newline="", encoding="utf-8") as file:
-                names, *rows = [*csv.reader(file)] or [[]]
-            # Keras writes NA into a column of validation that there is none of.
-            cells = [zip(names, row, strict=True) for row in rows if len(row) == len(names)]
-            return [{name: float(cell) for name, cell in row if cell != "NA"} for row in cells]
+            cells = [zip(names, row, strict=True) for row in rows]
+            return [{name: float(cell) for name, cell in row if cell != MISSING} for row in cells]
         except ValueError as error:
             raise InputError(f"{self.history_csv}: is damaged ({error}): begin a new run") from error
 
     def cut_history(self, epochs: int) -> None:
         """Keep of history.csv what it says of the first `epochs`; the others will be run again."""
-        if len(self.history()) < epochs:
+        names, rows = self._rows()
+        if len(rows) < epochs:
             raise InputError(f"{self.history_csv}: does not hold all {epochs} epochs done: put it back, or begin anew")
+        if names:
+            self._write(names, rows[:epochs])
+
+    def add_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Add an epoch's row to history.csv; scores that other epochs have and this one has not are NA."""
+        names, rows = self._rows()
+        known = names or ["epoch"]
+        further = sorted(set(logs) - set(known))
+        values = {"epoch": str(epoch), **{name: repr(float(value)) for name, value in logs.items()}}
+        rows = [row + [MISSING] * len(further) for row in rows]
+        self._write(known + further, [*rows, [values.get(name, MISSING) for name in known + further]])
+
+    def _rows(self) -> tuple[list[str], list[list[str]]]:
+        """Return the names of history.csv's columns, and its complete rows."""
         if not self.history_csv.is_file():
-            return
-        lines = self.history_csv.read_bytes().splitlines(keepends=True)
-        with replacing(self.history_csv) as path:
-            path.write_bytes(b"".join(lines[: epochs + 1]))
+            return [], []
+        with self.history_csv.open(newline="", encoding="utf-8") as file:
+            lines = [line for line in file if line.endswith("\n")]
+        names, *rows = [*csv.reader(lines)] or [[]]
+        return names, [row for row in rows if len(row) == len(names)]
+
+    def _write(self, names: list[str], rows: list[list[str]]) -> None:
+        with replacing(self.history_csv) as path, path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([names, *rows])
 
 
 def load_model(path: Path) -> keras.Model:

@@ -1,9 +1,14 @@
 import json
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
 
 import pytest
 
 from keras_segen.errors import InputError
-from keras_segen.files import replacing
+from keras_segen.files import replacing, require_space
 from keras_segen.runs import Run, write_json
 
 
@@ -80,3 +85,45 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_epochs_are_added_whatever_the_columns(tmp_path):
+    run = Run(tmp_path)
+    run.add_epoch(0, {"loss": 0.5, "accuracy": 0.1 + 0.2})
+    assert run.history_csv.read_bytes() == b"epoch,accuracy,loss\r\n0,0.30000000000000004,0.5\r\n"
+    # As Keras's CSVLogger writes them, the last row torn.
+    run.history_csv.write_bytes(b"epoch,loss,val_loss\r\n0,0.5,0.25\r\n1,0.5,0.1")
+    run.add_epoch(1, {"loss": 0.125, "score": float("nan")})
+    assert run.history_csv.read_bytes() == b"epoch,loss,val_loss,score\r\n0,0.5,0.25,NA\r\n1,0.125,NA,nan\r\n"
+    assert run.history()[0] == {"epoch": 0, "loss": 0.5, "val_loss": 0.25}
+    assert run.history()[1].keys() == {"epoch", "loss", "score"}
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path):
+    hold = (
+        "import sys, time; from keras_segen.runs import Run\n"
+        "with Run(sys.argv[1]).held():\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="run: another process is training there"), Run(tmp_path / "run").held():
+            pass
+        other.kill()
+    with Run(tmp_path / "run").held():
+        pass
+    with Run(tmp_path / "run").held():
+        pass
+    Run(tmp_path / "run").require_free()
+
+
+def test_a_lack_of_space_is_said(tmp_path, monkeypatch):
+    require_space(tmp_path / "run", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**29))
+    require_space(tmp_path / "run", 2**29)
+    with pytest.raises(InputError, match=r"run: takes about 1\.0 GB, and 0\.5 GB are free there"):
+        require_space(tmp_path / "run", 2**30)

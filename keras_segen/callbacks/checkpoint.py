@@ -1,12 +1,18 @@
 """Keeping the best model, and what a later process goes on from."""
 
+import json
 import math
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 
 from keras_segen.files import replacing
+
+# Where a backup, which is a zip file as every `.keras` is, says which epoch it ends.
+EPOCH = "keras_segen_epoch.json"
 
 
 def save(model: keras.Model, path: Path | str) -> None:
@@ -15,28 +21,71 @@ def save(model: keras.Model, path: Path | str) -> None:
         model.save(temporary)
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keep the best model, and at every epoch's end all that a later process needs to go on exactly from there.
+def back_up(model: keras.Model, path: Path | str, epoch: int, logs: dict[str, Any]) -> None:
+    """Save a model as `save` does, and in the same file the epoch that it has done, counted from 0, and its logs."""
+    content = {"epoch": epoch, "logs": {name: float(value) for name, value in logs.items()}}
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as file:
+            file.writestr(EPOCH, json.dumps(content))
 
-    Keras's `ModelCheckpoint` and `BackupAndRestore` write over the file that they replace, and the latter keeps weights
-    and epoch in two files: a process that dies at the wrong moment leaves neither. Here each is one file, renamed into
-    place; the number of epochs done follows from the optimizer's step count in it.
+
+def read_epoch(path: Path | str) -> tuple[int, dict[str, float]] | None:
+    """Return the epoch that `back_up` wrote and its logs; None of a `.keras` file that holds none."""
+    with zipfile.ZipFile(path) as file:
+        if EPOCH not in file.namelist():
+            return None
+        content = json.loads(file.read(EPOCH))
+    return content["epoch"], content["logs"]
+
+
+class Backup(keras.callbacks.Callback):
+    """Save at every epoch's end all that a later process needs to go on exactly from there.
+
+    Keras's `BackupAndRestore` writes over the file that it replaces, and keeps weights and epoch in two files: a
+    process that dies at the wrong moment leaves neither. Here all is in one file, renamed into place.
+    `keras.saving.load_model` loads it, and `read_epoch` says which epoch it ends. Put it before callbacks that take
+    long, such as those that score: a process that dies there has lost no training.
 
     Args:
-        best: where the best model goes, `.keras`.
-        backup: where the last one goes, optimizer included, `.keras`.
+        path: where the backup goes, `.keras`.
+
+    Raises:
+        FloatingPointError: if a loss is not finite at an epoch's end; the file is then that of the epoch before.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__()
+        self.path = Path(path)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save."""
+        _require_finite(epoch, {name: value for name, value in (logs or {}).items() if not name.startswith("val_")})
+        back_up(self.model, self.path, epoch, logs or {})
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keep the best model, and at every epoch's end a backup, from which a later process goes on exactly; see `Backup`.
+
+    The backup comes first: where the score is missing, it is written all the same, and a warning names the scores that
+    there are. An epoch without the score, as with `validation_freq=2`, is never the best.
+
+    Args:
+        best: where the best model goes, `.keras`. It is one file, renamed into place.
+        backup: where the last one goes, optimizer included, `.keras`; None if another callback sees to that.
         monitor: name of the score in the logs that says which is best.
         mode: "max" where more is better, "min" where less is.
         best_score: best score of the epochs before this process, or None.
 
     Raises:
-        FloatingPointError: if a loss is not finite at an epoch's end; both files are then those of the epoch before.
+        FloatingPointError: if a loss is not finite at an epoch's end; both files are then those of the epoch before,
+            the backup that of this epoch if only a validation loss is at fault.
     """
 
     def __init__(
         self,
         best: Path | str,
-        backup: Path | str,
+        backup: Path | str | None = None,
         *,
         monitor: str = "val_mean_iou",
         mode: Literal["max", "min"] = "max",
@@ -44,18 +93,41 @@ class Checkpoint(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.best = Path(best)
-        self.backup = Path(backup)
+        self.backup = None if backup is None else Backup(backup)
         self.monitor = monitor
         self.sign = {"max": 1, "min": -1}[mode]
         self.best_score = -self.sign * math.inf if best_score is None else best_score
+        self.warned = False
+
+    def set_model(self, model: keras.Model) -> None:
+        """Take the model, for the backup too."""
+        super().set_model(model)
+        if self.backup:
+            self.backup.set_model(model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save what is due."""
         logs = logs or {}
-        for name, value in logs.items():
-            if name.endswith("loss") and not math.isfinite(value):
-                raise FloatingPointError(f"the {name} is {value} in epoch {epoch + 1}: try a lower learning rate")
-        if self.sign * logs[self.monitor] > self.sign * self.best_score:
+        if self.backup:
+            self.backup.on_epoch_end(epoch, logs)
+        _require_finite(epoch, logs)
+        if self.monitor not in logs:
+            self._warn(epoch, logs)
+        elif self.sign * logs[self.monitor] > self.sign * self.best_score:
             self.best_score = logs[self.monitor]
             save(self.model, self.best)
-        save(self.model, self.backup)
+
+    def _warn(self, epoch: int, logs: dict[str, Any]) -> None:
+        if not self.warned:
+            warnings.warn(
+                f"epoch {epoch + 1} has no {self.monitor!r}, and so cannot become the best: give `validation_data`, or "
+                f"as `monitor` one of the scores that there are: {', '.join(sorted(logs)) or 'none'}",
+                stacklevel=2,
+            )
+        self.warned = True
+
+
+def _require_finite(epoch: int, logs: dict[str, Any]) -> None:
+    for name, value in logs.items():
+        if name.endswith("loss") and not math.isfinite(value):
+            raise FloatingPointError(f"the {name} is {value} in epoch {epoch + 1}: try a lower learning rate")
