@@ -6,6 +6,7 @@ answer at once.
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -142,8 +143,27 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--out", type=_named, metavar="RUN", help="the run folder (default: next free runs/MODEL-DATA-N)"
     )
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out, whatever it died of")
-    train.add_argument("--epochs", type=_whole(1, 10**6), metavar="N", help="default: fcn 36, unet 6, else 10")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, whatever it died of, or for more --epochs; give its other options again. A "
+        "CPU then comes to the same bits as without a stop, a GPU with --deterministic; without, it comes to the same "
+        "up to rounding",
+    )
+    train.add_argument(
+        "--start-from",
+        type=_named,
+        metavar="RUN",
+        help="begin with the best weights of another run of this model; where the classes differ, what belongs to them "
+        "is new. An fcn may have a greater --stride there, for staged training",
+    )
+    train.add_argument(
+        "--epochs",
+        type=_whole(1, 10**6),
+        metavar="N",
+        help="default: fcn 36, unet 6, else 10. The learning rate falls over all of them, those that --resume adds "
+        "included",
+    )
     train.add_argument(
         "--steps-per-epoch", type=_whole(1, 10**6), metavar="N", help="default: fcn 50, else 200; or one pass"
     )
@@ -171,7 +191,15 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     train.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default="float32", help="default: float32")
     train.add_argument(
-        "--jit-compile", choices=["auto", "on", "off"], default="auto", help="XLA; default: auto, on a GPU only"
+        "--jit-compile",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="compile the training step by XLA; default: auto, on a GPU without --deterministic",
+    )
+    train.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="on a GPU: come to the same bits each time, at a lower speed and without XLA; a CPU always does",
     )
     train.add_argument(
         "--loss",
@@ -232,7 +260,6 @@ def _add_segmenters(train: Any) -> None:
     )
     both.add_argument("--refinement", action="store_true", default=None, help="end in a stage that corrects boundaries")
     both.add_argument("--stride", type=int, choices=[32, 16, 8], help="fcn: FCN-32s, -16s or -8s; default: 8")
-    both.add_argument("--start-from", type=_named, metavar="RUN", help="fcn: staged training, from a greater stride")
     both.add_argument("--padding", choices=["same", "valid"], help="unet: valid as in the paper; default: same")
     both.add_argument(
         "--deep-supervision", action="store_true", default=None, help="unet: judge its coarser levels too"
@@ -392,11 +419,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except Exception as error:
         if isinstance(error, OSError) and error.filename:
-            reason = f"{error.filename}: {error.strerror}: mend that and repeat"
+            reason = f"{error.filename}: {error.strerror}: put that right, and repeat the command"
         elif isinstance(error, OSError | FloatingPointError):
             reason = str(error)
-        elif type(error).__module__.startswith("tensorflow"):  # a file that vanished, memory that ran out
-            reason = str(error).splitlines()[0]
+        elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            fix = "lower --batch-size or --image-size" if training else "end other programs, or give smaller images"
+            reason = f"the memory is full ({_cause(error)}): {fix}"
+        elif type(error).__module__.startswith("tensorflow"):
+            reason = _cause(error)
         else:
             raise
         print(f"keras-segen: failed: {reason}", file=sys.stderr)
@@ -404,10 +434,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+_WHERE = re.compile(r'Graph execution error:|Detected at node|<stack traces|File "|\d+ root error|\[\[')
+
+
+def _cause(error: Exception) -> str:
+    """Return the line of TensorFlow's many that says what was wrong: a file that vanished, a label that is no class."""
+    text = re.sub(r"\{\{function_node [^}]*\}\}|\[Op:[^\]]*\].*", "", str(error))
+    for line in map(str.strip, text.splitlines()):
+        if line == "Traceback (most recent call last):":
+            break
+        if line and not _WHERE.match(line):
+            return re.sub(r"^\(\d+\) [A-Z_]+: |InputError: ", "", line)
+    return type(error).__name__
+
+
 def _check(options: dict[str, Any]) -> None:
     """Raise for options that do not go together, before anything is imported."""
-    if options["command"] == "train" and options["loss"]:
-        _check_loss(options)
+    if options["command"] == "train":
+        _check_train(options)
     scales = options.get("scales") or []
     if len(set(scales)) < len(scales):
         parser().error(f"--scales takes each factor once, not {' '.join(f'{scale:g}' for scale in scales)}")
@@ -452,7 +496,15 @@ def _check_name(options: dict[str, Any]) -> None:
         )
 
 
-def _check_loss(options: dict[str, Any]) -> None:
+def _check_train(options: dict[str, Any]) -> None:
+    if options["deterministic"] and options["jit_compile"] == "on":
+        parser().error("--deterministic turns XLA off: leave out --jit-compile on")
+    for name in ("loss", "attributes"):
+        given = options[name] or []
+        if len(set(given)) < len(given):
+            parser().error(f"--{name} takes each name once, not {' '.join(given)}")
+    if not options["loss"]:
+        return
     segmenter = options["model"] in ("fcn", "unet")
     fitting = _SEGMENTERS_LOSSES if segmenter else _GANS_LOSSES
     if not set(options["loss"]) <= set(fitting) or not (segmenter or len(options["loss"]) == 1):

@@ -28,7 +28,7 @@ import numpy as np
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, replacing, require_place
 
-MISSING = "NA"  # in history.csv: a score that an epoch has not
+MISSING = "NA"  # in history.csv: a score that an epoch lacks
 
 
 class Run:
@@ -120,7 +120,7 @@ class Run:
             self._write(names, rows[:epochs])
 
     def add_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add an epoch's row to history.csv; scores that other epochs have and this one has not are NA."""
+        """Add an epoch's row to history.csv. A score that other epochs have and this one lacks becomes NA."""
         names, rows = self._rows()
         known = names or ["epoch"]
         further = sorted(set(logs) - set(known))

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -48,37 +49,50 @@ def float32_policy() -> Iterator[None]:
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.fixture
-def make_folder(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def draw_discs() -> Callable[..., Path]:
     """Draw a folder of images with a bright disc each, and masks with the disc as class 1."""
 
-    def make(name: str = "discs", *, train: int = 6, val: int = 3, size: tuple[int, int] = (40, 48)) -> Path:
+    def draw(root: Path, *, train: int = 6, val: int = 3, size: tuple[int, int] = (40, 48)) -> Path:
         rng = np.random.default_rng(0)
         height, width = size
         rows, columns = np.mgrid[:height, :width]
         for split, count in (("train", train), ("val", val)):
             for folder in ("images", "masks"):
-                (tmp_path / name / split / folder).mkdir(parents=True)
+                (root / split / folder).mkdir(parents=True)
             for i in range(count):
                 disc = (rows - rng.uniform(0, height)) ** 2 + (columns - rng.uniform(0, width)) ** 2 < 12**2
                 image = rng.normal(np.where(disc[..., None], (220, 60, 60), (60, 90, 60)), 10)
                 Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(
-                    tmp_path / name / split / "images" / f"{i}.jpg", quality=95
+                    root / split / "images" / f"{i}.jpg", quality=95
                 )
-                Image.fromarray(disc.astype(np.uint8)).save(tmp_path / name / split / "masks" / f"{i}.png")
-        return tmp_path / name
+                Image.fromarray(disc.astype(np.uint8)).save(root / split / "masks" / f"{i}.png")
+        return root
+
+    return draw
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path, draw_discs: Callable[..., Path]) -> Callable[..., Path]:
+    """Draw such a folder in the test's own place, by a name."""
+
+    def make(name: str = "discs", **options: Any) -> Path:
+        return draw_discs(tmp_path / name, **options)
 
     return make
 
 
 @pytest.fixture
 def train_with_kills() -> Callable[..., None]:
-    """Run a training in processes of its own, killed at random but the last; each goes on where the one before died."""
+    """Run a training in processes of its own, killed but the last; each goes on where the one before died.
+
+    The first is killed where its first epoch is saved and not scored yet, the others at random.
+    """
 
     def train(command: list[str], folder: Path, *, kills: int) -> None:
         main = "import sys, keras_segen_cli; sys.exit(keras_segen_cli.main())"
         rng = np.random.default_rng()
-        history = folder / "history.csv"
+        history, backup = folder / "history.csv", folder / "backup" / "model.keras"
 
         def rows() -> int:
             return history.read_bytes().count(b"\n") if history.exists() else 0
@@ -93,6 +107,8 @@ def train_with_kills() -> Callable[..., None]:
                 # Wherever it is: before the first step, in one, in scoring, in the writing of a file.
                 before, limit = rows(), time.monotonic() + rng.uniform(3, 60)
                 while process.poll() is None and time.monotonic() < limit:
+                    if attempt == 0 and backup.exists():
+                        break
                     if rows() > max(before, 1):
                         time.sleep(rng.uniform(0, 0.5))
                         break

@@ -1,18 +1,23 @@
 import csv
 import json
+import shutil
+import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_segen_cli
 from keras_segen import data as ks_data
 from keras_segen import inference
+from keras_segen.callbacks import read_epoch
+from keras_segen.cli import train
 from keras_segen.data.images import read_image
 from keras_segen.metrics import MeanIoU
-from keras_segen.recipes import classical, segmentation
-from keras_segen.runs import write_json
+from keras_segen.recipes import classical, segmentation, unet
+from keras_segen.runs import Run, write_json
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
@@ -21,12 +26,19 @@ def run(*arguments) -> int:
     return keras_segen_cli.main([str(a) for a in arguments])
 
 
+@pytest.fixture(scope="module")
+def prototype(tmp_path_factory, draw_discs):
+    """A folder of discs, and a run on it."""
+    root = tmp_path_factory.mktemp("prototype")
+    assert run("train", "unet", "--data", draw_discs(root / "discs"), "--out", root / "run", *SMALL) == 0
+    return root
+
+
 @pytest.fixture
-def trained(make_folder, tmp_path, monkeypatch):
+def trained(prototype, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    root = make_folder()
-    assert run("train", "unet", "--data", root, "--out", "run", *SMALL) == 0
-    return tmp_path / "run"
+    shutil.copytree(prototype / "discs", tmp_path / "discs")
+    return shutil.copytree(prototype / "run", tmp_path / "run")
 
 
 def weights(path):
@@ -252,8 +264,8 @@ def test_the_other_spelling_is_the_folder(untrained, tmp_path, make_folder):
     assert classical.load_data("shapes", verbose=False).name == str(tmp_path / "shapes")
 
 
-def test_one_seed_one_run_another_seed_another(trained, tmp_path):
-    root = tmp_path / "discs"
+def test_one_seed_one_run_another_seed_another(prototype, trained, tmp_path):
+    root = prototype / "discs"
     assert run("train", "unet", "--data", root, "--out", "again", *SMALL) == 0
     assert_equal_runs(trained, tmp_path / "again")
     assert run("train", "unet", "--data", root, "--out", "other", *SMALL, "--seed", "1") == 0
@@ -276,6 +288,187 @@ def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tm
     assert run(*command, "--out", "whole") == 0
     train_with_kills(command, tmp_path / "killed", kills=3)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_what_dies_in_the_validation_of_the_first_epoch_goes_on_behind_it(
+    prototype, trained, tmp_path, monkeypatch, capsys
+):
+    command = ["train", "unet", "--data", prototype / "discs", "--out", "died", *SMALL, "--resume"]
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segmentation, "validate", die, raising=False)
+        patch.setattr(keras.Model, "evaluate", die)
+        assert run(*command) == keras_segen_cli.INTERRUPTED
+    assert (tmp_path / "died/backup/model.keras").is_file()
+    assert read_epoch(tmp_path / "died/backup/model.keras")[0] == 0
+    assert Run(tmp_path / "died").history() == []
+    capsys.readouterr()
+    assert run(*command) == 0
+    printed = capsys.readouterr().out
+    assert "epoch 1 was trained, but not scored" in printed
+    assert "Epoch 2/2" in printed
+    assert "Epoch 1/2" not in printed
+    assert_equal_runs(trained, tmp_path / "died")
+
+
+def test_more_epochs_after_the_end(trained, tmp_path, capsys):
+    command = ["train", "unet", "--data", tmp_path / "discs", "--out", "run", *SMALL, "--resume"]
+    before = Run(trained).history()
+    assert run(*command, "--epochs", 4) == 0
+    history = Run(trained).history()
+    assert history[:2] == before
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    assert json.loads((trained / "config.json").read_text())["epochs"] == 4
+    optimizer = keras.saving.load_model(trained / "final.keras").optimizer
+    assert int(optimizer.iterations) == 12
+    assert optimizer._learning_rate.decay_steps == 12  # the course of a run of four epochs
+    capsys.readouterr()
+    assert run(*command) == 2
+    assert "was begun with 4 epochs and cannot go on with 2: give --epochs 4 or more" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, capsys):
+    still = ["train", "unet", *SMALL, "--epochs", 1, "--learning-rate", "1e-30", "--start-from", trained]
+    assert run(*still, "--data", tmp_path / "discs", "--out", "same") == 0
+    assert "weights of 14 layers are taken\n" in capsys.readouterr().out
+    best, same = (keras.saving.load_model(path / "model.keras") for path in (trained, tmp_path / "same"))
+    assert [w.path for w in best.trainable_variables] == [w.path for w in same.trainable_variables]
+    for ours, theirs in zip(same.trainable_variables, best.trainable_variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-20)
+    assert json.loads((tmp_path / "same/config.json").read_text())["start_from"] == str(trained)
+    # Other names are other classes, however many.
+    other = make_folder("other")
+    for names in ("ground\ndisc\n", "ground\ndisc\nunicorn\n"):
+        (other / "classes.txt").write_text(names)
+        out = f"other{len(names)}"
+        assert run(*still, "--data", other, "--out", out) == 0
+        assert "weights of 13 layers are taken; 1 layers are new" in capsys.readouterr().out
+        new = keras.saving.load_model(tmp_path / out / "model.keras")
+        assert new.output_shape[-1] == names.count("\n")
+        np.testing.assert_allclose(
+            new.get_layer("down0_conv1").kernel, best.get_layer("down0_conv1").kernel, atol=1e-20
+        )
+        assert np.abs(new.get_layer("logits").kernel[..., :2] - best.get_layer("logits").kernel).max() > 1e-3
+    for options, message in (
+        (["--filters", 4, 16], "was trained with filters [4, 8], not [4, 16]"),
+        (["--padding", "valid"], "was trained with padding same, not valid"),
+        (["--start-from", "nowhere"], "nowhere: is not a run folder"),
+        (["--start-from", trained.parent / "empty"], "holds no model.keras yet"),
+    ):
+        (trained.parent / "empty").mkdir(exist_ok=True)
+        (trained.parent / "empty/config.json").write_text((trained / "config.json").read_text())
+        assert run(*still, "--data", other, *options, "--out", "no") == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_two_trainings_in_one_folder(trained, tmp_path, capsys):
+    command = ["train", "unet", "--data", tmp_path / "discs", *SMALL]
+    with Run(trained).held(), Run("new").held():
+        for out, options in (("run", ["--resume"]), ("new", [])):
+            assert run(*command, "--out", out, *options) == 2
+            assert f"{out}: another process is training there" in capsys.readouterr().err
+    assert not (tmp_path / "new/config.json").exists()
+
+
+def test_determinism_is_a_choice_and_xla_the_rule_on_a_gpu(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: chosen.append(True))
+    gpu = [types.SimpleNamespace(device_type="GPU")]
+    for devices, deterministic, expected in (([], True, []), (gpu, False, []), (gpu, True, [True])):
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None, devices=devices: devices)
+        train._make_repeatable(0, "float32", deterministic=deterministic)
+        assert chosen == expected
+    config = {**unet.DEFAULTS, "filters": [4, 8], "class_names": ["a", "b"], "jit_compile": "auto", "seed": 0}
+    assert unet.build(config).jit_compile is True
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    assert unet.build(config).jit_compile is False
+
+
+def test_training_under_xla(make_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder()
+    once = ["--epochs", 1, "--steps-per-epoch", 1, "--filters", 2, 2, "--loss", "cross_entropy"]
+    assert run("train", "unet", "--data", root, "--out", "run", *SMALL, *once, "--jit-compile", "on") == 0
+    assert keras.saving.load_model("run/final.keras").jit_compile is True
+    assert len(Run("run").history()) == 1
+
+
+# Where training ends by an exception, Keras leaves its iterator to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_image_that_vanishes_is_named(make_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = make_folder()
+
+    def vanish(*_):
+        for path in (root / "train/images").iterdir():
+            path.unlink()
+        return []
+
+    monkeypatch.setattr(segmentation, "callbacks", vanish)
+    assert run("train", "unet", "--data", root, "--out", "run", *SMALL) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("keras-segen: failed: ")
+    assert "train/images/" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            tf.errors.InvalidArgumentError(
+                None,
+                None,
+                "Graph execution error:\n\nDetected at node PyFunc defined at (most recent call last):\n"
+                "<stack traces unavailable>\nInputError: a.png: is damaged\nTraceback (most recent call last):\n\n"
+                '  File "x.py", line 1\nkeras_segen.errors.InputError: a.png: is damaged\n\n\t [[{{node PyFunc}}]]',
+            ),
+            "a.png: is damaged",
+        ),
+        (
+            tf.errors.NotFoundError(
+                None,
+                None,
+                "{{function_node __wrapped__IteratorGetNext_device_/job:localhost/device:CPU:0}} b.png; No such file "
+                "or directory\n\t [[{{node ReadFile}}]] [Op:IteratorGetNext] name: ",
+            ),
+            "b.png; No such file or directory",
+        ),
+        (
+            tf.errors.InvalidArgumentError(
+                None,
+                None,
+                'Graph execution error:\n\nDetected at node x defined at (most recent call last):\n  File "x.py", '
+                "line 399, in fit\n\n2 root error(s) found.\n  (0) INVALID_ARGUMENT: label 7 is no class\n\t "
+                "[[{{node x}}]]",
+            ),
+            "label 7 is no class",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(
+                None,
+                None,
+                "Graph execution error:\n\nOOM when allocating tensor with shape[9,9]\n\t [[x]]\nHint: If you want",
+            ),
+            "the memory is full (OOM when allocating tensor with shape[9,9]): lower --batch-size or --image-size",
+        ),
+        (
+            MemoryError("Unable to allocate 40 GiB"),
+            "the memory is full (Unable to allocate 40 GiB): lower --batch-size or --image-size",
+        ),
+    ],
+)
+def test_a_failure_inside_a_graph_names_its_cause(monkeypatch, capsys, error, reason):
+    def fail(command, options):
+        raise error
+
+    monkeypatch.setattr(keras_segen_cli, "_run", fail)
+    assert run("train", "unet", "--data", "shapes") == 1
+    assert capsys.readouterr().err == f"keras-segen: failed: {reason}\n"
 
 
 def damaged(root, damage):
@@ -382,6 +575,9 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (["predict", "run", "a.png", "--out", "x", "--scales", "1", "0"], "over 0"),
         (["predict", "run", "a.png", "--out", "x", "--scales", "nan"], "over 0"),
         (["evaluate", "run", "--scales", "1", "0.5", "1"], "each factor once"),
+        (["train", "unet", "--data", "x", "--loss", "dice", "focal", "dice"], "--loss takes each name once"),
+        (["train", "cgan", "--data", "celeb_a", "--attributes", "Male", "Male"], "--attributes takes each name once"),
+        (["train", "unet", "--data", "x", "--deterministic", "--jit-compile", "on"], "leave out --jit-compile on"),
         (["evaluate", "--real", "a", "--fake", "b", "--flip"], "go with a RUN"),
     ],
 )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_segen_cli
+from keras_segen.callbacks import read_epoch
 from keras_segen.cli import evaluate
 from keras_segen.data import folder
 from keras_segen.data.image_files import image_files
@@ -18,7 +19,9 @@ from keras_segen.latents import standard_normal
 from keras_segen.metrics import Moments, Reference, cifar10_features, frechet_distance
 from keras_segen.metrics.features import feature_batches, named_extractor
 from keras_segen.metrics.inception import NAME
+from keras_segen.recipes import generation
 from keras_segen.recipes.generation import load_data
+from keras_segen.runs import Run
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
@@ -240,6 +243,59 @@ def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
             np.testing.assert_array_equal(ours, theirs)
     assert (whole / "metrics.json").read_text() == (killed / "metrics.json").read_text()
     assert (whole / "figures/samples.gif").read_bytes() == (killed / "figures/samples.gif").read_bytes()
+
+
+def test_a_training_that_was_stopped_goes_on_from_the_best_and_not_from_where_it_stopped(
+    prototype, classes, tmp_path, monkeypatch
+):
+    command = ["train", "dcgan", "--data", classes, "--out", "run", *SMALL, "--epochs", 4]
+
+    class Collapse(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["distance"] = [2.0, 1.0, 3.0, 4.0][epoch]
+            self.model.stop_training = epoch == 2
+
+    monkeypatch.setattr(generation, "monitor", lambda loaded: "distance")
+    monkeypatch.setattr(generation, "callbacks", lambda *_: [Collapse()])
+    assert run(*command) == 0
+    epoch, logs = read_epoch("run/backup/model.keras")
+    assert (epoch, logs["distance"]) == (2, 3.0)
+    best, backup = variables("run/model.keras"), variables("run/backup/model.keras")
+    for ours, theirs in zip(best, backup, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert int(keras.saving.load_model("run/backup/model.keras").optimizer.iterations) == 2 * 3
+    assert run(*command, "--resume") == 0
+    assert [row["distance"] for row in Run("run").history()] == [2.0, 1.0, 3.0, 4.0]
+    assert int(keras.saving.load_model("run/final.keras").optimizer.iterations) == 3 * 3
+
+
+def test_a_conditional_gan_starts_from_another_with_other_classes(trained, classes, capsys):
+    for i in range(10):
+        Image.new("RGB", (20, 20), (0, 200 + i, 0)).save(classes / "red" / f"green{i}.png")
+    (classes / "green").mkdir()
+    for path in (classes / "red").glob("green*.png"):
+        path.rename(classes / "green" / path.name)
+    command = ["train", "cgan", "--data", classes, "--start-from", "run", *SMALL, "--epochs", 1]
+    capsys.readouterr()
+    assert run(*command, "--learning-rate", "1e-30", "--discriminator-learning-rate", "1e-30", "--out", "three") == 0
+    assert "layers are new, or new in what belongs to the classes: cgan_generator" in capsys.readouterr().out
+    before, after = (keras.saving.load_model(f"{name}/model.keras") for name in ("run", "three"))
+    assert (before.num_classes, after.num_classes) == (2, 3)
+    for old, new in ((before.generator, after.generator), (before.discriminator, after.discriminator)):
+        kinds = (keras.layers.Conv2DTranspose, keras.layers.Conv2D)
+        kept = [
+            (a, b)
+            for a, b in zip(old.layers, new.layers, strict=True)
+            if isinstance(a, kinds) and "embedding" not in a.name and a.kernel.shape == b.kernel.shape
+        ]
+        assert len(kept) >= 2
+        for a, b in kept:
+            np.testing.assert_allclose(b.kernel, a.kernel, atol=1e-20)
+    # Of the layer that takes latents and classes together, what belongs to the latents.
+    old, new = (next(layer for layer in model.generator.layers if layer.weights) for model in (before, after))
+    np.testing.assert_allclose(new.weights[0][..., :5], old.weights[0][..., :5], atol=1e-20)
+    assert run(*command, "--conditioning", "concat", "--out", "no") == 2
+    assert "was trained with conditioning projection, not concat" in capsys.readouterr().err
 
 
 def test_dcgan_without_labels(classes, capsys):

@@ -66,22 +66,31 @@ def test_staged_training_starts_from_a_coarser_run(root, capsys):
     assert (model.optimizer.momentum, model.optimizer.weight_decay) == (0.9, 0.0005)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
     still = ["--learning-rate", "1e-30"]
+    capsys.readouterr()
     assert run(*arguments, "--stride", 16, "--start-from", "coarse", *still, "--out", "fine") == 0
+    assert (
+        "layers are taken; 1 layers are new, or new in what belongs to the classes: score16" in capsys.readouterr().out
+    )
     best = keras.saving.load_model("coarse/model.keras")
     finer = keras.saving.load_model("fine/model.keras")
     np.testing.assert_allclose(finer.get_layer("score32").kernel, best.get_layer("score32").kernel, atol=1e-20)
     capsys.readouterr()
     assert run(*arguments, "--stride", 32, "--start-from", "fine", "--out", "no") == 2
-    assert "is an FCN-16s, which is no coarser than --stride 32" in capsys.readouterr().err
+    assert "is an FCN-16s, which is finer than --stride 32" in capsys.readouterr().err
     assert run(*arguments, "--start-from", "nowhere", "--out", "no") == 2
     assert run("train", "fcn", "--data", root, *SMALL, "--start-from", "fine", "--out", "no") == 2
     assert "was trained with alpha 0.25, not 1.0" in capsys.readouterr().err
     assert run(*arguments, "--weights", "none", "--start-from", "fine", "--out", "no") == 2
-    assert "leave --weights away" in capsys.readouterr().err
+    assert "leave out --weights" in capsys.readouterr().err
     (root / "classes.txt").write_text("ground\ndisc\nunicorn\n")
-    assert run(*arguments, "--start-from", "fine", "--out", "no") == 2
-    assert "knows the classes class_0, class_1" in capsys.readouterr().err
     assert not Path("no").exists()
+    assert run(*arguments, "--stride", 16, "--start-from", "fine", *still, "--out", "further") == 0
+    assert "2 layers are new, or new in what belongs to the classes: score" in capsys.readouterr().out
+    further, fine = (keras.saving.load_model(f"{name}/model.keras") for name in ("further", "fine"))
+    assert further.output_shape[-1] == 3
+    for name in ("conv1", "conv_pw_13"):
+        ours, theirs = (model.get_layer("backbone").get_layer(name).kernel for model in (further, fine))
+        np.testing.assert_allclose(ours, theirs, atol=1e-20)
 
 
 def test_what_does_not_fit_leaves_no_run_behind(root, capsys):
@@ -128,11 +137,11 @@ def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
         (["fcn", "--weights", "nowhere.h5"], "nowhere.h5: no such file"),
         (["unet", "--stride", "8"], "unet has no --stride"),
         (["fcn", "--padding", "valid"], "fcn has no --padding"),
-        (["unet", "--backbone", "mobilenet", "--padding", "valid"], "leave --backbone or --padding away"),
+        (["unet", "--backbone", "mobilenet", "--padding", "valid"], "leave out --backbone or --padding"),
         (["unet", "--backbone", "mobilenet", "--filters", "8", "8"], "five widths on a backbone"),
-        (["unet", "--deep-supervision", "--output-codes", "hadamard"], "leave one of them away"),
+        (["unet", "--deep-supervision", "--output-codes", "hadamard"], "leave out one of them"),
         (["unet", "--deep-supervision", "--refinement"], "does not go with --refinement"),
-        (["fcn", "--output-codes", "hadamard", "--loss", "dice"], "leave --loss away"),
+        (["fcn", "--output-codes", "hadamard", "--loss", "dice"], "leave out --loss"),
     ],
 )
 def test_wrong_options_are_said_in_one_line(root, capsys, arguments, message):

@@ -163,6 +163,31 @@ def test_conditional(classes, capsys):
     assert "wants labels" in capsys.readouterr().err
 
 
+def test_what_dies_in_validation_goes_on_behind_the_epoch(trained, classes, monkeypatch, capsys):
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "evaluate", die)
+        assert run("train", "vae", "--data", classes, "--out", "died", *SMALL) == keras_segen_cli.INTERRUPTED
+    assert run("train", "vae", "--data", classes, "--out", "died", *SMALL, "--resume") == 0
+    assert "Epoch 1/2" not in capsys.readouterr().out.split("epoch 1 was trained, but not scored")[1]
+    assert Path("died/history.csv").read_bytes() == (trained / "history.csv").read_bytes()
+    for ours, theirs in zip(variables("died/final.keras"), variables(trained / "final.keras"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_vae_starts_from_another(trained, classes, capsys):
+    command = ["train", "vae", "--data", classes, "--start-from", "run", *SMALL, "--learning-rate", "1e-30"]
+    assert run(*command, "--epochs", 1, "--out", "again") == 0
+    assert "layers are taken\n" in capsys.readouterr().out
+    before, after = (keras.saving.load_model(f"{name}/model.keras") for name in ("run", "again"))
+    for ours, theirs in zip(after.trainable_variables, before.trainable_variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-20)
+    assert run(*command, "--conditional", "--out", "no") == 2
+    assert "was trained with conditional False, not True" in capsys.readouterr().err
+
+
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
     command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "8", "--warm-up", "10"]
     assert run(*command, "--out", "whole") == 0

@@ -2,7 +2,7 @@
 
 A recipe is a module with `DEFAULTS`, the options of `train` that it has and their values; `check(config)`, which
 refuses what cannot be; `build(config)`, the compiled model; and `task`, the module of what training, scoring and
-picturing it consist of: `load_data`, `monitor`, `MODE`, `callbacks`, `score`, `table`, `draw`.
+picturing it consist of: `load_data`, `validate`, `monitor`, `MODE`, `callbacks`, `score`, `table`, `draw`.
 """
 
 from types import ModuleType

@@ -57,8 +57,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 8,
     "image_size": 320,  # side of the training crops, pixels
     "backbone": "mobilenet",  # or vgg16, the paper's, or resnet50
-    "stride": 8,  # of the finest map that counts: FCN-32s, -16s or -8s
-    "start_from": None,  # the run of an FCN of greater stride: staged training
+    "stride": 8,  # of the finest map that counts: FCN-32s, -16s or -8s; `start_from` a greater one is staged training
 }
 
 
@@ -68,42 +67,14 @@ def check(config: dict[str, Any]) -> None:
     if config["start_from"] is None:
         return
     before = Run(config["start_from"]).config()
-    if config["weights"] != DEFAULTS["weights"]:
-        raise InputError("--start-from brings the backbone's weights: leave --weights away")
-    if before.get("refinement"):
+    if before["stride"] < config["stride"]:
         raise InputError(
-            f"--start-from {config['start_from']}: ends in a refinement stage, which would be lost: start from a run "
-            "without one, and give --refinement to the last"
-        )
-    for name in ("model", "backbone", "alpha", "output_codes"):
-        if before.get(name) != config[name]:
-            raise InputError(
-                f"--start-from {config['start_from']}: was trained with {name} {before.get(name)}, not {config[name]}"
-            )
-    if before["stride"] <= config["stride"]:
-        raise InputError(
-            f"--start-from {config['start_from']}: is an FCN-{before['stride']}s, which is no coarser than "
-            f"--stride {config['stride']}: train 32, 16 and 8 in this order"
+            f"--start-from {config['start_from']}: is an FCN-{before['stride']}s, which is finer than --stride "
+            f"{config['stride']}: train 32, 16 and 8 in this order"
         )
 
 
 def build(config: dict[str, Any]) -> keras.Model:
     """Return the compiled model for a run's config."""
-    coarser = None if config["start_from"] is None else _coarser(Run(config["start_from"]), config)
-    options = segmenters.backbone_options(config) | ({"weights": None} if coarser else {})
-    model = models.fcn(segmenters.channels(config), stride=config["stride"], coarser=coarser, **options)
-    return segmenters.compiled(model, config)
-
-
-def _coarser(before: Run, config: dict[str, Any]) -> keras.Model:
-    names = before.config()["class_names"]
-    if names != config["class_names"]:
-        raise InputError(
-            f"--start-from {before.path}: knows the classes {', '.join(names)}, and the data have "
-            f"{', '.join(config['class_names'])}: start from a run on the same classes"
-        )
-    if str(config["output_codes"]).isdecimal() and before.config()["seed"] != config["seed"]:
-        raise InputError(
-            f"--start-from {before.path}: has other code words, which --seed {before.config()['seed']} drew: repeat it"
-        )
-    return before.load_best()
+    options = segmenters.backbone_options(config)
+    return segmenters.compiled(models.fcn(segmenters.channels(config), stride=config["stride"], **options), config)

@@ -18,6 +18,7 @@ from keras_segen.latents import slerp, standard_normal
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
 from keras_segen.metrics.image_sets import FEWEST, score_name
 from keras_segen.models.dcgan import image_doublings
+from keras_segen.recipes import start
 from keras_segen.recipes.generation_data import SPLITS, GenerationData, generation_data
 from keras_segen.runs import Run, load_model
 from keras_segen.training import GAN, DiffAugment, LatentModel
@@ -50,8 +51,12 @@ DEFAULTS: dict[str, Any] = {
     "half_life": 20_000.0,  # of the generator's running average, images
     "diff_augment": False,  # vary what the discriminator sees, where images are few
     "stop_on_collapse": False,  # end training at the collapse watch's first warning, and go back to the best
+    "start_from": None,  # a run whose best weights training begins with
     "data_dir": None,  # where named data sets lie
 }
+# The options that say which weights a network has; of a GAN or a VAE, where it has them.
+STRUCTURE = ["image_size", "filters", "latent_dim", "conditioning", "conditional", "attributes"]
+STRUCTURE += ["latent_side", "blocks", "likelihood"]
 
 
 def check(config: dict[str, Any]) -> None:
@@ -65,6 +70,12 @@ def check(config: dict[str, Any]) -> None:
             f"--image-size {config['image_size']}: a GAN's images have a power of two from 16 for a side: "
             "16, 32, 64, 128, …"
         ) from error
+    check_start(config)
+
+
+def check_start(config: dict[str, Any]) -> None:
+    """Raise `InputError` for a run to start from that has another network."""
+    start.check(config, [name for name in STRUCTURE if name in config])
 
 
 def compiled(gan: GAN, config: dict[str, Any], **kwargs: Any) -> GAN:
@@ -119,6 +130,11 @@ def default_split(name: str) -> str | None:
 def monitor(loaded: GenerationData) -> str:
     """Return the name of the score that says which epoch is best."""
     return score_name("frechet_distance", cifar10_features().name)
+
+
+def validate(model: GAN, loaded: GenerationData, config: dict[str, Any]) -> dict[str, float]:
+    """Return nothing: a GAN's losses on other images say little, and what scores its samples is a callback."""
+    return {}
 
 
 def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:

@@ -9,6 +9,8 @@ from keras_segen import losses, metrics, models
 from keras_segen.callbacks import FineTuning
 from keras_segen.errors import InputError
 from keras_segen.layers import OutputCodes, hadamard_codebook, minimum_distance, random_codebook
+from keras_segen.recipes import start
+from keras_segen.runs import Run
 
 LOSSES: dict[str, Any] = {
     "cross_entropy": losses.CrossEntropy,
@@ -33,22 +35,23 @@ DEFAULTS: dict[str, Any] = {
     "refinement": False,  # end in a stage that corrects boundaries
     "frozen_epochs": 0,  # in which the backbone stays as it is; then the learning rate is
     "released_learning_rate": None,  # a tenth of the other by default
+    "start_from": None,  # a run whose best weights training begins with
     "data_dir": None,  # where named data sets lie
 }
+# The options that say which weights a network has.
+STRUCTURE = ("backbone", "alpha", "output_codes")
 
 
 def check(config: dict[str, Any]) -> None:
     """Raise `InputError` for options that go with no segmenter."""
     if config["output_codes"] is not None and config["loss"] is not None:
-        raise InputError("--output-codes has a loss of its own: leave --loss away")
+        raise InputError("--output-codes has a loss of its own: leave out --loss")
     if config["alpha"] != 1 and config["backbone"] != "mobilenet":
-        raise InputError(
-            f"--alpha {config['alpha']:g} is MobileNet's width: add --backbone mobilenet, or leave it away"
-        )
+        raise InputError(f"--alpha {config['alpha']:g} is MobileNet's width: add --backbone mobilenet, or leave it out")
     if config["backbone"] is None and config["frozen_epochs"]:
         raise InputError("--frozen-epochs freezes a backbone: add --backbone")
     if config["backbone"] is None and config["weights"] != DEFAULTS["weights"]:
-        raise InputError(f"--weights {config['weights']}: are a backbone's: add --backbone, or leave them away")
+        raise InputError(f"--weights {config['weights']}: are a backbone's: add --backbone, or leave them out")
     if config["released_learning_rate"] is not None and not config["frozen_epochs"]:
         raise InputError("--released-learning-rate is of what --frozen-epochs froze: give both, or neither")
     if config["frozen_epochs"] >= config["epochs"]:
@@ -58,11 +61,29 @@ def check(config: dict[str, Any]) -> None:
     weights = config["weights"]
     if config["backbone"] is not None and weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise InputError(f'--weights {weights}: no such file: give "imagenet", "none", or a file of weights')
+    if config["start_from"] is not None:
+        _check_start(config)
+
+
+def _check_start(config: dict[str, Any]) -> None:
+    start.check(config, STRUCTURE)
+    before = Run(config["start_from"]).config()
+    if config["weights"] != DEFAULTS["weights"]:
+        raise InputError("--start-from brings the backbone's weights: leave out --weights")
+    if before.get("refinement") and not config["refinement"]:
+        raise InputError(
+            f"--start-from {config['start_from']}: ends in a refinement stage, which would be lost: add --refinement, "
+            "or start from a run without one"
+        )
+    if str(config["output_codes"]).isdecimal() and before["seed"] != config["seed"]:
+        raise InputError(
+            f"--start-from {config['start_from']}: has other code words, which --seed {before['seed']} drew: repeat it"
+        )
 
 
 def backbone_options(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the builders want to know of the backbone."""
-    weights = None if config["weights"] == "none" else config["weights"]
+    weights = None if config["weights"] == "none" or config["start_from"] else config["weights"]
     return {"backbone": config["backbone"], "weights": weights, "alpha": config["alpha"]}
 
 

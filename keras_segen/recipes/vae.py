@@ -11,6 +11,7 @@ import keras
 from keras_segen import models
 from keras_segen.errors import InputError
 from keras_segen.models.vae import vae_halvings
+from keras_segen.recipes import generation
 from keras_segen.recipes import variational as task
 from keras_segen.training import VAE
 
@@ -34,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "importance_samples": 1,  # over 1: the importance-weighted bound
     "conditional": False,
     "attributes": [],  # of CelebA's, what to condition on
+    "start_from": None,  # a run whose best weights training begins with
     "data_dir": None,  # where named data sets lie
 }
 MOST_LATENTS = 2048  # the mixture's covariances take their square
@@ -44,7 +46,7 @@ def check(config: dict[str, Any]) -> None:
     if len(config["filters"]) != 1:
         raise InputError(f"--filters is one width for a VAE, that at half the image's size: {config['filters']}")
     if config["scale"] is not None and config["likelihood"] != "gaussian":
-        raise InputError(f"--scale is a Gaussian's, {config['likelihood']} has none: leave it away")
+        raise InputError(f"--scale is a Gaussian's, {config['likelihood']} has none: leave it out")
     if config["attributes"] and not config["conditional"]:
         raise InputError("--attributes go with --conditional: give both")
     if config["importance_samples"] > 1 and (config["beta"] != 1 or config["warm_up"] or config["free_bits"]):
@@ -64,6 +66,7 @@ def check(config: dict[str, Any]) -> None:
                 f"and --latent-dim {config['latent_dim']} a multiple of its square: change one of them"
             )
         raise InputError(fix) from error
+    generation.check_start(config)
 
 
 def build(config: dict[str, Any]) -> keras.Model:

@@ -23,7 +23,7 @@ from keras_segen.recipes.generation_data import GenerationData
 from keras_segen.runs import Run, load_model
 from keras_segen.training import VAE, Posterior, active_units
 
-__all__ = ["MODE", "callbacks", "default_split", "draw", "load_data", "monitor", "score", "table"]
+__all__ = ["MODE", "callbacks", "default_split", "draw", "load_data", "monitor", "score", "table", "validate"]
 
 MODE = "min"
 SAMPLES = 64  # of each image's log-likelihood
@@ -50,6 +50,15 @@ def load_data(name: str, config: dict[str, Any], *, split: str | None = None, ve
 def monitor(loaded: GenerationData) -> str:
     """Return the name of the score that says which epoch is best."""
     return "val_vae_loss"
+
+
+def validate(model: VAE, loaded: GenerationData, config: dict[str, Any]) -> dict[str, float]:
+    """Return the losses on the held-out images, with the same noise as a resumed run has it, whose state stays."""
+    state = model.noise.state.numpy()
+    try:
+        return model.evaluate(loaded.val, verbose=0, return_dict=True)
+    finally:
+        model.noise.state.assign(state)
 
 
 def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:
