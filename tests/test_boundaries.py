@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -188,3 +191,21 @@ def test_an_ignored_class_is_neither_true_nor_right():
         inside.update_state(truth, prediction)
         outside.update_state(np.where(truth == 0, VOID, truth), prediction)
         np.testing.assert_array_equal(inside.per_class(), outside.per_class())
+
+
+def test_many_classes_take_little_memory():
+    code = (
+        "import resource, numpy as np, tensorflow as tf, keras_segen.metrics as metrics\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "truth = np.kron(np.arange(100).reshape(10, 10), np.ones((50, 50), int))[None]\n"
+        "scores = [metrics.BoundaryIoU(133), metrics.BoundaryF1(133)]\n"
+        "small = tf.constant(truth[:, :60, :60])\n"
+        "for score in scores: score.update_state(small, small); score.reset_state()\n"
+        "before = peak()\n"
+        "for score in scores: score.update_state(truth, truth); print(float(score.result()))\n"
+        "print(peak() - before)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    iou, f1, grown = map(float, answer.stdout.split())
+    assert iou == f1 == 1
+    assert grown < 0.5e9

@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score, recall_score
 
-from keras_segen.metrics import FrequencyWeightedIoU, MeanClassAccuracy, MeanDice, MeanIoU, PixelAccuracy
+from keras_segen.losses import CrossEntropy
+from keras_segen.metrics import (
+    PSNR,
+    SSIM,
+    BoundaryF1,
+    BoundaryIoU,
+    FrequencyWeightedIoU,
+    MeanClassAccuracy,
+    MeanDice,
+    MeanIoU,
+    MultiScaleSSIM,
+    PixelAccuracy,
+)
 
 VOID = 255
 
@@ -136,3 +148,65 @@ def test_what_does_not_go_together_is_named():
             MeanIoU(3).update_state(masks, prediction)
     with pytest.raises(ValueError, match="as whole numbers"):
         MeanIoU(3).update_state(masks, np.zeros((2, 4, 6), "float32"))
+
+
+METRICS = (MeanIoU, PixelAccuracy, MeanClassAccuracy, FrequencyWeightedIoU, MeanDice, BoundaryIoU, BoundaryF1)
+each_metric = pytest.mark.parametrize("metric", METRICS)
+
+
+@each_metric
+def test_an_id_that_is_not_whole_makes_the_score_nan(metric):
+    truth = np.kron(np.eye(2), np.ones((4, 4)))[None]
+    prediction = np.eye(2, dtype="float32")[truth.astype(int)]
+    for update in ("eager", "graph", "xla"):
+        for masks, score in (
+            (truth, 1),
+            (254 / 255 * truth, np.nan),
+            (truth + np.nan, np.nan),
+            (truth + 2**32, np.nan),
+        ):
+            scored = metric(2)
+            call = scored.update_state
+            if update != "eager":
+                call = tf.function(call, jit_compile=update == "xla")
+            call(tf.constant(masks), tf.constant(prediction))
+            np.testing.assert_equal(float(scored.result()), score)
+    scored = metric(2)
+    scored.update_state(truth.astype("int64") + 2**32, prediction)
+    assert np.isnan(float(scored.result()))
+
+
+@each_metric
+def test_a_last_axis_of_one_counts_as_none(metric):
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 3, (2, 2, 6, 5))
+    plain, with_axis = metric(3), metric(3)
+    plain.update_state(truth, prediction)
+    for masks, predicted in (
+        (truth[..., None], prediction),
+        (truth[..., None], prediction[..., None]),
+        (truth[..., None].astype("float32"), np.eye(3, dtype="float32")[prediction]),
+    ):
+        with_axis.reset_state()
+        with_axis.update_state(masks, predicted)
+        assert float(with_axis.result()) == float(plain.result())
+
+
+@pytest.mark.parametrize(
+    "metric", [*(cls(2) for cls in METRICS), PSNR(1), SSIM(1), MultiScaleSSIM(1)], ids=lambda m: m.name
+)
+def test_callbacks_know_that_more_is_better(metric, tmp_path):
+    monitor = f"val_{metric.name}"
+    callbacks = [
+        keras.callbacks.EarlyStopping(monitor, patience=1),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor=monitor, save_best_only=True),
+        keras.callbacks.ReduceLROnPlateau(monitor, patience=1),
+    ]
+    rng = np.random.default_rng(0)
+    x = rng.random((2, 16, 16, 2), "float32")
+    image, judges_images = keras.Input((16, 16, 2)), isinstance(metric, PSNR | SSIM | MultiScaleSSIM)
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, activation="sigmoid" if judges_images else None)(image))
+    model.compile("sgd", "mse" if judges_images else CrossEntropy(), metrics=[metric])
+    y = x if judges_images else rng.integers(0, 2, (2, 16, 16))
+    model.fit(x, y, validation_data=(x, y), epochs=2, verbose=0, callbacks=callbacks)
+    assert all(callback.monitor_op is keras.ops.greater for callback in callbacks)

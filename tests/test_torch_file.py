@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch_files import write_torch_file
 
 from keras_segen.errors import InputError
-from keras_segen.metrics.torch_file import read_state_dict
+from keras_segen.metrics.torch_file import _Storage, _Tensor, read_state_dict
 
 HERE = Path(__file__).parent
 
@@ -32,6 +32,32 @@ def test_the_tests_own_writer_writes_the_same(tmp_path):
     write_torch_file(tmp_path / "a.pth", tensors)
     for name, array in read_state_dict(tmp_path / "a.pth").items():
         np.testing.assert_array_equal(array, tensors[name])
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 0, 1), (1, 0, 3, 2), (2, 3, 1, 0)])
+def test_tensors_that_lie_in_another_order_are_read(axes, tmp_path):
+    tensor = np.arange(120, dtype="float32").reshape(2, 3, 4, 5).transpose(axes)
+    write_torch_file(tmp_path / "a.pth", {"kernel": tensor, "row": np.float32([1, 2, 3])})
+    tensors = read_state_dict(tmp_path / "a.pth")
+    np.testing.assert_array_equal(tensors["kernel"], tensor)
+    assert tensors["kernel"].flags.c_contiguous
+    np.testing.assert_array_equal(tensors["row"], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "offset"),
+    [
+        ((2, 3), (3, 2), 0),
+        ((3,), (-1,), 5),
+        ((3,), (1,), 4),
+        ((7,), (0,), 0),
+        ((2,), (1,), -1),
+        ((2**40, 2**40), (1, 1), 0),
+    ],
+)
+def test_tensors_beyond_their_storage_are_refused(shape, stride, offset):
+    with pytest.raises(ValueError, match="beyond its storage|negative"):
+        _Tensor(_Storage("<f4", "0", 6), offset, shape, stride).cut(np.zeros(6, "float32"))
 
 
 class Evil:

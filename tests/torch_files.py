@@ -45,8 +45,8 @@ class _Pickler(pickle.Pickler):
 
 
 def write_torch_file(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Write float32 tensors as `torch.save` does."""
-    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
+    """Write float32 tensors as `torch.save` does; arrays with their axes in another order keep it in the file."""
+    arrays = {name: np.asarray(array, np.float32) for name, array in tensors.items()}
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     torch.FloatStorage, utils._rebuild_tensor_v2 = FloatStorage, _rebuild_tensor_v2
     program = io.BytesIO()
@@ -56,4 +56,4 @@ def write_torch_file(path: Path, tensors: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", program.getvalue())
         for i, array in enumerate(arrays.values()):
-            archive.writestr(f"archive/data/{i}", array.tobytes())
+            archive.writestr(f"archive/data/{i}", array.ravel(order="K").tobytes())

@@ -8,8 +8,23 @@ from keras import ops
 from keras_segen.losses.segmentation import Pixels, SegmentationLoss
 
 
+class PixelwiseLoss(SegmentationLoss):
+    """What these losses share: a loss for each pixel, and the mean over the batch's valid pixels.
+
+    With class weights w and sample weights s it is sum(s·w·loss) / sum(w).
+    """
+
+    def each(self, pixels: Pixels) -> Any:
+        """Return the loss of each pixel, in the shape of `pixels.valid`."""
+        raise NotImplementedError
+
+    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+        """Return the loss of each pixel, how much it counts, and its sample weight."""
+        return self.each(pixels), pixels.counts(), pixels.sample_weights()
+
+
 @keras.saving.register_keras_serializable("keras_segen")
-class CrossEntropy(SegmentationLoss):
+class CrossEntropy(PixelwiseLoss):
     """Cross-entropy, averaged over the pixels that are not void.
 
     With class weights the average is weighted too: sum(w·loss) / sum(w) over the batch's valid pixels, as in
@@ -26,10 +41,9 @@ class CrossEntropy(SegmentationLoss):
             raise ValueError(f"`label_smoothing` is a share from 0 to 1. Received: label_smoothing={label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each pixel, in the masks' shape, scaled so that its plain mean is the weighted one."""
-        pixels = self.pixels(y_true, y_pred)
-        return _weighted(pixels.cross_entropy(self.label_smoothing), pixels, len(y_true.shape))
+    def each(self, pixels: Pixels) -> Any:
+        """Return the loss of each pixel."""
+        return pixels.cross_entropy(self.label_smoothing)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
@@ -37,7 +51,7 @@ class CrossEntropy(SegmentationLoss):
 
 
 @keras.saving.register_keras_serializable("keras_segen")
-class Focal(SegmentationLoss):
+class Focal(PixelwiseLoss):
     """Cross-entropy times (1 - p)^gamma, p the probability of what the mask says: easy pixels count little.
 
     Lin et al., 2017, arXiv:1708.02002, eq. 4; class weights are its alpha. Averaged as `CrossEntropy`.
@@ -53,13 +67,12 @@ class Focal(SegmentationLoss):
             raise ValueError(f"`gamma` must not be negative. Received: gamma={gamma}")
         self.gamma = gamma
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each pixel; see `CrossEntropy.call`."""
-        pixels = self.pixels(y_true, y_pred)
+    def each(self, pixels: Pixels) -> Any:
+        """Return the loss of each pixel."""
         cross_entropy = pixels.cross_entropy()
         # Of a pixel that is all but certain, 1 - p rounds to 0, where a power below 1 has no gradient.
         missing = ops.maximum(-ops.expm1(-cross_entropy), 1e-7)
-        return _weighted(ops.power(missing, self.gamma) * cross_entropy, pixels, len(y_true.shape))
+        return ops.power(missing, self.gamma) * cross_entropy
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
@@ -71,7 +84,7 @@ class TopKCrossEntropy(SegmentationLoss):
     """Cross-entropy averaged over the hardest pixels of the batch alone: online hard example mining.
 
     Wu, Shen and van den Hengel, 2016, arXiv:1605.06457, section 2; Shrivastava et al., 2016, arXiv:1604.03540.
-    Class weights come before the choice. See `SegmentationLoss` for shapes and arguments.
+    Class weights and sample weights come before the choice. See `SegmentationLoss` for shapes and arguments.
 
     Args:
         share: of the batch's valid pixels, those with the greatest loss.
@@ -83,32 +96,25 @@ class TopKCrossEntropy(SegmentationLoss):
             raise ValueError(f"`share` is over 0 and at most 1. Received: share={share}")
         self.share = share
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of the batch, a scalar."""
-        pixels = self.pixels(y_true, y_pred)
-        losses = ops.reshape(pixels.cross_entropy() * pixels.weights * pixels.valid, [-1])
-        valid = ops.reshape(pixels.valid, [-1])
-        kept = ops.ceil(self.share * ops.sum(valid))
+    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+        """Return the weighted losses from the greatest on, (pixels,), of which the first count 1 and the rest 0."""
+        losses, weights = pixels.cross_entropy() * pixels.counts(), pixels.sample_weights()
+        losses = ops.reshape(losses if weights is None else losses * weights, [-1])
+        valid = ops.sum(pixels.valid)
+        kept = ops.ceil(self.share * valid)
         # What is void has the loss 0, so that it comes last.
         hardest = ops.flip(ops.sort(losses))
-        ranks = ops.cast(ops.arange(ops.shape(hardest)[0]), "float32")
-        chosen = ops.sum(ops.where(ranks < kept, hardest, 0.0))
-        return ops.divide_no_nan(chosen, kept) + 0 * ops.sum(valid)  # an id that there is not shows
+        chosen = ops.cast(ops.arange(ops.shape(hardest)[0]), "float32") < kept
+        unknown = 0 * valid  # NaN, of an id that is not a class, shows
+        return ops.where(chosen, hardest, 0.0) + unknown, ops.cast(chosen, "float32") + unknown, None
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         return {**super().get_config(), "share": self.share}
 
 
-def _weighted(losses: Any, pixels: Pixels, rank: int) -> Any:
-    """Return losses of pixels scaled so that their plain mean is sum(w·loss) / sum(w), in the masks' shape."""
-    weights = pixels.weights * pixels.valid
-    scaled = ops.divide_no_nan(losses * weights, ops.mean(weights))
-    return scaled[..., 0] if rank == len(scaled.shape) - 1 else scaled
-
-
 @keras.saving.register_keras_serializable("keras_segen")
-class OutputCodeCrossEntropy(SegmentationLoss):
+class OutputCodeCrossEntropy(PixelwiseLoss):
     """Binary cross-entropy on a code's bits, for segmenters that end in `layers.OutputCodes`.
 
     The score of the true class is the log-likelihood of its word: the sum over bits of what binary cross-entropy takes
@@ -125,15 +131,14 @@ class OutputCodeCrossEntropy(SegmentationLoss):
             raise ValueError(f"A word has one bit or more. Received: bits={bits}")
         self.bits = bits
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each pixel; see `CrossEntropy.call`."""
-        pixels = self.pixels(y_true, y_pred)
+    def each(self, pixels: Pixels) -> Any:
+        """Return the loss of each pixel."""
         if not pixels.exclusive:
             raise ValueError(
-                f"Output codes tell classes apart that exclude each other. Received: {tuple(y_pred.shape)}"
+                f"Output codes tell classes apart that exclude each other. Received: {tuple(pixels.logits.shape)}"
             )
         scores = ops.take_along_axis(pixels.logits, pixels.ids[..., None], axis=-1)
-        return _weighted(-scores / self.bits, pixels, len(y_true.shape))
+        return -scores / self.bits
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""

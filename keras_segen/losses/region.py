@@ -1,6 +1,5 @@
 """Losses for segmentation that judge how regions overlap."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,19 +13,21 @@ class RegionLoss(SegmentationLoss):
 
     The mean is over the classes that occur in an image's mask, as in mean IoU; what is wrongly given to another class
     lowers those. Binary and multi-label masks, where it would lower nothing, have all classes counted.
+
+    The sample weights of pixels multiply inside the counts; those of images multiply an image's loss.
     """
 
     def loss(self, hits: Any, false: Any, missed: Any) -> Any:
         """Return each class's loss of soft true positives, false positives and false negatives, all alike in shape."""
         raise NotImplementedError
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image (batch,)."""
-        pixels = self.pixels(y_true, y_pred)
-        probabilities, truth = pixels.probabilities() * pixels.valid, pixels.truth() * pixels.valid
+    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+        """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
+        counts, probabilities = _counts(pixels), pixels.probabilities()
+        truth = pixels.truth() * counts
         hits, occurrences = ops.sum(probabilities * truth, (1, 2)), ops.sum(truth, (1, 2))  # (batch, channels)
-        losses = self.loss(hits, ops.sum(probabilities, (1, 2)) - hits, occurrences - hits)
-        return _mean_over_classes(losses, occurrences, pixels, self.class_weights)
+        losses = self.loss(hits, ops.sum(probabilities * counts, (1, 2)) - hits, occurrences - hits)
+        return _mean_over_classes(losses, occurrences, pixels)
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -139,49 +140,56 @@ class Lovasz(SegmentationLoss):
 
     Berman, Triki and Blaschko, 2018, arXiv:1705.08790: Lovász-softmax for classes that exclude each other, over those
     that occur in an image's mask (eq. 11), the Lovász hinge otherwise (eq. 8). Best beside cross-entropy, or after it.
-    See `SegmentationLoss` for shapes and arguments.
+    See `SegmentationLoss` for shapes and arguments, `RegionLoss` for sample weights.
     """
 
     def __init__(self, *, name: str = "lovasz", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image (batch,)."""
-        pixels = self.pixels(y_true, y_pred)
+    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+        """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
         channels = pixels.logits.shape[-1]
 
         def by_class(x: Any) -> Any:  # -> (batch, channels, pixels)
             x = ops.broadcast_to(x, ops.shape(pixels.logits))
             return ops.transpose(ops.reshape(x, (ops.shape(x)[0], -1, channels)), (0, 2, 1))
 
-        truth, valid = by_class(pixels.truth() * pixels.valid), by_class(pixels.valid)
+        truth, counts = by_class(pixels.truth()), by_class(_counts(pixels))
         if pixels.exclusive:
             errors = ops.abs(truth - by_class(pixels.probabilities()))
         else:
             errors = ops.relu(1 - by_class(pixels.logits) * (2 * truth - 1))
-        errors = errors * valid  # what is void comes last, and counts for nothing
+        errors = ops.where(counts == 0, 0.0, errors)  # void comes last, and counts for nothing
         order = ops.flip(ops.argsort(errors, axis=-1), axis=-1)
-        errors, truth, valid = (ops.take_along_axis(x, order, axis=-1) for x in (errors, truth, valid))
-        losses = ops.sum(errors * ops.stop_gradient(_jaccard_steps(truth, valid)), -1)
-        return _mean_over_classes(losses, ops.sum(truth, -1), pixels, self.class_weights)
+        errors, truth, counts = (ops.take_along_axis(x, order, axis=-1) for x in (errors, truth * counts, counts))
+        losses = ops.sum(errors * ops.stop_gradient(_jaccard_steps(truth, counts)), -1)
+        return _mean_over_classes(losses, ops.sum(truth, -1), pixels)
 
 
-def _jaccard_steps(truth: Any, valid: Any) -> Any:
+def _counts(pixels: Pixels) -> Any:
+    """Return how much each pixel counts in a region: its sample weight, 0 for void."""
+    return pixels.valid if pixels.pixel_weights is None else pixels.valid * pixels.pixel_weights
+
+
+def _jaccard_steps(truth: Any, counts: Any) -> Any:
     """Return what each pixel adds to the Jaccard loss as errors are made in this order (Berman et al., algorithm 1)."""
     whole = ops.sum(truth, -1, keepdims=True)
     intersection = whole - ops.cumsum(truth, -1)
-    union = whole + ops.cumsum((1 - truth) * valid, -1)
+    union = whole + ops.cumsum(counts - truth, -1)
     # With no pixel of the class, the first error makes it all wrong.
     jaccard = 1 - ops.where(union == 0, 1.0, ops.divide_no_nan(intersection, union))
     return jaccard - ops.pad(jaccard[..., :-1], ((0, 0), (0, 0), (1, 0)))
 
 
-def _mean_over_classes(losses: Any, occurrences: Any, pixels: Pixels, class_weights: Sequence[float] | None) -> Any:
-    """Return the weighted mean of losses (batch, channels) over the classes that count, (batch,)."""
+def _mean_over_classes(losses: Any, occurrences: Any, pixels: Pixels) -> tuple[Any, Any, Any]:
+    """Return what `judge` does, from losses (batch, channels): their weighted mean over the classes that count."""
     counted = occurrences != 0 if pixels.exclusive else ops.ones_like(occurrences, dtype="bool")
-    weights = ops.cast(counted, "float32")  # NaN, from an id that there is not, counts and shows
-    if class_weights is not None:
-        if len(class_weights) != losses.shape[-1]:
-            raise ValueError(f"Binary masks have one region, which needs no weight. Received: {class_weights=}")
-        weights = weights * ops.convert_to_tensor(class_weights, "float32")
-    return ops.divide_no_nan(ops.sum(losses * weights, -1), ops.sum(weights, -1))
+    weights = ops.cast(counted, "float32")  # NaN, from an id that is not a class, counts and shows
+    if pixels.class_weights is not None:
+        if len(pixels.class_weights) != losses.shape[-1]:
+            raise ValueError(
+                f"Binary masks have one region, which needs no weight. Received: class_weights={pixels.class_weights}"
+            )
+        weights = weights * ops.convert_to_tensor(pixels.class_weights, "float32")
+    of_images = ops.divide_no_nan(ops.sum(losses * weights, -1), ops.sum(weights, -1))
+    return of_images, ops.ones_like(of_images), pixels.image_weights

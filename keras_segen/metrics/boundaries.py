@@ -1,16 +1,21 @@
 """Scores of segmentation that look at boundaries alone, where the large middles of objects hide what is wrong."""
 
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_segen.metrics.segmentation import _COUNT, ConfusionMatrixMetric
+from keras_segen.masks import NO_CLASS, class_ids
+from keras_segen.metrics.segmentation import _COUNT, ConfusionMatrixMetric, _argmax, _flat
 
 
 class BoundaryMetric(ConfusionMatrixMetric):
-    """What the scores of boundaries share: each class's region as a binary image, and a reach that grows with it.
+    """What the scores of boundaries share: the classes' boundaries, and a reach that grows with the image.
+
+    All classes are looked at together, in the map of ids: a pixel lies on the boundary of its own class alone. So time
+    and memory do not grow with the number of classes.
 
     Args:
         num_classes: as `ConfusionMatrixMetric`.
@@ -24,20 +29,31 @@ class BoundaryMetric(ConfusionMatrixMetric):
             raise ValueError(f"`reach` is a share of the image's diagonal, from 0 to 1. Received: reach={reach}")
         self.reach = reach
 
-    def diagonal(self, masks: Any) -> Any:
-        """Return the length of the images' diagonal, pixels, a float32 scalar."""
-        height, width = (ops.cast(ops.shape(masks)[i], "float32") for i in (1, 2))
-        return ops.sqrt(height**2 + width**2)
+    def distance(self, masks: Any) -> Any:
+        """Return the reach in pixels, float32: a number where the images' size is known, else a tensor."""
+        height, width = ops.shape(masks)[1:3]
+        if isinstance(height, int) and isinstance(width, int):
+            return np.float32(self.reach) * np.sqrt(np.float32(height) ** 2 + np.float32(width) ** 2)
+        return self.reach * ops.sqrt(ops.cast(height, "float32") ** 2 + ops.cast(width, "float32") ** 2)
 
-    def regions(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
-        """Return where each class is in truth and prediction, and what is not void: int32 (batch, height, width, …)."""
-        truth, prediction = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
+    def labels(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+        """Return the ids of truth and prediction, int32 (batch, height, width), and where the mask is not void."""
+        truth, prediction = _flat(y_true, y_pred)
         if len(prediction.shape) == len(truth.shape) + 1:
-            prediction = ops.argmax(prediction, -1)
-        classes = ops.arange(self.num_classes, dtype="int32")
-        valid = ops.cast(truth != self.ignore_class, "int32")[..., None]
-        truth, prediction = (ops.cast(x[..., None] == classes, "int32") for x in (truth, ops.cast(prediction, "int32")))
-        return truth * valid, prediction, valid
+            prediction = _argmax(prediction)
+        truth = class_ids(truth)
+        return truth, class_ids(prediction), truth != self.ignore_class
+
+    def count(self, labels: Any, counted: Any) -> Any:
+        """Return in how many counted pixels each class is, int32 (batch, num_classes)."""
+        batch, height, width = ops.shape(labels)
+        known = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
+        # A cell for each class of each image, and one more for what does not count.
+        cell = ops.where(known, labels + self.num_classes * ops.arange(batch)[:, None, None], self.num_classes * batch)
+        counts = ops.segment_sum(
+            ops.ones((batch * height * width,), "int32"), ops.reshape(cell, [-1]), self.num_classes * batch + 1
+        )
+        return ops.reshape(counts[:-1], (batch, self.num_classes))
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
@@ -64,12 +80,12 @@ class BoundaryIoU(BoundaryMetric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch."""
         super().update_state(y_true, y_pred, sample_weight)
-        *regions, valid = self.regions(y_true, y_pred)
-        width = ops.maximum(ops.cast(ops.round(self.reach * self.diagonal(y_true)), "int32"), 1)
-        truth, prediction = (region * (1 - _eroded(region, width)) * valid for region in regions)
-        pixels = (0, 1, 2)
-        both, either = ops.sum(truth * prediction, pixels), ops.sum(ops.maximum(truth, prediction), pixels)
-        self._counts.assign_add(ops.cast(ops.stack([both, either]), _COUNT))
+        truth, prediction, valid = self.labels(y_true, y_pred)
+        width = ops.maximum(ops.cast(ops.round(self.distance(truth)), "int32"), 1)
+        of_truth, of_prediction = (ops.logical_and(valid, _band(labels, width)) for labels in (truth, prediction))
+        both = self.count(truth, ops.logical_and(ops.logical_and(of_truth, of_prediction), truth == prediction))
+        either = self.count(truth, of_truth) + self.count(prediction, of_prediction) - both
+        self._counts.assign_add(ops.cast(ops.stack([ops.sum(both, 0), ops.sum(either, 0)]), _COUNT))
 
     def per_class(self) -> np.ndarray:
         """Return each class's boundary IoU, (num_classes,) float64; NaN for a class that occurs nowhere."""
@@ -103,17 +119,21 @@ class BoundaryF1(BoundaryMetric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Score a batch."""
         super().update_state(y_true, y_pred, sample_weight)
-        *regions, valid = self.regions(y_true, y_pred)
-        radius = ops.maximum(self.reach * self.diagonal(y_true), 1.0)
-        truth, prediction = map(_outline, regions)
-        near_truth = _near(truth, radius)
-        counts = (
-            truth,
-            prediction * ops.maximum(valid, near_truth),
-            truth * _near(prediction, radius),
-            prediction * near_truth,
+        truth, prediction, valid = self.labels(y_true, y_pred)
+        distance = self.distance(truth)
+        radius = max(distance, np.float32(1)) if isinstance(distance, np.float32) else ops.maximum(distance, 1.0)
+        of_truth, of_prediction = ops.logical_and(_outline(truth), valid), _outline(prediction)
+        # No id off the outlines, and other ones in truth and prediction, so that only boundaries of one class are near.
+        near_prediction, near_truth = _near_of_any_size()(
+            ops.where(of_truth, truth, NO_CLASS), ops.where(of_prediction, prediction, NO_CLASS + 1), radius
         )
-        of_truth, of_prediction, found, right = (ops.cast(ops.sum(x, (1, 2)), "float32") for x in counts)
+        counts = (
+            self.count(truth, of_truth),
+            self.count(prediction, ops.logical_and(of_prediction, ops.logical_or(valid, near_truth))),
+            self.count(truth, ops.logical_and(of_truth, near_prediction)),
+            self.count(prediction, near_truth),
+        )
+        of_truth, of_prediction, found, right = (ops.cast(x, "float32") for x in counts)
         recall, precision = ops.divide_no_nan(found, of_truth), ops.divide_no_nan(right, of_prediction)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)  # (batch, num_classes)
         counted = ops.cast(of_truth + of_prediction > 0, "float32")
@@ -139,32 +159,76 @@ def _window_sum(x: Any, axis: int, half: Any) -> Any:
     return ops.take(sums, last, axis) - ops.take(sums, first, axis)
 
 
-def _eroded(region: Any, width: Any) -> Any:
-    """Return 1 where the whole square that reaches `width` pixels to all sides is in the region."""
-    inside = _window_sum(_window_sum(region, 1, width), 2, width)
-    return ops.cast(inside == (2 * width + 1) ** 2, "int32")
+def _neighbours(labels: Any, mode: str, offsets: Any) -> Any:
+    """Yield the map of ids moved by each of the offsets; beyond its border lies no class, or the border again."""
+    height, width = ops.shape(labels)[1:]
+    constant = {"constant_values": NO_CLASS} if mode == "constant" else {}
+    padded = ops.pad(labels, ((0, 0), (1, 1), (1, 1)), mode, **constant)
+    for down, across in offsets:
+        yield padded[:, 1 + down : 1 + down + height, 1 + across : 1 + across + width]
 
 
-def _outline(region: Any) -> Any:
-    """Return 1 where a pixel of the region has a neighbour (of four) in the image that is not of it."""
-    padded = ops.pad(1 - region, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    beside = (padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
-    return region * ops.cast(beside[0] + beside[1] + beside[2] + beside[3] > 0, "int32")
+def _band(labels: Any, width: Any) -> Any:
+    """Return where something else lies in the square that reaches `width` pixels to all sides, the outside included."""
+    inside = ops.ones_like(labels, dtype="bool")
+    around = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
+    for neighbour in _neighbours(labels, "constant", around):
+        inside = ops.logical_and(inside, neighbour == labels)
+    # Where that holds with one pixel to all sides for the whole square of one less, it holds for the square.
+    whole = _window_sum(_window_sum(ops.cast(inside, "int32"), 1, width - 1), 2, width - 1)
+    return whole != (2 * width - 1) ** 2
 
 
-def _near(outline: Any, radius: Any) -> Any:
-    """Return 1 where a pixel of the outline lies within the radius: dilation by a disc, row by row of the disc."""
-    reach = ops.cast(ops.floor(radius), "int32")
-    height = ops.shape(outline)[1]
+def _outline(labels: Any) -> Any:
+    """Return where a pixel has a neighbour (of four) in the image that is of another class."""
+    outline = ops.zeros_like(labels, dtype="bool")
+    for neighbour in _neighbours(labels, "symmetric", ((-1, 0), (1, 0), (0, -1), (0, 1))):
+        outline = ops.logical_or(outline, neighbour != labels)
+    return outline
 
-    def add_row(row: Any, found: Any) -> tuple[Any, Any]:
-        across = ops.cast(ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(row, "float32") ** 2, 0.0))), "int32")
-        # What lies `row` rows below, or above where it is negative.
-        places = ops.arange(height) + row
-        there = ops.cast(ops.logical_and(places >= 0, places < height), "int32")
-        moved = ops.take(outline, ops.clip(places, 0, height - 1), 1) * there[:, None, None]
-        hit = ops.cast(_window_sum(moved, 2, across) > 0, "int32")
-        return row + 1, ops.maximum(found, hit)
 
-    _, found = ops.while_loop(lambda row, _: row <= reach, add_row, (-reach, ops.zeros_like(outline)))
-    return found
+def _near_of_any_size() -> Any:
+    """Return `_near`; outside a graph as one of TensorFlow's, which goes through its many steps a lot faster."""
+    if keras.backend.backend() != "tensorflow":
+        return _near
+    import tensorflow as tf
+
+    return _compiled_near() if tf.executing_eagerly() else _near
+
+
+@functools.cache
+def _compiled_near() -> Any:
+    import tensorflow as tf
+
+    ids = tf.TensorSpec((None, None, None), tf.int32)
+    return tf.function(_near, input_signature=(ids, ids, tf.TensorSpec((), tf.float32)))
+
+
+def _near(some: Any, others: Any, radius: Any) -> tuple[Any, Any]:
+    """Return where one of the others of the same id lies within the radius of some, and the reverse, place by place."""
+    shape = ops.shape(some)
+    reach = int(radius) if isinstance(radius, np.float32) else ops.cast(ops.floor(radius), "int32")
+    border = ((0, 0), (reach, reach), (reach, reach))
+    some_padded, others_padded = (ops.pad(x, border, constant_values=NO_CLASS + 2) for x in (some, others))
+
+    def moved(padded: Any, down: Any, across: Any) -> Any:
+        """Return what lies so far below and to the right."""
+        return ops.slice(padded, [0, reach + down, reach + across], shape)
+
+    def look(down: Any, across: Any, most: Any, near_some: Any, near_others: Any) -> Any:
+        near_some = ops.logical_or(near_some, moved(others_padded, down, across) == some)
+        near_others = ops.logical_or(near_others, moved(some_padded, -down, -across) == others)
+        return down, across + 1, most, near_some, near_others
+
+    def along_row(down: Any, near_some: Any, near_others: Any) -> Any:
+        most = ops.cast(ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(down, "float32") ** 2, 0.0))), "int32")
+        state = ops.while_loop(
+            lambda _, across, most, *__: across <= most, look, (down, -most, most, near_some, near_others)
+        )
+        return down + 1, *state[3:]
+
+    nowhere = ops.zeros_like(some, dtype="bool")
+    _, near_some, near_others = ops.while_loop(
+        lambda down, *_: down <= reach, along_row, (ops.convert_to_tensor(-reach), nowhere, nowhere)
+    )
+    return near_some, near_others

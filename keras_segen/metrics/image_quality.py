@@ -27,6 +27,8 @@ class ImageQualityMetric(keras.metrics.Metric):
         ValueError: for shapes that differ, sample weights, or (eagerly) values out of range.
     """
 
+    _direction = "up"  # for callbacks that monitor it with mode="auto"
+
     def __init__(self, max_val: float, *, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         if not 0 < max_val < math.inf:

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.masks import class_ids, flat_masks
+
 # JAX has no 64-bit numbers unless it is told to at its start.
 _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
 
@@ -15,12 +17,15 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     """What the scores of segmentation share: a streaming confusion matrix in int64.
 
     `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width,
-    num_classes) or predicted class ids of the masks' shape. Pixels whose id in the mask is `ignore_class` are left out.
-    The matrix is summed over the whole data set and divided once at the end: a mean over batches would be another
-    number.
+    num_classes) or predicted class ids of the masks' shape; masks and ids may have a last axis of 1. Pixels whose id in
+    the mask is `ignore_class` are left out. The matrix is summed over the whole data set and divided once at the end: a
+    mean over batches would be another number.
 
-    An id in the mask that is neither `ignore_class` nor below `num_classes`, or a predicted id out of range, makes the
-    result NaN: dropped in silence it would raise the score.
+    An id in the mask that is neither `ignore_class` nor below `num_classes`, or not a whole number, or a predicted id
+    out of range, makes the result NaN: dropped in silence it would raise the score.
+
+    Sample weights are refused, for pixels are counted: pass the metric to `compile` in `metrics`, not in
+    `weighted_metrics`, and mark pixels that do not count as void.
 
     Args:
         num_classes: classes told apart, background included.
@@ -29,6 +34,8 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     Raises:
         ValueError: for shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
     """
+
+    _direction = "up"  # for callbacks that monitor it with mode="auto"
 
     def __init__(
         self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None
@@ -48,9 +55,10 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         """Count a batch."""
         if sample_weight is not None:
             raise ValueError(
-                f"{type(self).__name__} counts pixels and takes no sample weights: mark pixels void instead."
+                f"{type(self).__name__} counts pixels and takes no sample weights: give it to `compile` in `metrics`, "
+                "not in `weighted_metrics`, and mark pixels that do not count as void."
             )
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = _flat(y_true, y_pred)
         if len(y_pred.shape) == len(y_true.shape) + 1:
             if y_pred.shape[-1] != self.num_classes:
                 raise ValueError(
@@ -109,6 +117,13 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         return {**config, "num_classes": self.num_classes, "ignore_class": self.ignore_class}
 
 
+def _flat(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Return masks, and logits or class ids, as tensors; masks and ids without a last axis of 1."""
+    y_true, y_pred = flat_masks(ops.convert_to_tensor(y_true)), ops.convert_to_tensor(y_pred)
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype))
+    return y_true, y_pred if is_float else flat_masks(y_pred)
+
+
 def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> tuple[Any, Any]:
     """Count one batch in int32.
 
@@ -123,7 +138,7 @@ def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> 
     """
     if len(prediction.shape) == 2:
         prediction = _argmax(prediction)
-    truth, prediction = ops.cast(truth, "int32"), ops.cast(prediction, "int32")
+    truth, prediction = class_ids(truth), class_ids(prediction)
     known = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
     cells = num_classes**2
     cell = ops.where(known, truth * num_classes + prediction, cells)  # one more for what is out of range,

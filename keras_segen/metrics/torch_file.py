@@ -73,14 +73,13 @@ class _Tensor:
 
     def cut(self, numbers: np.ndarray) -> np.ndarray:
         """Return the tensor out of its storage's numbers."""
-        count = math.prod(self.shape)
-        strides = tuple(math.prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
-        apart = [size > 1 for size in self.shape]
-        if any(a and own != s for a, own, s in zip(apart, self.stride, strides, strict=True)):
-            raise ValueError("a tensor that is not stored in one piece")
-        if min((self.offset, *self.shape)) < 0 or self.offset + count > len(numbers):
+        last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+        if min((self.offset, *self.shape, *self.stride)) < 0:
+            raise ValueError("a tensor of negative sizes")
+        if math.prod(self.shape) > len(numbers) or (math.prod(self.shape) and last >= len(numbers)):
             raise ValueError("a tensor beyond its storage")
-        return numbers[self.offset : self.offset + count].reshape(self.shape)
+        strides = [step * numbers.itemsize for step in self.stride]
+        return np.asarray(np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides), order="C")
 
 
 def _read_archive(contents: IO[bytes]) -> dict[str, np.ndarray]:

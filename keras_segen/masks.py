@@ -1,0 +1,26 @@
+"""Masks of class ids as losses and metrics read them."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+NO_CLASS = -(2**31)  # what an id becomes that cannot be one
+_EXACT = ("bool", "int8", "uint8", "int16", "uint16", "int32")
+
+
+def flat_masks(masks: Any) -> Any:
+    """Return masks (batch, height, width, 1) as (batch, height, width), and others as they are."""
+    return ops.squeeze(masks, -1) if len(masks.shape) == 4 and masks.shape[-1] == 1 else masks
+
+
+def class_ids(masks: Any) -> Any:
+    """Return the ids as int32.
+
+    An id that is not a whole number, as in a resized or scaled mask, or that int32 does not hold, becomes `NO_CLASS`:
+    rounded, it would count as a class that nobody meant.
+    """
+    ids = ops.cast(masks, "int32")
+    if keras.backend.standardize_dtype(masks.dtype) in _EXACT:
+        return ids
+    return ops.where(ops.cast(ids, masks.dtype) == masks, ids, NO_CLASS)
