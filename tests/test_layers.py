@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras.src.testing import TestCase as KerasTestCase
 
 from keras_segen.layers import (
     BilinearUpSampling,
@@ -13,6 +14,7 @@ from keras_segen.layers import (
     LegacyBilinearResize,
     MirrorPad,
     OneHot,
+    OutputCodes,
     PadToStride,
     ResizeLike,
     SpectralConv2D,
@@ -215,6 +217,61 @@ def test_an_id_that_is_no_class_is_no_number():
     np.testing.assert_array_equal(vectors[:2], [[0, 0, 1], [1, 0, 0]])
     assert np.isnan(vectors[2:]).all()
     assert OneHot.from_config(layer.get_config()).num_classes == 3
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_label_that_is_not_a_class_is_named_in_training(jit_compile):
+    label = keras.Input((), dtype="int32")
+    model = keras.Model(label, keras.layers.Dense(1)(OneHot(3)(label)))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    labels, targets = np.array([0, 2, 1, 7, 0]), np.zeros((5, 1))
+    model.fit(labels[:2], targets[:2], verbose=0)
+    if jit_compile:  # XLA has no assertions
+        assert np.isnan(model.fit(labels, targets, verbose=0).history["loss"]).all()
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"class ids from 0 to 2. Received:' 7"):
+            model.fit(labels, targets, verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"class ids from 0 to 2. Received:"):
+        OneHot(3)(labels, training=True)
+
+
+IMAGES, PAIR = (2, 6, 5, 4), ((2, 12, 10, 3), (2, 7, 6, 2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "inputs", "output", "counts"),
+    [
+        (BilinearUpSampling, {"factor": 2}, IMAGES, (2, 12, 10, 4), (0, 0)),
+        (BilinearUpSampling, {"factor": 2, "learned": True}, IMAGES, (2, 12, 10, 4), (1, 0)),
+        (CropLike, {"centre": True}, PAIR, (2, 7, 6, 3), (0, 0)),
+        (Dropout, {"rate": 0.3}, IMAGES, IMAGES, (0, 0)),
+        (FusedBatchNormalization, {}, IMAGES, IMAGES, (2, 2)),
+        (LegacyBilinearResize, {"size": 9}, IMAGES, (2, 9, 9, 4), (0, 0)),
+        (MirrorPad, {"margin": 2, "multiple": 4}, IMAGES, (2, 12, 12, 4), (0, 0)),
+        (OneHot, {"num_classes": 3}, (4,), (4, 3), (0, 0)),
+        (OutputCodes, {"codebook": [[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]]}, (2, 6, 5, 3), (2, 6, 5, 4), (0, 0)),
+        (PadToStride, {"stride": 4}, IMAGES, (2, 8, 8, 4), (0, 0)),
+        (ResizeLike, {"scale": 0.5}, PAIR, (2, 4, 3, 3), (0, 0)),
+        (SpectralConv2D, {"filters": 3, "kernel_size": 3}, IMAGES, (2, 4, 3, 3), (2, 1)),
+    ],
+)
+def test_passes_kerass_own_check(layer, arguments, inputs, output, counts):
+    rng = np.random.default_rng(0)
+    given = {"input_shape": inputs, "input_dtype": "int32" if layer is OneHot else None}
+    if inputs is PAIR:
+        given = {"input_data": tuple(rng.normal(size=shape).astype("float32") for shape in PAIR)}
+    KerasTestCase().run_layer_test(
+        layer,
+        arguments,
+        **given,
+        expected_output_shape=output,
+        expected_num_trainable_weights=counts[0],
+        expected_num_non_trainable_weights=counts[1],
+        expected_num_seed_generators=int(layer is Dropout),
+        supports_masking=issubclass(layer, keras.layers.Dropout | keras.layers.BatchNormalization),
+        run_training_check=True,
+        run_mixed_precision_check=True,
+    )
 
 
 def test_spectral_norm_is_the_largest_singular_value():

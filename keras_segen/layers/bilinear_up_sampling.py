@@ -86,4 +86,4 @@ def _transposed_convolution(x: Any, kernel: Any, stride: int) -> Any:
     x = ops.reshape(x, [-1, height * stride, width * stride, channels])
     around = (2 * stride - 1, stride)  # the zeros behind the last cell stand for the rest
     x = ops.pad(x, [(0, 0), around, around, (0, 0)])
-    return ops.depthwise_conv(x, ops.flip(kernel, (0, 1)), padding="valid")
+    return ops.depthwise_conv(x, ops.flip(kernel, (0, 1)), padding="valid", data_format="channels_last")

@@ -20,7 +20,7 @@ class LegacyBilinearResize(keras.layers.Layer):
     """
 
     def __init__(self, size: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # half precision would round images before they are resized
         self.size = size
 
     def call(self, images: Any) -> Any:
@@ -40,6 +40,10 @@ class LegacyBilinearResize(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of what comes out."""
         return (input_shape[0], self.size, self.size, input_shape[3])
+
+    def compute_output_spec(self, images: Any) -> Any:
+        """Return shape and type of what comes out."""
+        return keras.KerasTensor(self.compute_output_shape(images.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""

@@ -10,7 +10,8 @@ from keras import ops
 class OneHot(keras.layers.Layer):
     """Turn class ids (batch,) into vectors (batch, num_classes) of one 1 each.
 
-    An id that is no class becomes NaN, not zeros, which would pass for "no class" and be trained on unseen.
+    In training on TensorFlow, an id that is not a class stops the step with an error that names it. Elsewhere, and where
+    XLA compiles the step, it becomes NaN, not zeros, which would be trained on unseen.
 
     Args:
         num_classes: classes; ids lie in [0, num_classes).
@@ -20,10 +21,16 @@ class OneHot(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_classes = num_classes
 
-    def call(self, ids: Any) -> Any:
+    def call(self, ids: Any, training: bool = False) -> Any:
         """Turn ids into vectors."""
         vectors = ops.one_hot(ids, self.num_classes, dtype=self.compute_dtype)
         known = ops.logical_and(ids >= 0, ids < self.num_classes)
+        if training and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            stranger = ids[tf.argmin(tf.cast(known, tf.int32))]
+            message = f"Labels are class ids from 0 to {self.num_classes - 1}. Received:"
+            tf.debugging.Assert(tf.reduce_all(known), [message, stranger])
         return ops.where(known[:, None], vectors, float("nan"))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -48,7 +48,7 @@ def named_extractor(network: keras.Model, name: str, channels: int) -> keras.Mod
     x = layers.Concatenate()([x] * 3) if channels == 1 else x
     side = network.input_shape[1:3]
     if None not in side:
-        x = ops.image.resize(x, side, interpolation="bilinear", antialias=True)
+        x = ops.image.resize(x, side, interpolation="bilinear", antialias=True, data_format="channels_last")
     answers = network(x)
     if isinstance(answers, dict):
         raise ValueError(f"An extractor gives features, or a list of features and logits. Received: {list(answers)}")

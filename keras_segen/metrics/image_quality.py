@@ -189,7 +189,7 @@ def _halve(x: Any) -> Any:
     """Average 2 × 2 pixels; an odd last row or column counts twice."""
     height, width = ops.shape(x)[1], ops.shape(x)[2]
     x = ops.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]], mode="symmetric")
-    return ops.average_pool(x, 2, 2)
+    return ops.average_pool(x, 2, 2, data_format="channels_last")
 
 
 def _require_side(images: Any, least: int, name: str) -> int:
