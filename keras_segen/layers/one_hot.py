@@ -10,8 +10,8 @@ from keras import ops
 class OneHot(keras.layers.Layer):
     """Turn class ids (batch,) into vectors (batch, num_classes) of one 1 each.
 
-    In training on TensorFlow, an id that is not a class stops the step with an error that names it. Elsewhere, and where
-    XLA compiles the step, it becomes NaN, not zeros, which would be trained on unseen.
+    In training on TensorFlow, an id that is not a class stops the step with an error that names it. Elsewhere, and
+    where XLA compiles the step, it becomes NaN, not zeros, which would be trained on unseen.
 
     Args:
         num_classes: classes; ids lie in [0, num_classes).

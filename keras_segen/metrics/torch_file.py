@@ -76,7 +76,8 @@ class _Tensor:
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         if min((self.offset, *self.shape, *self.stride)) < 0:
             raise ValueError("a tensor of negative sizes")
-        if math.prod(self.shape) > len(numbers) or (math.prod(self.shape) and last >= len(numbers)):
+        count = math.prod(self.shape)
+        if count > len(numbers) or (count and last >= len(numbers)):
             raise ValueError("a tensor beyond its storage")
         strides = [step * numbers.itemsize for step in self.stride]
         return np.asarray(np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides), order="C")
