@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--overlap", type=_positive(0.9, or_zero=True), metavar="X", help="of neighbouring tiles; default: 0.25"
     )
     _add_looks(predict)
+    _add_max_pixels(predict)
 
     sample = commands.add_parser("sample", help="generate images with a run's best model")
     sample.add_argument("run", type=_named, metavar="RUN")
@@ -121,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     worth.add_argument("--image-size", type=_whole(16, 512), default=32, metavar="N", help="side; default: 32")
     worth.add_argument("--seed", type=_whole(0, 2**31 - 1), default=0, metavar="N", help="default: 0")
     worth.add_argument("--data-dir", type=_named, metavar="DIR", help="where named data sets lie; default: TFDS's own")
+    _add_max_pixels(worth)
 
     export = commands.add_parser("export", help="write a run's best model as a servable")
     export.add_argument("run", type=_named, metavar="RUN")
@@ -209,6 +211,7 @@ def _add_train(commands: Any) -> None:
         help=f"segmenters: one or more of {', '.join(_SEGMENTERS_LOSSES)} (default: cross_entropy dice); "
         f"GANs: one of {', '.join(_GANS_LOSSES)} (default: hinge)",
     )
+    _add_max_pixels(train)
     _add_segmenters(train)
     generative = train.add_argument_group("all but segmenters")
     generative.add_argument("--latent-dim", type=_whole(1, 2**14), metavar="N", help="numbers in one; default: 128")
@@ -395,6 +398,13 @@ def _add_evaluate(commands: Any) -> None:
         help="generated images, beside at most as many real ones; default: 10000 of a run, all of folders",
     )
     _add_looks(evaluate)
+    _add_max_pixels(evaluate)
+
+
+def _add_max_pixels(command: Any) -> None:
+    command.add_argument(
+        "--max-pixels", type=_whole(1, 10**11), metavar="N", help="refuse larger images; default: 89478485, Pillow's"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -538,6 +548,11 @@ def _run(command: str, options: dict[str, Any]) -> None:
     _import_quietly()
     warnings.formatwarning = lambda message, *_, **__: f"keras-segen: warning: {message}\n"
     verbose = sys.stdout.isatty()
+    max_pixels = options.pop("max_pixels", None)
+    if max_pixels is not None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = max_pixels
     if command == "demo":
         from keras_segen.cli.demo import demo
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import images, in_memory
+from keras_segen.data.image_files import is_hidden, only_images
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.order import batched, check_image_size, order
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
@@ -85,7 +86,9 @@ def read_class_folders(split: str, root: Path, *, val_fraction: float = 0.2, ver
     classes = find_classes(root, split, val_fraction)
     paths = [path for files in classes.values() for path in files]
     labels = np.array([i for i, files in enumerate(classes.values()) for _ in files], np.int32)
-    return ClassFolders(root, tuple(classes), paths, labels, in_threads(images.check_image, paths, verbose=verbose))
+    checked = in_threads(images.check_image, paths, verbose=verbose)
+    images.warn_of_dim([c.peak for c in checked])
+    return ClassFolders(root, tuple(classes), paths, labels, checked)
 
 
 def require_trained(train: ClassFolders, scored: ClassFolders) -> None:
@@ -116,7 +119,7 @@ def find_classes(root: Path, split: str, val_fraction: float = 0.2) -> dict[str,
     named = {normalized(path.name) for name in own or ["."] for path in _folders(root / name)}
     classes: dict[str, list[Path]] = {name: [] for name in sorted(named)}
     for path in (path for base in bases for path in _folders(base)):
-        files = _images(path)
+        files = only_images(path, path.iterdir())
         if not files:
             raise InputError(f"{path}: holds no image ({', '.join(images.EXTENSIONS)}): add some, or remove the folder")
         if not own and split != ALL:
@@ -135,12 +138,12 @@ def find_classes(root: Path, split: str, val_fraction: float = 0.2) -> dict[str,
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and p.name[0] != ".") if path.is_dir() else []
+    return sorted(p for p in path.iterdir() if p.is_dir() and not is_hidden(p)) if path.is_dir() else []
 
 
 def _images(path: Path) -> list[Path]:
     """Return the images that lie in a folder itself, sorted; hidden files, such as macOS's `._1.png`, are none."""
-    return sorted(f for f in path.iterdir() if f.name[0] != "." and f.suffix.lower() in images.EXTENSIONS)
+    return sorted(f for f in path.iterdir() if not is_hidden(f) and f.suffix.lower() in images.EXTENSIONS)
 
 
 def dataset(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_segen.data import class_folders, images, pairs
 from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.image_files import is_hidden
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
@@ -131,6 +132,7 @@ def read_folder(
     names = own_names or class_names
     paths = find_pairs(root, split, val_fraction)
     found = in_threads(lambda both: pairs.read_pair(*both), paths, verbose=verbose)
+    images.warn_of_dim([pair.properties.peak for pair in found])
     ids_of = {pair.mask: pair.ids for pair in found}
     ids = _union(ids_of)
     maybe_binary = ids <= {0, VOID} and (names is None or len(names) == 2)
@@ -240,7 +242,7 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
         )
     files: dict[str, Path] = {}
     for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or file.name == "Thumbs.db":
+        if is_hidden(file):
             continue
         try:
             file.name.encode()
@@ -257,5 +259,5 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
             raise InputError(f"{file}: has the same name as {files[stem].name} but for the ending: rename one")
         files[stem] = file
     if not files:
-        raise InputError(f"{path}: is empty: put images (JPEG, PNG or BMP) there")
+        raise InputError(f"{path}: is empty: put images ({images.FORMATS}) there")
     return files

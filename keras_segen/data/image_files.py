@@ -2,18 +2,47 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from keras_segen.data.images import EXTENSIONS, read_image
+from keras_segen.data.images import EXTENSIONS, FORMATS, read_image
 from keras_segen.data.in_threads import in_threads
 from keras_segen.errors import InputError
+
+# Names that operating systems leave in folders, beside those that begin with a dot.
+SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a file or folder is an operating system's, or hidden, such as macOS's `._x.png`."""
+    return path.name.startswith(".") or path.name in SYSTEM
+
+
+def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return those files, in the order of their names, that end as images do; a warning counts and names the others.
+
+    Args:
+        folder: what the warning names.
+        paths: files, among which hidden ones are passed over in silence.
+    """
+    seen = sorted(path for path in paths if not is_hidden(path))
+    found = [path for path in seen if path.suffix.lower() in EXTENSIONS]
+    if skipped := Counter(path.suffix or path.name for path in seen if path.suffix.lower() not in EXTENSIONS):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
+        warnings.warn(
+            f"{folder}: {skipped.total()} files are skipped, for they are not {FORMATS}: {kinds}", stacklevel=2
+        )
+    return found
 
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files in a folder and its sub-folders, linked ones too, in the order of their names.
+
+    A warning counts and names the files that are skipped.
 
     Raises:
         InputError: if there are none.
@@ -28,9 +57,9 @@ def image_files(folder: Path) -> list[Path]:
             below.clear()
             continue
         seen.add(here.resolve())
-        below[:] = [name for name in below if not name.startswith(".")]
-        paths += [here / name for name in names if name[0] != "." and Path(name).suffix.lower() in EXTENSIONS]
-    paths.sort()
+        below[:] = [name for name in below if not is_hidden(here / name)]
+        paths += [here / name for name in names]
+    paths = only_images(folder, paths)
     if not paths:
         raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}): name a folder of images")
     return paths

@@ -32,8 +32,8 @@ def export(model: keras.Model, to: Path | str, *, class_names: Sequence[str] | N
             images of different sizes may be batched by the server.
         serve_bytes (models of 1 or 3 channels): `image_bytes` -> `label_map_bytes`, and `label_map` and `score` as
             arrays. If the sizes in a batch differ, the smaller label maps are padded below and to the right with 255,
-            and their scores with 0. Bytes are read as `data.read_image` reads files, except for a camera's rotation
-            (EXIF), which TensorFlow does not apply, and for rounding in JPEG and transparency.
+            and their scores with 0. Bytes become exactly the pixels that `data.read_image` gives, or are refused with a
+            message. Refused are other formats, a JPEG in CMYK, and a rotation that XMP alone tells of.
 
     Signature of a generator, latents (batch, latent_dim), or [latents, labels], in, images in [-1, 1] out; of a GAN,
     and of a VAE's decoder:
