@@ -1,6 +1,7 @@
 """Small image files of all kinds, drawn at random, and what stands in them."""
 
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def png(
     raw = b"".join(_rows(part, depth, channels, filters) for part in passes if part.size)
     deflated = zlib.compress(raw)
     ends = np.linspace(0, len(deflated), parts + 1).astype(int)
-    pixels = b"".join(chunk(b"IDAT", deflated[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    pixels = b"".join(chunk(b"IDAT", deflated[a:b]) for a, b in itertools.pairwise(ends))
     return (
         SIGNATURE
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))

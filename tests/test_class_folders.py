@@ -104,6 +104,29 @@ def test_hidden_files_are_no_images(classes):
     assert len(read_class_folders("all", classes).paths) == 10
 
 
+def test_what_macos_leaves_behind_is_passed_over(classes):
+    (classes / "red/._0.png").write_bytes(b"Mac OS X")
+    (classes / "__MACOSX/red").mkdir(parents=True)
+    images = list(folder("train", data_dir=classes, image_size=8, target=None, batch_size=8))
+    assert [len(batch) for batch in images] == [8]
+
+
+def test_all_formats_are_read_and_what_is_skipped_is_told(classes):
+    for i, ending in enumerate(("webp", "gif", "tif")):
+        Image.new("RGB", (9, 9), COLOURS["red"]).save(classes / f"red/{i + 5}.{ending}")
+    (classes / "red/8.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"red: 1 files that are not .* are skipped: 1 \.heic$"):
+        found = read_class_folders("all", classes)
+    assert len(found.paths) == 13
+
+
+def test_images_of_twelve_bits_are_told_of(classes):
+    for path in classes.rglob("*.png"):
+        Image.fromarray(np.full((9, 9), 3276, np.uint16)).save(path)
+    with pytest.warns(UserWarning, match="^10 images have 16 bits, but no value over 3276: "):
+        read_class_folders("all", classes)
+
+
 def test_bad_folders_are_named(classes, tmp_path):
     with pytest.raises(ValueError, match=r"image_size=\(8, 8\)"):
         folder("train", data_dir=classes, image_size=(8, 8), target="label")

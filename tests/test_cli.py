@@ -599,3 +599,13 @@ def test_failures_have_statuses_of_their_own(monkeypatch, capsys):
         monkeypatch.setattr(keras_segen_cli, "_run", fail)
         assert run("demo") == status
         assert "keras-segen: " in capsys.readouterr().err
+
+
+def test_larger_images_are_allowed_by_command(make_folder, monkeypatch, capsys):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # and put back
+    command = ["evaluate", "--baseline", "otsu", "--data", make_folder()]
+    assert run(*command) == 2
+    assert "has more than 1,000 pixels" in (error := capsys.readouterr().err)
+    assert "--max-pixels N" in error
+    assert run(*command, "--max-pixels", 40 * 48) == 0
+    assert run(*command, "--max-pixels", 40 * 48 - 1) == 2

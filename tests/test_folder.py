@@ -81,6 +81,40 @@ def test_training_sees_small_images_at_the_scale_they_are_scored_at(make_folder)
     )
 
 
+def test_a_rotated_image_goes_with_an_upright_mask(make_folder):
+    root = make_folder(val=1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    (root / "val/images/0.jpg").unlink()
+    Image.fromarray(stored).save(root / "val/images/0.png", exif=exif)
+    write_mask(root / "val/masks/0.png", np.eye(48, 40))
+    ((image, mask),) = folder("val", data_dir=root)
+    np.testing.assert_array_equal(image[0], np.rot90(stored, -1))
+    np.testing.assert_array_equal(mask[0], np.eye(48, 40))
+
+
+def test_a_png_without_its_last_bytes_is_named_at_the_start(make_folder):
+    root = make_folder(val=1)
+    (root / "val/images/0.jpg").unlink()
+    Image.new("RGB", (48, 40)).save(root / "val/images/0.png")
+    contents = (root / "val/images/0.png").read_bytes()
+    (root / "val/images/0.png").write_bytes(contents[:-7])
+    with pytest.raises(InputError, match=r"0\.png: is damaged or truncated \(its end is missing\)"):
+        folder("val", data_dir=root)
+
+
+def test_images_of_twelve_bits_are_told_of(make_folder):
+    root = make_folder(val=2)
+    for i, most in enumerate((4095, 3000)):
+        (root / f"val/images/{i}.jpg").unlink()
+        Image.fromarray(np.full((40, 48), most, np.uint16)).save(root / f"val/images/{i}.png")
+    with pytest.warns(
+        UserWarning, match=r"^2 images have 16 bits, but no value over 4095: .*multiply the values by 16 "
+    ):
+        read_folder("val", root)
+
+
 def test_the_same_seed_gives_the_same_batches(make_folder):
     root = make_folder(train=10)
 
@@ -301,7 +335,7 @@ def break_empty(root):
 
 
 def break_ending(root):
-    (root / "train/images/2.tif").write_bytes(b"II*")
+    (root / "train/images/2.heic").write_bytes(b"II*")
 
 
 def break_double(root):
@@ -324,7 +358,7 @@ def break_names(root):
         (break_ids, r"train/masks/2\.png: holds class id 7, but there are 2 classes"),
         (break_jpeg, r"train/images/2\.jpg: is damaged or truncated"),
         (break_empty, r"train/images: is empty"),
-        (break_ending, r"train/images/2\.tif: is not one of"),
+        (break_ending, r"train/images/2\.heic: is not one of"),
         (break_double, r"2\.jpg: has the same name as 2\.jpeg"),
         (break_masks_folder, r"train/masks: does not exist"),
         (break_names, r"classes\.txt: must name"),

@@ -13,7 +13,9 @@ def test_all_below_a_folder_by_size(tmp_path):
         Image.fromarray(np.full((side, 4, 3), 50 * i, np.uint8)).save(path)
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden/x.png").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "._1.png").write_bytes(b"macOS's own")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX/2.png").write_bytes(b"")
     paths = image_files(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in paths] == ["a.jpg", "b/1.png", "b/2.png", "c/d/e.bmp"]
     (tmp_path / "linked").symlink_to(tmp_path / "b")  # seen once
@@ -30,6 +32,16 @@ def test_all_below_a_folder_by_size(tmp_path):
     assert fingerprint(paths) == before
     Image.fromarray(np.ones((4, 4, 3), np.uint8)).save(tmp_path / "b/2.png")
     assert fingerprint(paths) != before
+
+
+def test_all_formats_are_found_and_what_is_skipped_is_told(tmp_path):
+    for name in ("a.png", "b.WEBP", "c.gif", "d.tif", "e.tiff", "f.jpeg"):
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    assert [path.name[0] for path in image_files(tmp_path)] == [*"abcdef"]
+    for name in ("g.heic", "h.heic", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"3 files that are not JPEG, .* are skipped: 2 \.heic, 1 \.txt$"):
+        assert len(image_files(tmp_path)) == 6
 
 
 def test_what_is_no_folder_of_images_is_refused(tmp_path):

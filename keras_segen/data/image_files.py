@@ -33,9 +33,7 @@ def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
     found = [path for path in seen if path.suffix.lower() in EXTENSIONS]
     if skipped := Counter(path.suffix or path.name for path in seen if path.suffix.lower() not in EXTENSIONS):
         kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
-        warnings.warn(
-            f"{folder}: {skipped.total()} files are skipped, for they are not {FORMATS}: {kinds}", stacklevel=2
-        )
+        warnings.warn(f"{folder}: {skipped.total()} files that are not {FORMATS} are skipped: {kinds}", stacklevel=2)
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from keras_segen.data.encoded import DAMAGED, SIGNATURE, UNCLEAR, plain_jpeg, png_chunks
+from keras_segen.encoded import DAMAGED, SIGNATURE, UNCLEAR, plain_jpeg, png_chunks
 from keras_segen.errors import InputError
 
 # The ways to read an image inside a graph.
@@ -64,10 +64,11 @@ def read_image(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     picture = _decode(_read_bytes(path), path)
+    pixels = _to_rgb(picture, path)
     if picture.peak is not None and picture.peak < DIM:
         most = 2 ** picture.peak.bit_length() - 1  # so that files alike are told of once
         warnings.warn(f"an image of 16 bits holds no value over {most}: {_remedy(most)}", stacklevel=2)
-    return _to_rgb(picture, path)
+    return pixels
 
 
 def middle_square(image: np.ndarray, side: int) -> np.ndarray:

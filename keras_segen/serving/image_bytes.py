@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_segen.data.encoded import DAMAGED, NOT_PLAIN, SAMPLINGS, SIGNATURE, UNCLEAR
+from keras_segen.encoded import DAMAGED, NOT_PLAIN, SAMPLINGS, SIGNATURE, UNCLEAR
 
 
 def decode(contents: Any, channels: int) -> Any:
@@ -112,8 +112,7 @@ def _jpeg(contents: Any) -> Any:
             (marker == 0xDA) | (head[0] != 0xFF),
             tf.where((marker >= 0xC0) & (marker <= 0xCF) & ~tables, at, frame),
             tf.where(app1 & (tag == b"Exif\0\0") & (exif[1] == 0), tf.stack([data + 6, length - 8]), exif),
-            elsewhere
-            | tf.cond(xmp, lambda: _xmp_turns(tf.strings.substr(contents, data, length - 2)), lambda: False),
+            elsewhere | tf.cond(xmp, lambda: _xmp_turns(tf.strings.substr(contents, data, length - 2)), lambda: False),
         )
 
     zero, no = tf.constant(0, tf.int64), tf.constant(False)

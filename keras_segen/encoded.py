@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Markers of a JPEG's tables, among those of its frame.
+TABLES = (0xC4, 0xC8, 0xCC)
 # How wide and high a JPEG's three channels are where TensorFlow interpolates colours as Pillow does.
 SAMPLINGS = [b"\x11\x11\x11", b"\x21\x11\x11", b"\x22\x11\x11"]
 
@@ -58,7 +60,9 @@ def plain_jpeg(contents: bytes) -> bool:
     """
     if not contents.rstrip(b"\0").endswith(b"\xff\xd9"):
         return False
-    frame = next(((m, data) for m, data in jpeg_segments(contents) if 0xC0 <= m <= 0xCF and m not in (0xC4, 0xCC)), None)
+    frame = next(
+        ((m, data) for m, data in jpeg_segments(contents) if 0xC0 <= m <= 0xCF and m not in (0xC4, 0xCC)), None
+    )
     if frame is None or frame[0] > 0xC2:
         return False
     bits, sampling = frame[1][0], frame[1][7::3]
