@@ -1,4 +1,5 @@
 import io
+import itertools
 import shlex
 import subprocess
 import sys
@@ -94,17 +95,16 @@ def test_16_bits_are_rounded_to_8_as_in_training(model, tmp_path):
     np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
-@pytest.mark.parametrize("colour", [0, 3])
-def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path, depth, colour):
-    samples = np.random.default_rng(0).integers(0, 2**depth, (16, 17, 1))
-    palette = np.random.default_rng(1).integers(0, 256, (2**depth, 3), dtype=np.uint8)
-    contents = drawn_files.png(samples, depth, colour, palette=palette if colour == 3 else None)
-    (tmp_path / "a.png").write_bytes(contents)
-    servable = tf.saved_model.load(str(export(model, tmp_path / "unet")))
-    answer = servable.signatures["serve_bytes"](image_bytes=tf.constant([contents]))
-    expected = servable.signatures["serving_default"](image=tf.constant(read_image(tmp_path / "a.png")[None]))
-    np.testing.assert_array_equal(answer["score"], expected["score"])
+def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path):
+    signatures = tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures
+    rng = np.random.default_rng(0)
+    for depth, colour in itertools.product((1, 2, 4), (0, 3)):
+        palette = rng.integers(0, 256, (2**depth, 3), dtype=np.uint8) if colour == 3 else None
+        contents = drawn_files.png(rng.integers(0, 2**depth, (16, 17, 1)), depth, colour, palette=palette)
+        (tmp_path / "a.png").write_bytes(contents)
+        answer = signatures["serve_bytes"](image_bytes=tf.constant([contents]))
+        expected = signatures["serving_default"](image=tf.constant(read_image(tmp_path / "a.png")[None]))
+        np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
 def test_what_would_be_decoded_otherwise_is_refused(model, tmp_path):
@@ -129,7 +129,7 @@ def test_sixteen_colours_score_as_their_pixels(real_data, tmp_path):
     network = keras.saving.load_model(Path(__file__).parents[1] / "saved_models/unet_nuclei/model.keras")
     servable = tf.saved_model.load(str(export(network, tmp_path / "unet")))
     by_bytes, by_pixels = MeanIoU(2), MeanIoU(2)
-    for image_path, mask_path in find_pairs(real_data("nuclei"), "val", 0.2)[:8]:
+    for image_path, mask_path in find_pairs(real_data("nuclei"), "val", 0.2)[:4]:
         colours = Image.fromarray(read_image(image_path)).quantize(16)
         colours.save(tmp_path / "a.png", bits=4)
         assert (tmp_path / "a.png").read_bytes()[24] == 4
@@ -138,7 +138,7 @@ def test_sixteen_colours_score_as_their_pixels(real_data, tmp_path):
         expected = servable.signatures["serving_default"](image=tf.constant(np.asarray(colours.convert("RGB"))[None]))
         for mean_iou, outputs in ((by_bytes, answer), (by_pixels, expected)):
             mean_iou.update_state(mask, tf.one_hot(outputs["label_map"], 2))
-    assert float(by_bytes.result()) == float(by_pixels.result()) > 0.8
+    assert float(by_bytes.result()) == float(by_pixels.result()) > 0.7
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -304,8 +304,8 @@ def _way(picture: _Picture, contents: bytes) -> int:
     return PNG if plain_png else OTHER
 
 
-def _read_encoded_path(path: np.ndarray) -> np.ndarray:
-    path = Path(np.asarray(path).item().decode())
+def _read_encoded_path(encoded: np.ndarray) -> np.ndarray:
+    path = Path(np.asarray(encoded).item().decode())
     return _to_rgb(_decode(_read_bytes(path), path), path)  # without a warning for each
 
 
