@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_segen.callbacks import CollapseWatch
+from keras_segen.callbacks import Checkpoint, CollapseWatch
 from keras_segen.data import in_memory, shapes
 from keras_segen.data.cifar10 import read_cifar10
 from keras_segen.losses import Hinge, NonSaturating
+from keras_segen.metrics import feature_extractor
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
 
@@ -109,6 +110,63 @@ def test_it_goes_back_to_the_best(real, tmp_path):
     assert history.epoch == [0]
     for ours, theirs in zip(before, gan.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_is_saved_after_a_collapse_is_the_best(real, tmp_path):
+    def fresh():
+        keras.utils.set_random_seed(0)
+        networks = dcgan_generator((16, 16, 3), 4, filters=4), dcgan_discriminator((16, 16, 3), filters=4)
+        gan = GAN(*networks, half_life=100.0, seed=0)
+        gan.compile(run_eagerly=True)
+        return gan
+
+    def fit(gan, *callbacks, **options):
+        return gan.fit(real[:64], batch_size=16, shuffle=False, verbose=0, callbacks=callbacks, **options)
+
+    def state(gan):
+        return [*gan.variables, *gan.optimizer.variables]
+
+    best, backup = tmp_path / "best.keras", tmp_path / "backup.keras"
+    # All grey as its samples are, it is judged from its second epoch on.
+    watch = CollapseWatch(real[:64], stop=True, restore=best, warm_up=5)
+    keeper = Checkpoint(best, backup, monitor="sample_spread", mode="min")
+    stopped = fresh()
+    assert fit(stopped, watch, keeper, epochs=5).epoch == [0, 1]
+    healthy = fresh()
+    fit(healthy, epochs=1)
+    saved = keras.saving.load_model(backup)
+    for model in (stopped, saved):
+        assert int(model.optimizer.iterations) == 4
+        for ours, theirs in zip(
+            [*model.variables, *model.optimizer.variables],
+            [*healthy.variables, *healthy.optimizer.variables],
+            strict=True,
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    # A later process goes on as if there had been no second epoch.
+    for model in (saved, healthy):
+        model.run_eagerly = True
+        fit(model, initial_epoch=1, epochs=2)
+    for ours, theirs in zip(saved.variables, healthy.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_real_images_may_be_bytes_but_not_in_another_range(real):
+    levels = np.round((real + 1) * 127.5).astype("uint8")
+    watch = CollapseWatch(levels)
+    assert watched(watch, Model(scenes("val")))["sample_spread"] == pytest.approx(
+        watched(CollapseWatch(real), Model(scenes("val")))["sample_spread"], rel=1e-2
+    )
+    assert watch.warnings == []
+    for images, message in ((levels / 255, r"floats in \[0, 1\]"), (levels.astype(float), r"divide bytes by 127\.5")):
+        with pytest.raises(ValueError, match=message):
+            CollapseWatch(images)
+
+
+def test_an_extractor_of_features_alone_will_do(real):
+    image = keras.Input((None, None, 3))
+    colours = feature_extractor(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
+    assert watched(CollapseWatch(real, extractor=colours), Model(real))["sample_rank"] == pytest.approx(1)
 
 
 def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not(real_data):

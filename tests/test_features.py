@@ -64,7 +64,7 @@ def test_batches_of_any_size_give_the_same():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.full((2, 4, 4, 3), 200.0), r"floats in \[0, 255\], where \[-1, 1\] is due: give them as uint8"),
+        (np.full((2, 4, 4, 3), 200.0), r"divide bytes by 127\.5 and subtract 1. Received: floats from 200 to 200"),
         (np.full((2, 4, 4, 3), np.nan), "NaN"),
         (np.full((2, 4, 4, 3), -3.0), "floats from -3 to -3"),
         (np.zeros((2, 4, 4, 3), "int64"), "Received: int64"),

@@ -48,3 +48,9 @@ def test_a_reference_serves_as_well_as_images(gan, extractor):
 def test_images_that_are_no_numbers_have_no_distance(gan, extractor):
     gan.generator.set_weights([w * np.nan for w in gan.generator.get_weights()])
     assert np.isnan(FrechetDistance(IMAGES, count=16, extractor=extractor).measure(gan))
+
+
+def test_a_generator_of_bright_images_alone_is_scored(gan, extractor):
+    output = gan.generator.layers[-2]
+    output.set_weights([0 * output.kernel.numpy(), 0 * output.bias.numpy() + 0.2])  # tanh(0.2), about a tenth over grey
+    assert FrechetDistance(IMAGES, count=16, extractor=extractor).measure(gan) > 0.05

@@ -11,6 +11,8 @@ from keras import ops
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments
+from keras_segen.metrics.features import generated_features
+from keras_segen.ranges import in_range, require_whole_range
 
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
 # counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
@@ -31,14 +33,19 @@ class CollapseWatch(keras.callbacks.Callback):
         discriminator has won, and what it teaches is nearly nothing.
 
     Args:
-        real: images (count, height, width, channels) in [-1, 1], some hundreds.
+        real: images (count, height, width, channels) as uint8 or floats in [-1, 1], some hundreds.
         labels: (count, ...) of them, for a conditional model; samples are asked for the same.
         seed: of the samples' latents, the same at each epoch.
         warm_up: steps of training that are measured but not judged: before it has learnt its first colours, every
             generator makes one image.
         stop: end training after a warning.
-        restore: `.keras` file, such as the best model's, whose weights a training that was ended goes back to.
-        extractor: images -> [features, ...]; by default `metrics.cifar10_features`.
+        restore: `.keras` file, such as the best model's. A training that is ended goes back to it: to its weights, its
+            optimizers' state and its noise. Put the watch before callbacks that save, such as `Checkpoint`, and a later
+            process goes on from there too.
+        extractor: see `metrics.feature_extractor`; by default `metrics.cifar10_features`.
+
+    Raises:
+        ValueError: for real images in another range.
     """
 
     def __init__(
@@ -53,7 +60,8 @@ class CollapseWatch(keras.callbacks.Callback):
         extractor: keras.Model | None = None,
     ) -> None:
         super().__init__()
-        self.real = np.asarray(real, np.float32)
+        self.real = in_range(real)
+        require_whole_range(np.min(real), np.max(real), np.asarray(real).dtype)
         self.labels = labels
         self.seed = seed
         self.warm_up = warm_up
@@ -68,7 +76,7 @@ class CollapseWatch(keras.callbacks.Callback):
         latents = standard_normal(len(self.real), self.model.latent_dim, seed=self.seed)
         samples = self.model.generate(latents, self.labels)
         if not np.isfinite(samples).all():
-            return  # of which the losses tell
+            return  # the losses report it
         spread, variances = self._variety(samples)
         # Below this a variance is no direction but rounding.
         least = 1e-4 * self.real_variances.mean()
@@ -84,19 +92,19 @@ class CollapseWatch(keras.callbacks.Callback):
             self.warnings.append(f"epoch {epoch + 1}: {'; '.join(reasons)}")
             print(f"\nwarning: collapse? {self.warnings[-1]}", file=sys.stderr, flush=True)
             if self.stop:
-                self.model.stop_training = True
+                self._end_training()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Go back, if the training was ended here."""
-        if self.warnings and self.stop and self.restore and Path(self.restore).is_file():
-            self.model.load_weights(self.restore)
+    def _end_training(self) -> None:
+        self.model.stop_training = True
+        if self.restore and Path(self.restore).is_file():
+            self.model.load_weights(self.restore)  # the optimizer's state is among them
 
     def _variety(self, images: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the images' spread, and their features' variances along their principal directions."""
         # Shrunk, because a network that has learnt no more than colours yet has them in all their variety.
         small = ops.convert_to_numpy(ops.image.resize(images, (8, 8), antialias=True))
         spread = 2 * float(small.reshape(len(small), -1).var(0).sum())  # two draws differ by twice the variance
-        covariance = Moments().update(self.extractor.predict(images, batch_size=256, verbose=0)[0]).covariance
+        covariance = Moments().update(generated_features(images, self.extractor)).covariance
         return spread, np.linalg.eigvalsh(covariance)
 
     def _separation(self, samples: np.ndarray) -> float:

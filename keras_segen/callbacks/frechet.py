@@ -8,7 +8,7 @@ import numpy as np
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments, frechet_distance
-from keras_segen.metrics.features import feature_batches
+from keras_segen.metrics.features import generated_features
 from keras_segen.metrics.image_sets import score_name
 from keras_segen.metrics.reference import Reference
 
@@ -20,7 +20,7 @@ class FrechetDistance(keras.callbacks.Callback):
     read the logs, such as `Checkpoint(best, backup, monitor=distance.name, mode="min")`, which keeps the best.
 
     Args:
-        real: images as uint8 or in [-1, 1], an array or batches; or a `metrics.Reference`.
+        real: images as uint8 or floats in [-1, 1], an array or batches; or a `metrics.Reference`.
         labels: (count, ...) for a conditional model, of the samples to be generated.
         count: samples.
         seed: of their latents, the same at each epoch.
@@ -59,7 +59,5 @@ class FrechetDistance(keras.callbacks.Callback):
         images = model.generate(latents, labels)
         if not np.isfinite(images).all():
             return float("nan")
-        seen = Moments()
-        for features, _ in feature_batches(images, self.extractor, batch_size=256):
-            seen.update(features)
-        return frechet_distance(seen.mean, seen.covariance, self.reference.mean, self.reference.covariance)
+        samples = Moments().update(generated_features(images, self.extractor))
+        return frechet_distance(samples.mean, samples.covariance, self.reference.mean, self.reference.covariance)

@@ -10,13 +10,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_segen.ranges import in_range, require_whole_range
+
 
 def feature_extractor(network: keras.Model, *, name: str | None = None, channels: int = 3) -> keras.Model:
     """Make of any network an extractor: images in [-1, 1] of any size -> features, or features and logits.
 
     Images are rounded to 256 steps, as a file would be, and grey ones repeated to three channels. Where the network
     takes one size only, they are resized to it, bilinear with antialiasing. What the network needs besides, such as
-    another range, belongs into it: `keras.Sequential([keras.layers.Rescaling(127.5, 127.5), ...])`.
+    another range, belongs in it: `keras.Sequential([keras.layers.Rescaling(127.5, 127.5), ...])`.
 
     Args:
         network: images (batch, height, width, 3) in [-1, 1] -> features (batch, d), or a list of features and logits
@@ -88,49 +90,33 @@ def feature_batches(
                 f"The extractor was made for images (batch, height, width, {channels}): make it with `channels=1` for "
                 f"grey ones. Received: shape {scaled.shape}"
             )
-        outputs = extractor.predict_on_batch(scaled)
-        features, *logits = outputs if isinstance(outputs, list) else [outputs]
-        yield np.asarray(features), np.asarray(logits[0]) if logits else None
+        yield _extract(scaled, extractor)
         extremes.append((np.min(batch), np.max(batch)))
         if bar:
             bar.add(1)
-    _check_extremes(np.array(extremes))
-
-
-def _check_extremes(extremes: np.ndarray) -> None:
-    """Raise for what one batch does not show: it may well hold nothing but bright images, or black ones."""
-    if not len(extremes):
+    if not extremes:
         raise ValueError("There are no images to take features of.")
-    low, high = extremes.min(), extremes.max()
-    if np.issubdtype(extremes.dtype, np.floating):
-        if low > -1e-3 and high > 0.1:  # a generator that has learnt nothing yet is grey, a little either way
-            raise ValueError("The images are floats in [0, 1], where [-1, 1] is due: give them as x * 2 - 1.")
-    elif high == 1:
-        raise ValueError("The images are uint8 and all 0 or 1, so black: multiply them by 255, or give floats.")
+    require_whole_range(np.min(extremes), np.max(extremes), np.array(extremes).dtype)
 
 
-def in_range(images: Any) -> np.ndarray:
-    """Return images as floats in [-1, 1], whether they come so or as uint8.
+def generated_features(images: np.ndarray, extractor: keras.Model, *, batch_size: int = 256) -> np.ndarray:
+    """Return the features (count, d) of a generator's images, float32.
 
-    Raises:
-        ValueError: for images that are neither; it says what they seem to be.
+    Their range is not looked at: a generator that makes nothing but bright images is a bad one, and not an error.
+
+    Args:
+        images: floats (count, height, width, channels) in [-1, 1].
+        extractor: see `feature_extractor`.
+        batch_size: images at once.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or not images.size:
-        raise ValueError(f"Images are (batch, height, width, channels). Received: shape {images.shape}")
-    low, high = images.min(), images.max()
-    if images.dtype == np.uint8:
-        return images / np.float32(127.5) - 1
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"Images are uint8, or floats in [-1, 1]. Received: {images.dtype}")
-    if not np.isfinite([low, high]).all():
-        raise ValueError("The images hold NaN or infinities.")
-    if low >= 0 and 1 < high <= 255:
-        raise ValueError("The images are floats in [0, 255], where [-1, 1] is due: give them as uint8, or / 127.5 - 1.")
-    # What a network ends in may be a rounding error over 1.
-    if low < -1.001 or high > 1.001:
-        raise ValueError(f"Images are uint8, or floats in [-1, 1]. Received: floats from {low:g} to {high:g}")
-    return images.astype(np.float32)
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([_extract(images[first : first + batch_size], extractor)[0] for first in starts])
+
+
+def _extract(images: np.ndarray, extractor: keras.Model) -> tuple[np.ndarray, np.ndarray | None]:
+    outputs = extractor.predict_on_batch(images)
+    features, *logits = outputs if isinstance(outputs, list) else [outputs]
+    return np.asarray(features), np.asarray(logits[0]) if logits else None
 
 
 def _digest(network: keras.Model) -> str:
