@@ -84,7 +84,7 @@ def image_doublings(image_shape: tuple[int, int, int]) -> int:
     doublings = max(height, 4).bit_length() - 3
     if height != width or height != 4 * 2**doublings or doublings < 2 or channels < 1:
         raise ValueError(
-            "DCGAN makes square images whose side is a power of two from 16, such as (64, 64, 3). "
+            "Images are square, and their side is a power of two from 16, such as (64, 64, 3). "
             f"Received: image_shape={tuple(image_shape)}"
         )
     return doublings
