@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from generative_examples import assert_equal, in_process
 from keras import ops
-from test_gan import assert_equal, in_process
 
 from keras_segen.losses import Bernoulli, DiscretizedLogistic, Gaussian
 from keras_segen.models import vae_decoder, vae_encoder

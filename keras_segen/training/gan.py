@@ -1,5 +1,6 @@
 """Generative adversarial networks (Goodfellow et al., 2014, arXiv:1406.2661), with and without labels."""
 
+import itertools
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -7,8 +8,8 @@ import keras
 from keras import ops
 
 from keras_segen.autodiff import call_without_updates
-from keras_segen.losses.adversarial import NonSaturating
-from keras_segen.training.latent_model import LatentModel
+from keras_segen.losses.adversarial import AdversarialLoss, NonSaturating, Regularizer
+from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -33,7 +34,8 @@ class GAN(LatentModel):
             what `predict` uses.
         ramp_up: the average's half-life is at first this share of the images seen (Karras et al., 2020).
         discriminator_steps: updates of the discriminator for each one of the generator. A batch is split into so many
-            parts, one an update: make it so many times as large.
+            parts, one an update: make it so many times as large. The parts of a batch that does not divide differ by
+            one image; those of a batch with fewer images than parts have one image each, some of them the same.
         seed: of the noise.
     """
 
@@ -48,6 +50,7 @@ class GAN(LatentModel):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        require_functional(generator, discriminator)
         super().__init__(seed=seed, averaged=generator, half_life=half_life, ramp_up=ramp_up, **kwargs)
         if discriminator_steps < 1:
             raise ValueError(f"`discriminator_steps` must be at least 1. Received: {discriminator_steps}")
@@ -88,8 +91,10 @@ class GAN(LatentModel):
         """Compile for `fit`.
 
         Args:
-            generator_optimizer: a `keras.optimizers.Optimizer`; by default DCGAN's Adam(2e-4, beta_1=0.5).
-            discriminator_optimizer: likewise, and another object.
+            generator_optimizer: a `keras.optimizers.Optimizer` or its name; by default DCGAN's Adam(2e-4, beta_1=0.5).
+                Keras's `LearningRateScheduler` and `ReduceLROnPlateau` set the discriminator's rate, and scale this one
+                alike; where a rate follows a schedule of its own, Keras refuses to set it.
+            discriminator_optimizer: the same for the discriminator, and another object.
             loss: of both players, from `keras_segen.losses`; by default `NonSaturating()`.
             regularizer: of the discriminator, from `keras_segen.losses`, or None.
             augmentation: of what the discriminator sees, such as `DiffAugment()`, or None.
@@ -104,9 +109,23 @@ class GAN(LatentModel):
         self.matching_aware = matching_aware
         if matching_aware and not self.conditional:
             raise ValueError("`matching_aware` needs networks that take labels.")
+        if not isinstance(self.adversarial_loss, AdversarialLoss):
+            raise ValueError(
+                f"`loss` is one of both players, such as keras_segen.losses.NonSaturating(). Received: loss={loss}"
+            )
+        if not (regularizer is None or isinstance(regularizer, Regularizer)):
+            raise ValueError(
+                "`regularizer` is one of the discriminator's gradient, such as keras_segen.losses.R1(). "
+                f"Received: regularizer={regularizer}"
+            )
+        if not (augmentation is None or callable(augmentation)):
+            raise ValueError(
+                "`augmentation` is called with images and a function that draws, as DiffAugment() is. "
+                f"Received: augmentation={augmentation}"
+            )
         optimizers = {
-            "discriminator": discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
-            "generator": generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5),
+            "discriminator": keras.optimizers.get(discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)),
+            "generator": keras.optimizers.get(generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)),
         }
         if optimizers["generator"] is optimizers["discriminator"]:
             raise ValueError("Each network needs an optimizer of its own: give two objects.")
@@ -119,18 +138,18 @@ class GAN(LatentModel):
 
     def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
         """Split a batch into `discriminator_steps` parts: the first ones train the discriminator, the last one both."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        steps, batch = self.discriminator_steps, images.shape[0]
-        if batch is not None and batch % steps:
-            raise ValueError(f"A batch must divide into {steps} discriminator steps. Received: a batch of {batch}")
-        size = ops.shape(images)[0] // steps
-        slices = [slice(i * size, (i + 1) * size) for i in range(steps)]
+        images, labels = unpacked(data)
+        steps, batch = self.discriminator_steps, ops.shape(images)[0]
+        greater = max if isinstance(batch, int) else ops.maximum
+        starts = [i * batch // steps for i in range(steps + 1)]
+        # Of fewer images than steps, some are seen twice: a round without images would have NaN for a mean.
+        slices = [slice(a, greater(b, a + 1)) for a, b in itertools.pairwise(starts)]
         parts = [(images[part], None if labels is None else labels[part]) for part in slices]
         return [*((part, ["discriminator"]) for part in parts[:-1]), (parts[-1], ["discriminator", "generator"])]
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Losses of both players on a batch of images, or of (images, labels)."""
-        real, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real, labels = unpacked(data)
         labels = [labels] if self.conditional else []
         batch = ops.shape(real)[0]
         latents = self.draw(keras.random.normal, batch, (self.latent_dim,))
@@ -193,7 +212,9 @@ class GAN(LatentModel):
         return cls(**{**config, **networks})
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return what `compile_from_config` needs."""
+        """Return what `compile_from_config` needs; nothing before `compile`."""
+        if not self.compiled:
+            return {}
         parts = {
             "generator_optimizer": self.optimizer.by_player["generator"],
             "discriminator_optimizer": self.optimizer.by_player["discriminator"],

@@ -1,11 +1,13 @@
-"""What models that make images of latents share beside the training step: a look at the data, and images when asked."""
+"""The base class of GAN and VAE: data checks, `generate` and `export`."""
 
+import inspect
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_segen.layers import OneHot
+from keras_segen.ranges import require_floats
 from keras_segen.training.players import Players
 
 
@@ -91,20 +93,50 @@ class LatentModel(Players):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
-        Arrays, and the first batch of a data set, are looked at before: images of the networks' shape in
-        [-1, 1], and labels that it knows. Networks without labels do not look at those that come with the images.
+        Arrays and tensors, and the first batch of a `tf.data.Dataset` or a `PyDataset`, are looked at before, those of
+        `validation_data` too: images of the networks' shape in [-1, 1], and labels that it knows. Networks without
+        labels do not look at those that come with the images.
 
         Raises:
-            ValueError: for images or labels that cannot be trained on.
+            ValueError: for images or labels that cannot be trained on, and for weights of images or classes.
         """
-        if isinstance(x, np.ndarray):
-            self.check(x, y)
-        elif hasattr(x, "element_spec"):  # a tf.data.Dataset
-            images, labels, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x.take(1)), None))
-            if images is None:
-                raise ValueError("The data set is empty: do its images fill one batch?")
-            self.check(np.asarray(images), None if labels is None else np.asarray(labels))
+        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs).arguments
+        require_no_weights(given.get("sample_weight"), given.get("class_weight"))
+        self._look(x, y)
+        if given.get("validation_data") is not None:
+            images, labels, weights = keras.utils.unpack_x_y_sample_weight(given["validation_data"])
+            require_no_weights(weights)
+            self._look(images, labels)
         return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate, as `keras.Model.evaluate` does, after the same look at the data as `fit` has."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # by which `fit` validates on what it has looked at
+            given = inspect.signature(keras.Model.evaluate).bind(self, x, y, *args, **kwargs).arguments
+            require_no_weights(given.get("sample_weight"))
+            self._look(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _look(self, x: Any, y: Any) -> None:
+        """Raise ValueError for data that the model does not take, as far as they can be seen before they are used."""
+        if hasattr(x, "__array__"):
+            self.check(np.asarray(x), None if y is None else np.asarray(y))
+            return
+        if hasattr(x, "take"):  # a tf.data.Dataset
+            batch = next(iter(x.take(1)), None)
+        elif isinstance(x, keras.utils.PyDataset):
+            batch = x[0] if x.num_batches != 0 else None
+        else:
+            return
+        if batch is None:
+            raise ValueError("The data set is empty: do its images fill one batch?")
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        require_no_weights(weights)
+        self.check(np.asarray(images), None if labels is None else np.asarray(labels))
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        """Export the network that makes images, as `keras.Model.export` does; see `sampler`."""
+        return self.sampler().export(filepath, *args, **kwargs)
 
     def check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
         """Raise ValueError for images or labels that the networks do not take."""
@@ -113,13 +145,7 @@ class LatentModel(Players):
             raise ValueError(
                 f"Images have the shape (batch, {', '.join(map(str, expected))}). Received: {images.shape}"
             )
-        if not np.isfinite(images).all():
-            raise ValueError(f"Images must be numbers. Received: {np.count_nonzero(~np.isfinite(images))} NaN or inf")
-        if images.min() < -1.01 or images.max() > 1.01:
-            raise ValueError(
-                "Images lie in [-1, 1]: divide bytes by 127.5 and subtract 1. "
-                f"Received: {images.min()} to {images.max()}"
-            )
+        require_floats(images)
         if self.conditional and labels is None:
             raise ValueError("The networks take labels beside images. Received: images alone")
         if self.conditional:
@@ -140,6 +166,32 @@ class LatentModel(Players):
             raise ValueError(
                 f"Labels are class ids from 0 to {classes - 1}. Received: {labels.min()} to {labels.max()}"
             )
+
+
+def require_functional(*networks: Any) -> None:
+    """Raise ValueError for networks that do not say what they take and give."""
+    for network in networks:
+        if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+            raise ValueError(
+                "Networks are Functional models, or Sequential ones that begin with their Input: wrap another one in "
+                f"keras.Model(inputs, network(inputs)). Received: {network}"
+            )
+
+
+def require_no_weights(*weights: Any) -> None:
+    """Raise ValueError for weights of images or classes, which these losses do not know."""
+    if any(weight is not None for weight in weights):
+        raise ValueError(
+            "GANs and VAEs weigh all images alike: remove `sample_weight` and `class_weight`, and repeat the images "
+            "that should count more."
+        )
+
+
+def unpacked(data: Any) -> tuple[Any, Any]:
+    """Return a batch's images and its labels or None; ValueError if it has weights too."""
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    require_no_weights(weights)
+    return images, labels
 
 
 def _classes(network: keras.Model) -> int | None:

@@ -11,7 +11,8 @@ import keras
 class PlayerOptimizers(keras.optimizers.Optimizer):
     """One optimizer a player. Its variables are the union of theirs; its own `iterations` count the training steps.
 
-    Under `mixed_float16` each optimizer is wrapped to scale its loss.
+    Under `mixed_float16` each optimizer is wrapped to scale its loss. To lower all rates alike, set `learning_rate`, as
+    Keras's `LearningRateScheduler` and `ReduceLROnPlateau` do.
 
     Args:
         optimizers: name of the player -> `keras.optimizers.Optimizer`.
@@ -21,11 +22,25 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         # Not a dict: Keras, which saves all variables by this object, would find the optimizers and save each again.
         self.by_player = MappingProxyType(dict(optimizers))
+        self._proportions = [1.0] * len(optimizers)
 
     @property
     def learning_rate(self) -> Any:
-        """The first player's, for Keras's TensorBoard callback."""
+        """The first player's rate, a GAN's discriminator's. Setting it scales the other players' rates alike.
+
+        Raises:
+            TypeError: where it is set and a player's rate follows a schedule.
+        """
         return next(iter(self.by_player.values())).learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        optimizers = list(self.by_player.values())
+        rates = [float(keras.ops.convert_to_numpy(optimizer.learning_rate)) for optimizer in optimizers]
+        if rates[0]:  # from 0 they rise in the proportion that they had before
+            self._proportions = [own / rates[0] for own in rates]
+        for optimizer in sorted(optimizers, key=_is_scheduled, reverse=True):  # which Keras refuses, before any is set
+            optimizer.learning_rate = float(rate) * self._proportions[optimizers.index(optimizer)]
 
     def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
         """Make every optimizer's slots for its player's variables."""
@@ -69,3 +84,8 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlayerOptimizers":
         """Make it from its config."""
         return cls({p: keras.saving.deserialize_keras_object(o) for p, o in config["optimizers"].items()})
+
+
+def _is_scheduled(optimizer: Any) -> bool:
+    own = getattr(optimizer, "inner_optimizer", optimizer)
+    return isinstance(own._learning_rate, keras.optimizers.schedules.LearningRateSchedule)

@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_segen.autodiff import losses_and_gradients
 from keras_segen.training.optimizers import PlayerOptimizers
-from keras_segen.training.replicas import as_log, replica_count, rows
+from keras_segen.training.replicas import as_log, replica_count, rows, share_of, sharing, stand_in
+from keras_segen.training.report import Report
 
 
 class Players(keras.Model):
@@ -22,7 +23,7 @@ class Players(keras.Model):
         seed: of the noise; None for another one each time.
         averaged: the network that `average`, an exponential moving average of its weights, follows; or None.
         half_life: of the average, in images; None for no average.
-        ramp_up: at first the half-life is this share of the images seen, lest the average remember the beginning.
+        ramp_up: at first the half-life is this share of the images seen, so that early weights are forgotten.
     """
 
     def __init__(
@@ -41,7 +42,6 @@ class Players(keras.Model):
         self.half_life = half_life
         self.ramp_up = ramp_up
         self.noise = keras.random.SeedGenerator(seed)
-        self.trackers: dict[str, keras.metrics.Mean] = {}
         self.averaged = averaged
         self.average = None
         if half_life is not None and averaged is not None:
@@ -69,7 +69,10 @@ class Players(keras.Model):
         raise NotImplementedError
 
     def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
-        """Split a step's batch into rounds: the data of each, and the players who are updated in it. By default one."""
+        """Split a step's batch into rounds: the data of each, and the players who are updated in it. By default one.
+
+        No round may be without images.
+        """
         return [(data, list(self.networks))]
 
     # What all share.
@@ -106,13 +109,13 @@ class Players(keras.Model):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
         )
-        reported = [*(f"{player}_loss" for player in self.networks), *names]
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in reported}
+        # `loss`, the players' sum, is what Keras's callbacks look at unless they are told otherwise.
+        self._compile_metrics = Report([*(f"{player}_loss" for player in self.networks), *names, "loss"])
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The epoch's means of the losses and of what else is reported."""
-        return list(self.trackers.values())
+        return [self._compile_metrics] if self.compiled else []
 
     def draw(self, draw: Callable[..., Any], batch: Any, shape: tuple[int, ...]) -> Any:
         """Draw random numbers (batch, *shape) by a function of `keras.random`, others on each replica."""
@@ -140,20 +143,25 @@ class Players(keras.Model):
         return [variable for variable in self.variables if variable.name == "seed_generator_state"]
 
     def _update(self, data: Any) -> dict[str, Any]:
-        for part, players in self.rounds(data):
-            losses, extras = self._update_players(part, players)
+        share = share_of(_count(data))
+        for part, players in self.rounds(stand_in(data)):
+            losses, extras = self._update_players(part, players, present=share.own > 0)
         self.optimizer.count_step()
-        batch = ops.shape(keras.tree.flatten(data)[0])[0]
-        self._follow(batch * replica_count())
-        return self._logs(losses, extras, batch)
+        self._follow(share.total)
+        return self._logs(losses, extras, share.own)
 
-    def _update_players(self, data: Any, players: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        replicas = replica_count()
+    def _update_players(
+        self, data: Any, players: Collection[str], *, present: Any = True
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        distributed = replica_count() > 1
+        share = share_of(ops.where(present, _count(data), 0) if distributed else _count(data))
 
         def compute() -> Any:
-            losses, extras = self.compute_losses(data, training=players)
+            with sharing(share):
+                losses, extras = self.compute_losses(data, training=players)
             # Each replica takes the mean of its images, and Keras adds up the replicas' gradients.
-            scaled = {player: self.optimizer.scale(player, losses[player] / replicas) for player in players}
+            weight = ops.cast(share.own, "float32") / ops.cast(share.total, "float32") if distributed else 1.0
+            scaled = {player: self.optimizer.scale(player, losses[player] * weight) for player in players}
             return scaled, (losses, extras)
 
         trained = {player: self.networks[player].trainable_variables for player in players}
@@ -164,14 +172,15 @@ class Players(keras.Model):
         return losses, extras
 
     def _report(self, data: Any) -> dict[str, Any]:
-        losses, extras = self.compute_losses(data, training=())
-        return self._logs(losses, extras, ops.shape(keras.tree.flatten(data)[0])[0])
+        share = share_of(_count(data))
+        with sharing(share):
+            losses, extras = self.compute_losses(stand_in(data), training=())
+        return self._logs(losses, extras, share.own)
 
-    def _logs(self, losses: Any, extras: Any, batch: Any) -> dict[str, Any]:
-        scalars = {**{f"{player}_loss": loss for player, loss in losses.items()}, **extras}
-        for name, tracker in self.trackers.items():
-            tracker.update_state(scalars[name], sample_weight=batch)
-        return {name: as_log(tracker.result()) for name, tracker in self.trackers.items()}
+    def _logs(self, losses: Any, extras: Any, images: Any) -> dict[str, Any]:
+        scalars = {f"{player}_loss": loss for player, loss in losses.items()} | extras | {"loss": sum(losses.values())}
+        self._compile_metrics.update_state(scalars, images)
+        return {name: as_log(mean) for name, mean in self._compile_metrics.result().items()}
 
     def _follow(self, images: Any) -> None:
         """Move the average towards its network: weights by decay, statistics as they are, seeds not at all."""
@@ -186,6 +195,11 @@ class Players(keras.Model):
                 ours.assign_add(ops.cast(share, ours.dtype) * (theirs.value - ours.value))
             else:
                 ours.assign(theirs.value)
+
+
+def _count(data: Any) -> Any:
+    """Return how many images a batch has."""
+    return ops.shape(keras.tree.flatten(data)[0])[0]
 
 
 def _stateful(model: Players, step: Callable[[Any], Any], arguments: Any, *, with_optimizer: bool) -> Any:

@@ -1,9 +1,22 @@
 """How a step knows its share of the batch when `tf.distribute` runs it once on each of several devices."""
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import keras
+
+
+class Share(NamedTuple):
+    """How many images of a batch this replica has, how many the replicas before it have, and how many all have."""
+
+    own: Any
+    before: Any
+    total: Any
+
+
+_thread = threading.local()  # each replica of a step runs in a thread of its own
 
 
 def replica_count() -> int:
@@ -15,7 +28,58 @@ def replica_count() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
-def rows(draw: Callable[[int], Any], batch: Any) -> Any:
+def share_of(own: Any) -> Share:
+    """Return this replica's share of the batch; all replicas must ask at once.
+
+    Args:
+        own: images of this replica: the last batch of a data set may leave it fewer than others, or none.
+    """
+    if replica_count() == 1:
+        return Share(own, 0, own)
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    places = tf.range(replica_count())
+    here = places == context.replica_id_in_sync_group
+    counts = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(here, tf.cast(own, tf.float32), 0.0))
+    before = tf.reduce_sum(tf.where(places < context.replica_id_in_sync_group, counts, 0.0))
+    return Share(own, *(tf.cast(count, tf.int32) for count in (before, tf.reduce_sum(counts))))
+
+
+def stand_in(batch: Any) -> Any:
+    """Return this replica's part of a batch, or the first image of another replica where it has none.
+
+    A mean over nothing is NaN. The image that stands in has no weight: this replica's share is still 0.
+    """
+    if replica_count() == 1:
+        return batch
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    own = tf.shape(keras.tree.flatten(batch)[0])[0]
+    share = share_of(own)
+    is_first = tf.logical_and(own > 0, share.before == 0)
+
+    def filled(values: Any) -> Any:
+        padded = tf.concat([values[:1], tf.zeros([1, *values.shape[1:]], values.dtype)], 0)[:1]
+        mine = tf.where(is_first, tf.cast(padded, tf.float32), 0.0)
+        first = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, mine), values.dtype)
+        return tf.cond(own > 0, lambda: values, lambda: first)
+
+    return keras.tree.map_structure(filled, batch)
+
+
+@contextmanager
+def sharing(share: Share) -> Iterator[None]:
+    """Let `rows` draw for this share inside the block."""
+    _thread.share = share
+    try:
+        yield
+    finally:
+        del _thread.share
+
+
+def rows(draw: Callable[[Any], Any], batch: Any) -> Any:
     """Draw random numbers for all replicas' images, and return this replica's rows.
 
     Every replica's seed generator is in the same state, so a draw of its own share alone would give all of them the
@@ -23,15 +87,14 @@ def rows(draw: Callable[[int], Any], batch: Any) -> Any:
 
     Args:
         draw: number of rows -> tensor with so many rows.
-        batch: images of this replica, the same on each.
+        batch: rows that this replica wants.
     """
-    replicas = replica_count()
-    if replicas == 1:
+    if replica_count() == 1:
         return draw(batch)
-    import tensorflow as tf
-
-    first = tf.distribute.get_replica_context().replica_id_in_sync_group * batch
-    return draw(batch * replicas)[first : first + batch]
+    share = getattr(_thread, "share", None) or share_of(batch)
+    # A replica whose image only stands in takes the last row.
+    first = keras.ops.minimum(share.before, share.total - batch)
+    return draw(share.total)[first : first + batch]
 
 
 def as_log(scalar: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
-from keras_segen.training.latent_model import LatentModel
+from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
 
 # A latent whose posterior's mean varies less than this over the data says nothing of them (Burda et al., 2016, sec. 5).
 ACTIVE = 0.01
@@ -49,6 +49,7 @@ class VAE(LatentModel):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        require_functional(encoder, decoder)
         super().__init__(seed=seed, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
@@ -58,11 +59,11 @@ class VAE(LatentModel):
                 f"`likelihood` is one of `keras_segen.losses`, such as Gaussian(0.1). Received: {likelihood}"
             )
         self.require_alike()
-        said = [tuple(output.shape) for output in encoder.outputs]
-        if said != 2 * [tuple(decoder.inputs[0].shape)]:
+        shapes = [tuple(output.shape) for output in encoder.outputs]
+        if shapes != 2 * [tuple(decoder.inputs[0].shape)]:
             raise ValueError(
                 "The encoder gives mean and log-variance of what the decoder takes. Received: encoder's outputs "
-                f"{said}, decoder's input {tuple(decoder.inputs[0].shape)}"
+                f"{shapes}, decoder's input {tuple(decoder.inputs[0].shape)}"
             )
         *sides, channels = encoder.inputs[0].shape[1:]
         expected = (*sides, channels * self.likelihood.parameters)
@@ -120,7 +121,7 @@ class VAE(LatentModel):
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The negative bound on a batch of images, or of (images, labels), in nats an image."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels = unpacked(data)
         labels = [labels] if self.conditional else []
         batch, k = ops.shape(images)[0], self.samples
         mean, log_variance = self.encoder([images, *labels] if labels else images, training=bool(training))
@@ -211,7 +212,7 @@ class VAE(LatentModel):
             mean, log_variance = (np.asarray(y, np.float64) for y in self.encoder.predict_on_batch(part))
             log_variance = np.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
             weights = np.empty((len(mean), samples))
-            # By image, lest its estimate depend on which others come with it.
+            # By image, so that its estimate does not depend on which others come with it.
             draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
             for i in range(samples):
                 noise = np.stack([draw.standard_normal(self.latent_dim) for draw in draws])
@@ -232,11 +233,12 @@ class VAE(LatentModel):
         return keras.Model(inputs, self.likelihood.mean(decoder.outputs[0]), name=decoder.name)
 
     def _parts(self, images: Any, labels: Any, batch_size: int) -> list[Any]:
-        images = np.asarray(images, np.float32)
+        images = np.asarray(images)
         labels = None if labels is None else np.asarray(labels)
         if labels is not None and not self.conditional:
             raise ValueError("The model takes no labels beside images.")
         self.check(images, labels)
+        images = images.astype(np.float32)
         parts = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
         return [[images[part], labels[part]] if self.conditional else images[part] for part in parts]
 
@@ -253,7 +255,9 @@ class VAE(LatentModel):
         return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}})
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return what `compile_from_config` needs."""
+        """Return what `compile_from_config` needs; nothing before `compile`."""
+        if not self.compiled:
+            return {}
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer.by_player["vae"]),
             "beta": self.beta,
