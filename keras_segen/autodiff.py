@@ -25,12 +25,14 @@ def losses_and_gradients(
     Raises:
         NotImplementedError: on a backend other than TensorFlow and JAX.
     """
+    return _by_tapes(compute, variables) if _on_tensorflow() else _by_vjp(compute, variables, state)
+
+
+def _on_tensorflow() -> bool:
     backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _by_tapes(compute, variables)
-    if backend == "jax":
-        return _by_vjp(compute, variables, state)
-    raise NotImplementedError(f"Training these models needs TensorFlow or JAX. Received: KERAS_BACKEND={backend}")
+    if backend not in ("tensorflow", "jax"):
+        raise NotImplementedError(f"Training these models needs TensorFlow or JAX. Received: KERAS_BACKEND={backend}")
+    return backend == "tensorflow"
 
 
 def _by_tapes(compute: Any, variables: Any) -> Any:
@@ -99,12 +101,15 @@ def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, A
 
     Returns:
         The gradient of the sum of the outputs, shaped as `x`, and the outputs.
+
+    Raises:
+        NotImplementedError: on a backend other than TensorFlow and JAX.
     """
 
     def outputs(x: Any) -> Any:
         return call_without_updates(model, [x, *conditions] if conditions else x)
 
-    if keras.backend.backend() == "tensorflow":
+    if _on_tensorflow():
         import tensorflow as tf
 
         with tf.GradientTape(watch_accessed_variables=False) as tape:
