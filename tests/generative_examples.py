@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from keras_segen.losses import Gaussian, Hinge
+from keras_segen.losses import Gaussian, NonSaturating
 from keras_segen.training import GAN, VAE
 from keras_segen.training.replicas import rows
 
@@ -73,8 +73,9 @@ def images(count, seed=1):
 
 
 def _dense(inputs, units, normalized, activation=None):
-    x = layers.Dense(6, activation="relu")(inputs)
-    return layers.Dense(units, activation=activation)(layers.BatchNormalization()(x) if normalized else x)
+    x = layers.Dense(6)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x) if normalized else x)
+    return layers.Dense(units, activation=activation)(x)
 
 
 def _with_given_weights(*networks):
@@ -92,7 +93,7 @@ def small_gan(*, steps=1, normalized=True, **compiling):
     gan.compile(
         generator_optimizer=keras.optimizers.SGD(0.02),
         discriminator_optimizer=keras.optimizers.SGD(0.01),
-        loss=Hinge(),
+        loss=NonSaturating(),
         **compiling,
     )
     return gan

@@ -144,8 +144,9 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
     latents, grid_labels = grid_inputs(config, loaded.labels)
     return [
         FrechetDistance(reference_of(loaded, cifar10_features()), loaded.labels, count=SAMPLES, seed=config["seed"]),
-        CollapseWatch(some, labels, seed=config["seed"], stop=config["stop_on_collapse"], restore=run.model),
         SampleGrids(run.figures / "samples", latents, grid_labels, columns=COLUMNS, logs=run.logs / "samples"),
+        # Last, because it goes back to the best model.
+        CollapseWatch(some, labels, seed=config["seed"], stop=config["stop_on_collapse"], restore=run.model),
     ]
 
 
