@@ -9,16 +9,13 @@ step's convolutions: it is a share of the machine's arithmetic in our rows alone
 """
 
 import argparse
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-import torch
-from harness import Contender, compare, matrix_products, training_gflop, use_all_cores
-from torch import nn
+from harness import Contender, InPyTorch, compare, matrix_products, training_gflop, use_all_cores
 
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
@@ -35,12 +32,12 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE)).astype("float32")
     gflop = step_gflop(images)
-    steps = {
+    steps: dict[str, Callable[[], float]] = {
         "keras_segen": keras_step(compiled(GAN(*networks())), images),
         "keras_segen, bfloat16": in_bfloat16(images),
         "keras.io's recipe": keras_step(compiled(TwoPasses(*networks())), images),
-        "PyTorch's tutorial, contiguous": torch_step(images, torch.contiguous_format),
-        "PyTorch's tutorial, channels_last": torch_step(images, torch.channels_last),
+        "PyTorch's tutorial, contiguous": InPyTorch("torch_dcgan", "step", images, LATENT, "contiguous_format"),
+        "PyTorch's tutorial, channels_last": InPyTorch("torch_dcgan", "step", images, LATENT, "channels_last"),
     }
     compare(
         f"DCGAN's training step: {BATCH} images of {SHAPE[0]}×{SHAPE[1]}, {gflop:.1f} GFLOP",
@@ -121,48 +118,6 @@ class TwoPasses(keras.Model):
         weights = self.generator.trainable_weights
         self.generator_optimizer.apply(tape.gradient(generator_loss, weights), weights)
         return {"generator_loss": generator_loss, "discriminator_loss": discriminator_loss}
-
-
-def torch_step(images: np.ndarray, layout: torch.memory_format) -> Callable[[], float]:
-    """One step of the tutorial's loop, networks and images in the given memory layout."""
-    generator, discriminator = (n.to(memory_format=layout).train() for n in (torch_generator(), torch_discriminator()))
-    real = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    of_generator, of_discriminator = (
-        torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (generator, discriminator)
-    )
-    criterion = nn.BCEWithLogitsLoss()
-    ones, zeros = torch.ones(BATCH, 1), torch.zeros(BATCH, 1)
-
-    def step() -> float:
-        discriminator.zero_grad()
-        criterion(discriminator(real), ones).backward()
-        fake = generator(torch.randn(BATCH, LATENT, 1, 1))
-        criterion(discriminator(fake.detach()), zeros).backward()
-        of_discriminator.step()
-        generator.zero_grad()
-        loss = criterion(discriminator(fake), ones)
-        loss.backward()
-        of_generator.step()
-        return loss.item()
-
-    return step
-
-
-def torch_generator() -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(itertools.pairwise((LATENT, 512, 256, 128, 64))):
-        stride, padding = (1, 0) if i == 0 else (2, 1)
-        layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False), nn.BatchNorm2d(outputs)]
-        layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
-
-
-def torch_discriminator() -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-    for inputs, outputs in itertools.pairwise((64, 128, 256, 512)):
-        layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs)]
-        layers.append(nn.LeakyReLU(0.2, inplace=True))
-    return nn.Sequential(*layers, nn.Conv2d(512, 1, 4), nn.Flatten())
 
 
 if __name__ == "__main__":

@@ -1,22 +1,29 @@
 """Run contenders in turns and print one table.
 
 A machine's speed drifts: its clock, its neighbours, its caches. So everything that is to be compared, the machine's
-limit included, runs in one process in turns (A, B, C, A, B, C, ...), and each is judged by the median of its times.
+limit included, runs in turns (A, B, C, A, B, C, ...), and each is judged by the median of its times. TensorFlow's
+contenders run in the script's process, and PyTorch's in a process each, which is idle when it is another's turn:
+imported into one process, the two libraries end in a segmentation fault.
 """
 
 import argparse
+import contextlib
+import importlib.metadata
 import math
 import os
+import pickle
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
-import torch
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -36,11 +43,45 @@ class Contender:
     work: float
 
 
+class InPyTorch:
+    """A contender in a process of its own, see `torch_process`; calling it gives what one run returns.
+
+    The process ends when this object does.
+
+    Args:
+        module: of this folder; it may import PyTorch, and not TensorFlow.
+        function: of the module; it returns what is run.
+        arguments: of the function.
+    """
+
+    def __init__(self, module: str, function: str, *arguments: Any) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("torch_process.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._send((module, function, arguments, CORES))
+
+    def __call__(self) -> Any:
+        """Run once; return what comes out."""
+        return self._ask(None)
+
+    def seconds(self, clock: Callable[[], float]) -> float:
+        """Run once; return how long that took by the process's own clock."""
+        return self._ask(clock)
+
+    def _ask(self, clock: Callable[[], float] | None) -> Any:
+        self._send(clock)
+        assert self._process.stdout is not None
+        return pickle.load(self._process.stdout)
+
+    def _send(self, request: Any) -> None:
+        assert self._process.stdin is not None
+        pickle.dump(request, self._process.stdin)
+        self._process.stdin.flush()
+
+
 def use_all_cores() -> None:
-    """Give every library all cores; TensorFlow one operation at a time, as a repeatable training has it."""
+    """Give TensorFlow all cores, and one operation at a time, as a repeatable training has it."""
     tf.config.threading.set_intra_op_parallelism_threads(CORES)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    torch.set_num_threads(CORES)
 
 
 def add_clock(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +103,17 @@ def measure(
     times: list[list[float]] = [[] for _ in contenders]
     for _ in range(warm_up + rounds):
         for contender, spent in zip(contenders, times, strict=True):
-            start = clock()
-            contender.run()
-            spent.append(clock() - start)
+            spent.append(seconds(contender.run, clock))
     return [statistics.median(spent[warm_up:]) for spent in times]
+
+
+def seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Run once, and return how long it took."""
+    if isinstance(run, InPyTorch):
+        return run.seconds(clock)
+    start = clock()
+    run()
+    return clock() - start
 
 
 def compare(
@@ -102,27 +150,24 @@ def machine() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     processor = models[0] if models else platform.processor() or platform.machine()
-    versions = f"tensorflow {tf.__version__}, keras {keras.__version__}, torch {torch.__version__}"
-    return f"{CORES} cores of {processor}; {versions}"
+    libraries = [f"tensorflow {tf.__version__}", f"keras {keras.__version__}"]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # most scripts do without it
+        libraries.append(f"torch {importlib.metadata.version('torch')}")
+    return f"{CORES} cores of {processor}; {', '.join(libraries)}"
 
 
 def matrix_products(size: int = 2048, repeats: int = 8) -> list[Contender]:
     """The machine's limit for dense float32 work: a large matrix product, by TensorFlow and by PyTorch, in GFLOP."""
     a, b = tf.random.normal((2, size, size))
-    c, d = torch.randn(2, size, size)
 
     def by_tensorflow() -> None:
         for _ in range(repeats):
             tf.matmul(a, b)  # on a CPU, an eager operation is done when it returns
 
-    def by_torch() -> None:
-        for _ in range(repeats):
-            torch.mm(c, d)
-
     work = repeats * 2 * size**3 / 1e9
     return [
         Contender("matrix product, TensorFlow", by_tensorflow, work),
-        Contender("matrix product, PyTorch", by_torch, work),
+        Contender("matrix product, PyTorch", InPyTorch("torch_limits", "matrix_products", size, repeats), work),
     ]
 
 

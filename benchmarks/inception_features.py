@@ -10,13 +10,10 @@ on them. "Of limit" counts the convolutions.
 import argparse
 import math
 from collections.abc import Callable
-from unittest import mock
 
 import keras
 import numpy as np
-import torch
-from harness import Contender, compare, matrix_products, use_all_cores
-from torch_fidelity import feature_extractor_inceptionv3 as theirs
+from harness import Contender, InPyTorch, compare, matrix_products, use_all_cores
 
 from keras_segen.metrics.features import feature_batches
 from keras_segen.metrics.inception import inception_network, published_protocol
@@ -37,8 +34,10 @@ def main() -> None:
         f"Inception features of {IMAGES} images, {work:.0f} GFLOP",
         [
             Contender("keras_segen", ours(network, images), work),
-            Contender("torch-fidelity", torch_fidelity(images, torch.contiguous_format), work),
-            Contender("torch-fidelity, channels_last", torch_fidelity(images, torch.channels_last), work),
+            Contender("torch-fidelity", InPyTorch("torch_inception", "features", images, "contiguous_format"), work),
+            Contender(
+                "torch-fidelity, channels_last", InPyTorch("torch_inception", "features", images, "channels_last"), work
+            ),
         ],
         limits=matrix_products(),
         rounds=options.rounds,
@@ -54,23 +53,6 @@ def gflop(network: keras.Model) -> float:
 def ours(network: keras.Model, images: np.ndarray) -> Callable[[], object]:
     extractor = published_protocol(network, name="inception")
     return lambda: list(feature_batches(images, extractor, batch_size=32))
-
-
-def torch_fidelity(images: np.ndarray, layout: torch.memory_format) -> Callable[[], object]:
-    with (
-        mock.patch.object(theirs, "load_state_dict_from_url"),
-        mock.patch.object(theirs.FeatureExtractorInceptionV3, "load_state_dict"),
-    ):
-        network = theirs.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"])
-    network = network.to(memory_format=layout)
-    batches = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().split(32)
-
-    def extract() -> None:
-        with torch.no_grad():
-            for batch in batches:
-                network(batch.contiguous(memory_format=layout))
-
-    return extract
 
 
 if __name__ == "__main__":

@@ -12,20 +12,23 @@ Read "ratio" across the rows of one run; times move from run to run with the mac
 
 import argparse
 from collections.abc import Callable
-from itertools import pairwise
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-import torch
-from harness import Contender, compare, matrix_products, training_gflop, use_all_cores
-from torch import nn
+from harness import Contender, InPyTorch, compare, matrix_products, training_gflop, use_all_cores
 
 from keras_segen.losses import CrossEntropy
 from keras_segen.models import unet
 
 BATCH, SIZE, CLASSES = 8, 128, 4
 FILTERS = (64, 128, 256, 512, 1024)
+LAYOUTS: dict[str, tuple[Any, ...]] = {
+    "PyTorch, contiguous": ("contiguous_format",),
+    "PyTorch, channels_last": ("channels_last",),
+    "PyTorch, channels_last, compiled": ("channels_last", True),
+}
 
 
 def main() -> None:
@@ -42,14 +45,12 @@ def main() -> None:
 
     model = unet(CLASSES, filters=FILTERS)
     gflop = training_gflop(model, images)
-    twins = {
-        "PyTorch, contiguous": (TorchUNet(model), torch.contiguous_format),
-        "PyTorch, channels_last": (TorchUNet(model), torch.channels_last),
-    }
-    if options.compile:
-        twins["PyTorch, channels_last, compiled"] = (torch.compile(TorchUNet(model)), torch.channels_last)
-    steps = {"keras_segen": keras_step(model, images, masks)}
-    steps |= {name: torch_step(network, images, masks, layout) for name, (network, layout) in twins.items()}
+    weights = [weight.numpy() for weight in model.trainable_weights]
+    given = ((FILTERS, weights), images, masks)
+    steps: dict[str, Callable[[], float]] = {"keras_segen": keras_step(model, images, masks)}
+    for name, arguments in LAYOUTS.items():
+        if "compiled" not in name or options.compile:
+            steps[name] = InPyTorch("torch_unet", "step", *given, *arguments)
     losses = [step() for step in steps.values()]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
 
@@ -70,72 +71,8 @@ def keras_step(model: keras.Model, images: np.ndarray, masks: np.ndarray) -> Cal
     return lambda: float(model.train_function(batches)["loss"])
 
 
-def torch_step(
-    network: nn.Module, images: np.ndarray, masks: np.ndarray, layout: torch.memory_format
-) -> Callable[[], float]:
-    """One step of PyTorch's usual loop, network and images in the given memory layout."""
-    network = network.to(memory_format=layout).train()
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    y = torch.from_numpy(masks).long()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(network(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
 def count_weights(model: keras.Model) -> int:
     return sum(weight.numpy().size for weight in model.trainable_weights)
-
-
-class TorchUNet(nn.Module):
-    """`keras_segen.models.unet` in PyTorch, with the weights of a given one."""
-
-    def __init__(self, twin: keras.Model) -> None:
-        super().__init__()
-        channels = [3, *FILTERS]
-        self.down = nn.ModuleList(double_convolution(*pair) for pair in pairwise(channels))
-        pairs = list(zip(FILTERS[:0:-1], FILTERS[-2::-1], strict=True))  # (1024, 512), (512, 256), ...
-        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairs)
-        self.up = nn.ModuleList(double_convolution(2 * b, b) for _, b in pairs)
-        self.logits = nn.Conv2d(FILTERS[0], CLASSES, 1)
-
-        # Keras's order is that of the layers; its kernels have height and width in front, PyTorch's at the end.
-        parts = [*self.down, *(part for pair in zip(self.enlarge, self.up, strict=True) for part in pair), self.logits]
-        parameters = [parameter for part in parts for parameter in part.parameters()]
-        assert sum(p.numel() for p in parameters) == count_weights(twin)
-        with torch.no_grad():
-            for parameter, weight in zip(parameters, twin.trainable_weights, strict=True):
-                value = torch.from_numpy(weight.numpy())
-                parameter.copy_(value.permute(3, 2, 0, 1) if value.ndim == 4 else value)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images (batch, 3, height, width) in [0, 255] -> logits (batch, classes, height, width)."""
-        x = x / 127.5 - 1
-        skips = []
-        for level, block in enumerate(self.down):
-            x = block(nn.functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        skips.pop()
-        for enlarge, block in zip(self.enlarge, self.up, strict=True):
-            x = block(torch.cat([skips.pop(), enlarge(x)], 1))
-        return self.logits(x)
-
-
-def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs, eps=1e-3),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
 
 
 if __name__ == "__main__":
