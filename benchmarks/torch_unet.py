@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-
 # The widths from the top down, and the trainable weights.
 Description = tuple[Sequence[int], list[np.ndarray]]
 
