@@ -38,18 +38,24 @@ def png_chunks(contents: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def jpeg_segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker and the data of each segment of a JPEG file, up to the pixels."""
+    """Yield the marker and the data of each segment of a JPEG file, up to the pixels.
+
+    Pillow reads some files whose end is missing, and TensorFlow does not.
+
+    Raises:
+        ValueError: if no end follows.
+    """
     at = 2
-    while at + 4 <= len(contents) and contents[at] == 0xFF:
+    while at + 4 <= len(contents) and contents[at] == 0xFF and contents[at + 1] != 0xDA:  # start of scan
         marker = contents[at + 1]
-        if marker == 0xDA:  # start of scan
-            return
         if marker == 0xFF or 0xD0 <= marker <= 0xD9 or marker == 1:  # fill bytes, and markers without data
             at += 1 if marker == 0xFF else 2
             continue
         length = int.from_bytes(contents[at + 2 : at + 4], "big")
         yield marker, contents[at + 4 : at + 2 + length]
         at += 2 + length
+    if contents.find(b"\xff\xd9", at) < 0:
+        raise ValueError("its end is missing")
 
 
 def plain_jpeg(contents: bytes) -> bool:

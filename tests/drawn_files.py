@@ -321,7 +321,8 @@ def pillows_reading(contents: bytes) -> np.ndarray | None:
         image.load()
     except (OSError, SyntaxError, ValueError, TypeError):
         return None
-    if image.format == "PNG" and not contents.endswith(chunk(b"IEND", b"")):
+    ends = {"PNG": chunk(b"IEND", b""), "JPEG": b"\xff\xd9"}
+    if ends.get(str(image.format), b"") not in contents:
         return None
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I;16", "I;16B"):

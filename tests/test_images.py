@@ -130,6 +130,12 @@ def test_a_part_of_a_jpeg_has_the_colours_of_the_whole(tmp_path):
         np.testing.assert_array_equal(part, whole[top : top + height, left : left + width])
 
 
+def jpeg(**options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 3), dtype=np.uint8)).save(buffer, "jpeg", **options)
+    return buffer.getvalue()
+
+
 def truncated(suffix: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, suffix)
@@ -145,6 +151,7 @@ def truncated(suffix: str) -> bytes:
         ("cut.png", truncated("png"), "truncated"),
         ("endless.png", drawn_files.png(np.zeros((3, 3, 3), int), 8, 2)[:-1], "truncated .its end is missing"),
         ("without.png", drawn_files.png(np.zeros((3, 3, 3), int), 8, 2)[:-12], "truncated .its end is missing"),
+        ("endless.jpg", jpeg(restart_marker_blocks=1)[:-1], "truncated .its end is missing"),
         ("begun.jpg", truncated("jpeg")[:30], "truncated"),
         (
             "wrong.png",

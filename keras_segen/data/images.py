@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from keras_segen.encoded import DAMAGED, SIGNATURE, UNCLEAR, plain_jpeg, png_chunks
+from keras_segen.encoded import DAMAGED, SIGNATURE, UNCLEAR, jpeg_segments, plain_jpeg, png_chunks
 from keras_segen.errors import InputError
 
 # The ways to read an image inside a graph.
@@ -157,6 +157,8 @@ def _decode(contents: bytes, path: Path) -> _Picture:
             raise Image.DecompressionBombError
         if image.format == "PNG":
             bits, transparent = _check_png(contents, path)
+        elif image.format in ("JPEG", "MPO"):
+            list(jpeg_segments(contents))  # to its end
         elif image.format == "TIFF":
             bits = _check_tiff(image, path)
         image.load()
