@@ -38,6 +38,12 @@ def test_validation_gives_the_files_as_they_are(make_folder):
     assert next(iter(folder("val", data_dir=root)))[0].shape == (3, 40, 48, 3)
 
 
+def test_large_images_share_a_batch_up_to_a_number_of_pixels(make_folder):
+    root = make_folder(train=1, val=5, size=(512, 500))
+    assert [len(image) for image, _ in folder("val", data_dir=root)] == [2, 2, 1]  # 2^19 pixels at most
+    assert [len(image) for image, _ in folder("val", data_dir=root, batch_size=1)] == [1] * 5
+
+
 def test_images_of_different_sizes_come_one_by_one(make_folder):
     root = make_folder()
     Image.new("RGB", (9, 7)).save(root / "val/images/z.png")

@@ -29,6 +29,16 @@ def test_overlay_of_a_high_image_is_that_of_its_rows():
     )
 
 
+def test_large_images_are_thinned_out_in_a_comparison():
+    image, mask = np.zeros((300, 1100, 3), np.uint8), np.zeros((300, 1100), np.uint8)
+    image[::3, ::3] = 200
+    mask[::3, ::3] = 1
+    figure = plotting.comparison([image], [mask], [mask], ["ground", "disc"])
+    left, middle, _ = (axis.images[0].get_array() for axis in figure.axes)
+    np.testing.assert_array_equal(left, np.full((100, 367, 3), 200))  # each third pixel: 512 of a side at most
+    np.testing.assert_array_equal(middle, np.broadcast_to([128, 0, 0], (100, 367, 3)))
+
+
 def test_comparison_and_curves_are_drawn(tmp_path):
     image = np.random.default_rng(0).uniform(0, 255, (10, 12, 3))
     mask = np.zeros((10, 12), int)

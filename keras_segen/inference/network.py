@@ -33,12 +33,12 @@ def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
     if model not in _COMPILED:
         reference: Any = weakref.ref(model)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
         def call(images: Any) -> Any:
-            return tf.cast(reference()(tf.cast(images, tf.float32), training=False), tf.float32)
+            return tf.cast(reference()(images, training=False), tf.float32)
 
         _COMPILED[model] = call
-    return _COMPILED[model](images)
+    return _COMPILED[model](tf.cast(images, tf.float32))
 
 
 def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None) -> None:

@@ -50,7 +50,7 @@ def settings(baseline: str, loaded: SegmentationData, *, verbose: bool) -> dict[
 
 def score(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, *, verbose: bool) -> dict[str, Any]:
     """Return the scores on the validation images at their own sizes, as a run's are."""
-    bar = keras.utils.Progbar(None, unit_name="image") if verbose else None
+    bar = keras.utils.Progbar(loaded.val_count, unit_name="image") if verbose else None
 
     def predicted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for image, mask in segmentation.examples(loaded.val):

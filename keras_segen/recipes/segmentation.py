@@ -137,7 +137,7 @@ def predictions(
     model: keras.Model, loaded: SegmentationData, *, verbose: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the mask of each validation image, and the label map that a segmenter makes of the image."""
-    for _, mask, label_map in label_maps(model, examples(loaded.val), verbose=verbose):
+    for _, mask, label_map in label_maps(model, examples(loaded.val), count=loaded.val_count, verbose=verbose):
         yield mask, label_map
 
 

@@ -46,6 +46,7 @@ class SegmentationData:
         absent: names of classes that no training image holds, if that is known.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
         val: batches of the validation images at their own size, once.
+        val_count: validation images.
         examples: n -> batches of up to n training images, spread over all of them, as `val` has its own.
         black_and_white: whether a folder's masks hold 255 in their files where class 1 is.
     """
@@ -57,6 +58,7 @@ class SegmentationData:
     absent: tuple[str, ...]
     train: Callable[[int, int], tf.data.Dataset]
     val: tf.data.Dataset
+    val_count: int
     examples: Callable[[int], tf.data.Dataset]
     black_and_white: bool = False
 
@@ -99,6 +101,7 @@ def segmentation_data(
                 trained, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
             val=shapes(scored, image_size=image_size),
+            val_count=COUNTS[scored],
             examples=lambda count: shapes(trained, image_size=image_size, count=count),
         )
     if name in PREPARED:
@@ -149,6 +152,7 @@ def _from_pairs(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=pairs.dataset(val),
+        val_count=len(val),
         examples=lambda count: pairs.dataset(train[:: -(-len(train) // count)]),
     )
 
@@ -172,5 +176,6 @@ def _from_records(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         val=records.dataset(val),
+        val_count=len(val.records),
         examples=lambda count: records.dataset(train).take(count),  # preparing them has mixed them
     )

@@ -1,0 +1,74 @@
+"""How a segmenter is validated and scored: image by image, whatever their sizes."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_segen import metrics
+from keras_segen.data.images import read_image
+from keras_segen.inference import batches
+from keras_segen.metrics import segmentation as confusion
+from keras_segen.recipes import segmentation
+from keras_segen.recipes.segmentation_data import segmentation_data
+
+
+@pytest.fixture
+def many_sizes(make_folder):
+    """A folder whose validation images have six sizes, most of them alone."""
+    root = make_folder(train=1, val=2)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        size = 20 + 3 * (i // 2), 50 - i
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(root / f"val/images/z{i}.png")
+        Image.fromarray(rng.integers(0, 2, size).astype(np.uint8)).save(root / f"val/masks/z{i}.png")
+    return root
+
+
+def redness():
+    """A network that takes red pixels for class 1, exactly."""
+    image = keras.Input((None, None, 3))
+    red = image[..., :1] - image[..., 1:2]
+    model = keras.Model(image, keras.ops.concatenate([keras.ops.zeros_like(red), red], -1))
+    model.compile("adam", "mse", jit_compile=True)
+    return model
+
+
+def test_validation_and_scores_are_those_of_each_image_by_itself(many_sizes):
+    loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
+    matrix, images = np.zeros((2, 2), int), 0
+    for path in sorted((many_sizes / "val/images").iterdir()):
+        image = read_image(path).astype(int)
+        mask = np.asarray(Image.open(many_sizes / "val/masks" / f"{path.stem}.png"))
+        np.add.at(matrix, (mask, (image[..., 0] > image[..., 1]).astype(int)), 1)
+        images += 1
+    accuracy = np.trace(matrix) / matrix.sum()
+    iou = np.diagonal(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diagonal(matrix))
+    scores = segmentation.validate(redness(), loaded, {"class_names": ["ground", "disc"]})
+    assert scores == pytest.approx({"mean_iou": iou.mean(), "pixel_accuracy": accuracy}, abs=1e-9)
+    predicted = segmentation.predictions(redness(), loaded)
+    whole = segmentation.score_predictions(predicted, ["ground", "disc"])
+    assert whole["images"] == loaded.val_count == images == 8
+    assert whole["confusion_matrix"] == matrix.tolist()
+    assert whole["mean_iou"] == pytest.approx(iou.mean(), abs=1e-9)
+
+
+def test_large_images_are_validated_in_tiles(many_sizes, monkeypatch):
+    loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
+    config = {"class_names": ["ground", "disc"]}
+    expected = segmentation.validate(redness(), loaded, config)
+    tiles, blocks = [], batches.tiles.blocks
+    monkeypatch.setattr(batches.tiles, "blocks", lambda *args: tiles.append(args) or blocks(*args))
+    monkeypatch.setattr(batches.tiles, "TILE", 16)
+    monkeypatch.setattr(batches, "WHOLE", 1200)
+    assert segmentation.validate(redness(), loaded, config) == expected
+    assert len(tiles) == 2  # those of 40×48; the others have fewer pixels
+
+
+def test_scoring_traces_once_and_compiles_for_no_size(many_sizes, monkeypatch):
+    traces, update = [], metrics.BoundaryF1.update_state
+    monkeypatch.setattr(metrics.BoundaryF1, "update_state", lambda *args: traces.append(args) or update(*args))
+    monkeypatch.setattr(confusion, "_compiled_count", lambda: pytest.fail("XLA would compile for each size"))
+    loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
+    segmentation.score_predictions(segmentation.predictions(redness(), loaded), ["ground", "disc"])
+    assert len(traces) == 1
