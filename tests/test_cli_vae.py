@@ -160,7 +160,7 @@ def test_conditional(classes, capsys):
             encode(image=image, label=tf.constant(label))
     capsys.readouterr()
     assert run("predict", "cvae", classes / "red/1.png", "--out", "seen") == 2
-    assert "wants labels" in capsys.readouterr().err
+    assert "needs labels" in capsys.readouterr().err
 
 
 def test_what_dies_in_validation_goes_on_behind_the_epoch(trained, classes, monkeypatch, capsys):

@@ -239,6 +239,7 @@ IMAGES, PAIR = (2, 6, 5, 4), ((2, 12, 10, 3), (2, 7, 6, 2))
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.parametrize(
     ("layer", "arguments", "inputs", "output", "counts"),
     [

@@ -127,7 +127,9 @@ def _module(model: keras.Model, class_names: Sequence[str] | None) -> tuple[tf.M
             "export takes a Functional model, or a Sequential one that begins with its Input, for their shapes are "
             f"known. Received: {network.name}, a {type(network).__name__} without them"
         )
-    inputs, outputs = ([tuple(x.shape) for x in tensors] for tensors in (network.inputs, network.outputs))
+    inputs = [tuple(x.shape) for x in network.inputs]
+    # Not `network.outputs`: a deeply supervised segmenter has more of them, which count in training alone.
+    outputs = network.output_shape if isinstance(network.output_shape, list) else [network.output_shape]
     one_picture_out = len(outputs) == 1 and len(outputs[0]) == 4
     if [len(shape) for shape in inputs] in ([2], [2, 1], [2, 2]) and one_picture_out:
         if network.output_names == ["decoded"]:
