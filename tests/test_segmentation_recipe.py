@@ -66,8 +66,8 @@ def test_large_images_are_validated_in_tiles(many_sizes, monkeypatch):
 
 
 def test_scoring_traces_once_and_compiles_for_no_size(many_sizes, monkeypatch):
-    traces, update = [], metrics.BoundaryF1.update_state
-    monkeypatch.setattr(metrics.BoundaryF1, "update_state", lambda *args: traces.append(args) or update(*args))
+    traces, update = [], metrics.BoundaryIoU.update_state
+    monkeypatch.setattr(metrics.BoundaryIoU, "update_state", lambda *args: traces.append(args) or update(*args))
     monkeypatch.setattr(confusion, "_compiled_count", lambda: pytest.fail("XLA would compile for each size"))
     loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
     segmentation.score_predictions(segmentation.predictions(redness(), loaded), ["ground", "disc"])
