@@ -18,10 +18,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import settings
 from PIL import Image
 
 # As the command line has it; TensorFlow takes it only before its first operation.
 tf.config.threading.set_inter_op_parallelism_threads(1)
+
+# A busy machine must not fail a property.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-")  # of the tests' own, gone at their end
 atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
