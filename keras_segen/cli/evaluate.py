@@ -58,7 +58,7 @@ def evaluate(
     config = run.config()
     if config["model"] not in RECIPES:
         raise InputError(f"{run.config_json}: names a model that this version does not know: {config['model']}")
-    run.load_best()  # before data are read: is there one?
+    best = run.load_best()  # before data are read: is there one?
     task = RECIPES[config["model"]].task
     options: dict[str, Any] = {}
     if task is not segmentation:
@@ -80,7 +80,7 @@ def evaluate(
     loaded = task.load_data(config["data"] if own else data, config, split=scored, verbose=verbose)
     if scored:
         print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
-    scores = task.score(run, loaded, config, verbose=verbose, **options)
+    scores = task.score(run, best, loaded, config, verbose=verbose, **options)
     special = [split] if split else []
     if reference is not None:
         statistics = options["reference"].protocol

@@ -79,6 +79,7 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
             flush=True,
         )
         _fit(run, network, config, recipe, loaded, verbose=verbose)
+        del network  # scoring needs the memory
         _report(run, config, recipe.task, loaded, verbose=verbose)
     return run
 
@@ -174,10 +175,11 @@ def _size(network: keras.Model) -> int:
 
 
 def _report(run: Run, config: dict[str, Any], task: ModuleType, loaded: Any, *, verbose: bool) -> None:
-    scores = task.score(run, loaded, config, verbose=verbose)
+    best = run.load_best()
+    scores = task.score(run, best, loaded, config, verbose=verbose)
     write_json(run.metrics_json, {**scores, "data": loaded.name})
+    picture = task.draw(run, best, loaded, config)
     plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")
-    picture = task.draw(run, loaded, config)
     print(f"\n{task.table(scores)}\n\nbest model {run.model}\npicture    {picture}", flush=True)
 
 

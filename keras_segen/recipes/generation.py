@@ -152,6 +152,7 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
 
 def score(
     run: Run,
+    best: LatentModel,
     loaded: GenerationData,
     config: dict[str, Any],
     *,
@@ -164,7 +165,8 @@ def score(
     With CIFAR-10's classes also `recognised_...`: the share of samples that the classifier finds to be what was asked.
 
     Args:
-        run: whose models are scored.
+        run: whose last model is scored too.
+        best: its best one.
         loaded: real images, and the labels that samples are made for.
         config: the run's, and perhaps `samples`, how many are made; otherwise as many as there are real images.
         verbose: show a progress bar.
@@ -175,7 +177,7 @@ def score(
     reference = reference or reference_of(loaded, extractor, verbose=verbose)
     count, seed = sample_count(loaded, config), config["seed"] + 1
     scores: dict[str, Any] = {"images": count}
-    scores |= score_samples(run.load_best(), loaded, reference, extractor, count=count, seed=seed, verbose=verbose)
+    scores |= score_samples(best, loaded, reference, extractor, count=count, seed=seed, verbose=verbose)
     if run.final_model.is_file():
         distance = FrechetDistance(reference, loaded.labels, count=count, seed=seed, extractor=extractor)
         scores[f"final_{distance.name}"] = distance.measure(load_model(run.final_model))
@@ -259,9 +261,8 @@ def table(scores: dict[str, Any]) -> str:
     )
 
 
-def draw(run: Run, loaded: GenerationData, config: dict[str, Any]) -> Path:
+def draw(run: Run, best: LatentModel, loaded: GenerationData, config: dict[str, Any]) -> Path:
     """Draw the best model's samples, and ways from one latent to another; returns the first file."""
-    best = run.load_best()
     latents, labels = grid_inputs(config, loaded.labels)
     picture = draw_samples(best, latents, labels, config, run.figures / "samples.png")
     ends = standard_normal(2 * COLUMNS, best.latent_dim, seed=config["seed"] + 2).reshape(COLUMNS, 2, -1)

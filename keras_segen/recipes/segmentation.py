@@ -110,6 +110,7 @@ def validate(model: keras.Model, loaded: SegmentationData, config: dict[str, Any
 
 def score(
     run: Run,
+    best: keras.Model,
     loaded: SegmentationData,
     config: dict[str, Any],
     *,
@@ -120,9 +121,7 @@ def score(
 
     With `looks`, arguments of `inference.augmented`, they are those of the augmented model, and `looks` among them.
     """
-    model = run.load_best()
-    if looks:
-        model = inference.augmented(model, **looks)
+    model = inference.augmented(best, **looks) if looks else best
     scores = score_predictions(predictions(model, loaded, verbose=verbose), config["class_names"])
     return {**scores, "looks": looks} if looks else scores
 
@@ -162,20 +161,13 @@ def score_predictions(predicted: Iterable[tuple[np.ndarray, np.ndarray]], class_
 
 
 def _count(predicted: Iterable[tuple[np.ndarray, np.ndarray]], measures: dict[str, Any]) -> int:
-    """Show masks and label maps to metrics, and return how many there were."""
-    batch = tf.TensorSpec([None, None, None], tf.uint8)
-    eager = [measure for measure in measures.values() if isinstance(measure, metrics.BoundaryF1)]
-    in_graph = [measure for measure in measures.values() if measure not in eager]
+    """Show masks and label maps to metrics, one by one as their sizes differ, and return how many there were.
 
-    @tf.function(input_signature=[batch, batch])  # one graph for all sizes
-    def update(mask: Any, label_map: Any) -> None:
-        for measure in in_graph:
-            measure.update_state(mask, label_map)
-
+    There is no graph around the updates: outside one, `BoundaryF1` looks at outlines alone, a lot faster on large images.
+    """
     images = 0
     for mask, label_map in predicted:
-        update(mask[None], label_map[None])
-        for measure in eager:  # outside a graph this is a lot faster on large images
+        for measure in measures.values():
             measure.update_state(mask[None], label_map[None])
         images += 1
     return images
@@ -202,14 +194,14 @@ def table(scores: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(run: Run, loaded: SegmentationData, config: dict[str, Any]) -> Path:
+def draw(run: Run, best: keras.Model, loaded: SegmentationData, config: dict[str, Any]) -> Path:
     """Draw what the best model makes of some validation images, and its confusions; returns the first file."""
+    picture = run.figures / "predictions.png"
+    label_map_of = functools.partial(_label_map, best)
+    plotting.save_figure(compare(label_map_of, loaded, config["class_names"]), picture)
     confusion = json.loads(run.metrics_json.read_text(encoding="utf-8"))["confusion_matrix"]
     figure = plotting.confusions(np.array(confusion), config["class_names"])
     plotting.save_figure(figure, run.figures / "confusions.png")
-    picture = run.figures / "predictions.png"
-    label_map_of = functools.partial(_label_map, run.load_best())
-    plotting.save_figure(compare(label_map_of, loaded, config["class_names"]), picture)
     return picture
 
 

@@ -73,6 +73,7 @@ def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[
 
 def score(
     run: Run,
+    best: VAE,
     loaded: GenerationData,
     config: dict[str, Any],
     *,
@@ -90,7 +91,7 @@ def score(
     """
     extractor = extractor or cifar10_features()
     reference = reference or generation.reference_of(loaded, extractor, verbose=verbose)
-    best, seed = run.load_best(), config["seed"] + 1
+    seed = config["seed"] + 1
     scores = {"images": len(loaded.held_out), **_score_bound(best, loaded, verbose=verbose)}
     if run.final_model.is_file():
         scores["final_elbo"] = _score_bound(load_model(run.final_model), loaded, verbose=verbose)["elbo"]
@@ -154,9 +155,9 @@ def _distance(samples: Iterator[np.ndarray], reference: Reference, extractor: ke
     return frechet_distance(seen.mean, seen.covariance, reference.mean, reference.covariance)
 
 
-def draw(run: Run, loaded: GenerationData, config: dict[str, Any]) -> Path:
+def draw(run: Run, best: VAE, loaded: GenerationData, config: dict[str, Any]) -> Path:
     """Draw what the best model can do, on held-out images; returns the first file."""
-    best, posterior = run.load_best(), Posterior.load(run.posterior)
+    posterior = Posterior.load(run.posterior)
     prior, labels = generation.grid_inputs(config, loaded.labels)
     better = posterior.sample(len(prior), labels, seed=config["seed"])
     picture = generation.draw_samples(best, prior, labels, config, run.figures / "samples.png")
