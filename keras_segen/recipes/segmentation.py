@@ -163,7 +163,7 @@ def score_predictions(predicted: Iterable[tuple[np.ndarray, np.ndarray]], class_
 def _count(predicted: Iterable[tuple[np.ndarray, np.ndarray]], measures: dict[str, Any]) -> int:
     """Show masks and label maps to metrics, one by one as their sizes differ, and return how many there were.
 
-    There is no graph around the updates: outside one, `BoundaryF1` looks at outlines alone, a lot faster on large images.
+    There is no graph around the updates: outside one `BoundaryF1` looks at outlines alone, faster on large images.
     """
     images = 0
     for mask, label_map in predicted:
