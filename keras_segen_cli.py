@@ -430,7 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.filename:
             reason = f"{error.filename}: {error.strerror}: put that right, and repeat the command"
-        elif isinstance(error, OSError | FloatingPointError):
+        elif isinstance(error, OSError | FloatingPointError | ImportError):
             reason = str(error)
         elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             fix = "lower --batch-size or --image-size" if training else "end other programs, or give smaller images"

@@ -2,7 +2,21 @@
 
 from importlib.metadata import version
 
+import keras
+
 from keras_segen import callbacks, classical, data, inference, layers, losses, metrics, models, serving, training
+
+if keras.config.image_data_format() != "channels_last":
+    raise ImportError(
+        'keras_segen works with channels last: write "image_data_format": "channels_last" into keras.json, or call '
+        'keras.config.set_image_data_format("channels_last") before the import'
+    )
+if keras.config.floatx() != "float32":
+    raise ImportError(
+        f'keras_segen works with floatx "float32", not "{keras.config.floatx()}": write "floatx": "float32" into '
+        'keras.json, or call keras.config.set_floatx("float32") before the import; for half precision call '
+        'keras.config.set_dtype_policy("mixed_bfloat16")'
+    )
 
 __version__ = version("keras-segen")
 __all__ = [

@@ -17,7 +17,7 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,11 @@ class Run:
     def held(self) -> Iterator[None]:
         """Keep other processes from training in the folder; `InputError` if one does already.
 
-        The system lets go of the lock when the process ends, however it ends.
+        The system lets go of the lock when the process ends, however it ends. A folder that was made for it and in
+        which no run was begun goes again.
         """
         require_place(self.path)
+        is_new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / f"{INCOMPLETE}lock")
         try:
@@ -73,6 +75,10 @@ class Run:
             yield
         finally:
             lock.release()
+            if is_new and not self.config_json.exists():
+                with suppress(OSError):  # it is not empty
+                    Path(lock.lock_file).unlink(missing_ok=True)
+                    self.path.rmdir()
 
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder and write config.json, which makes it a run, before anything else."""

@@ -368,7 +368,8 @@ def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, caps
 def test_two_trainings_in_one_folder(trained, tmp_path, capsys):
     command = ["train", "unet", "--data", tmp_path / "discs", *SMALL]
     with Run(trained).held(), Run("new").held():
-        for out, options in (("run", ["--resume"]), ("new", [])):
+        # The last of them before its data are read.
+        for out, options in (("run", ["--resume"]), ("new", ["--data", "nowhere"])):
             assert run(*command, "--out", out, *options) == 2
             assert f"{out}: another process is training there" in capsys.readouterr().err
     assert not (tmp_path / "new/config.json").exists()

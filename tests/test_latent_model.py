@@ -164,3 +164,11 @@ def test_what_a_gan_cannot_be_compiled_with():
     gan.compile(generator_optimizer="adam", discriminator_optimizer="adam")
     both = gan.optimizer.by_player
     assert both["generator"] is not both["discriminator"]
+
+
+@each_model
+@pytest.mark.parametrize("choice", ["auto", True, False])
+def test_the_choice_of_xla_is_saved_as_it_was_made(kind, choice, tmp_path):
+    model = BUILD[kind](jit_compile=choice)
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").get_compile_config()["jit_compile"] == choice

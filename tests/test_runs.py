@@ -121,6 +121,17 @@ def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path)
     Run(tmp_path / "run").require_free()
 
 
+def test_a_folder_made_for_a_training_that_did_not_begin_goes_again(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name, begun, stays in (("new", False, False), ("empty", False, True), ("run", True, True)):
+        run = Run(tmp_path / name)
+        with run.held():
+            assert run.path.is_dir()
+            if begun:
+                run.create({})
+        assert run.path.exists() == stays
+
+
 def test_a_lack_of_space_is_said(tmp_path, monkeypatch):
     require_space(tmp_path / "run", 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**29))

@@ -130,4 +130,7 @@ class Checkpoint(keras.callbacks.Callback):
 def _require_finite(epoch: int, logs: dict[str, Any]) -> None:
     for name, value in logs.items():
         if name.endswith("loss") and not math.isfinite(value):
-            raise FloatingPointError(f"the {name} is {value} in epoch {epoch + 1}: try a lower learning rate")
+            raise FloatingPointError(
+                f"the {name} is {value} in epoch {epoch + 1}: try a lower learning rate, or look in the data for "
+                "numbers that are not finite and labels that are no class"
+            )

@@ -47,14 +47,16 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
     run = Run(out or _next_free(f"runs/{model}-{Path(data).resolve().name}"))
     resuming = resume and run.config_json.is_file()
     with ExitStack() as stack:
+        if not resuming:
+            recipe.check(config)
+            run.require_free()
+        stack.enter_context(run.held())
         if resuming:
-            stack.enter_context(run.held())
             before = {**_OF_EVERY_RUN, **recipe.DEFAULTS, **run.config()}
             asked = {name: value for name, value in config.items() if name in given or name != "steps_per_epoch"}
             _require_same(run, before, asked)
         else:
-            recipe.check(config)
-            run.require_free()
+            run.require_free()  # still
         _make_repeatable(config["seed"], config["precision"], deterministic=config["deterministic"])
         loaded = recipe.task.load_data(data, config, verbose=verbose)
         if "steps_per_epoch" not in given:
@@ -62,12 +64,10 @@ def train(model: str, *, data: str, out: str | None, resume: bool, verbose: bool
         config |= {"data": loaded.name, "class_names": list(loaded.class_names), "data_fingerprint": loaded.fingerprint}
         if resuming:
             _require_same(run, before, config)
-        # Before there is a folder: weights that do not fit leave none behind.
+        # Before there is a config: weights that do not fit leave no folder behind.
         network = _backed_up(run, config) if run.backup.is_file() else start(recipe.build, config)
         require_space(run.path, 4 * _size(network))  # the best, the last, the backup, and the one being written
         if not resuming:
-            stack.enter_context(run.held())
-            run.require_free()  # still
             run.create({**config, "versions": _versions()})
         elif before["epochs"] != config["epochs"]:
             run.create({**run.config(), "epochs": config["epochs"]})

@@ -9,7 +9,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras spells out mean, variance and scaling as a dozen passes over the activations. The fused kernel reads them
     twice and takes the ReLU that follows with it; in inference it becomes part of the convolution before it. The result
-    is the same but for rounding. Backends other than TensorFlow use Keras's own code.
+    is the same but for rounding. Keras's own code is used on other backends, and in float64, which the kernel lacks.
 
     The default momentum is 0.9, not Keras's 0.99: a segmenter trained on a few hundred images takes so few steps that
     with 0.99 the running statistics, and with them every validation score, lag behind for the first epochs.
@@ -22,7 +22,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):  # type: ignore[no-untyped-def]
         """Normalise by the batch's statistics in training (and update the running ones), else by the running ones."""
-        if keras.backend.backend() != "tensorflow" or len(inputs.shape) != 4 or mask is not None:
+        fused = keras.backend.backend() == "tensorflow" and self.compute_dtype != "float64"
+        if not fused or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
 
         import tensorflow as tf

@@ -224,7 +224,7 @@ class GAN(LatentModel):
             "matching_aware": self.matching_aware,
         }
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {**config, "jit_compile": self.jit_compile, "steps_per_execution": self.steps_per_execution}
+        return {**config, "jit_compile": self.jit_choice, "steps_per_execution": self.steps_per_execution}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as it was when saved."""

@@ -109,6 +109,7 @@ class Players(keras.Model):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
         )
+        self.jit_choice = jit_compile  # as given: "auto" is another thing on another machine
         # `loss`, the players' sum, is what Keras's callbacks look at unless they are told otherwise.
         self._compile_metrics = Report([*(f"{player}_loss" for player in self.networks), *names, "loss"])
 

@@ -264,7 +264,7 @@ class VAE(LatentModel):
             "warm_up": self.warm_up,
             "free_bits": self.free_bits,
             "samples": self.samples,
-            "jit_compile": self.jit_compile,
+            "jit_compile": self.jit_choice,
             "steps_per_execution": self.steps_per_execution,
         }
 
