@@ -169,7 +169,7 @@ def _cells(window: Any, size: int) -> Any:
     return window[:2, None] + tf.cast(centres * tf.cast(window[2:, None], tf.float32), tf.int32)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def flip_and_colour(images: Any, masks: Any, variation: Variation) -> tuple[Any, Any]:
     """Mirror each of a batch of images and masks or not, vary the images' colours and keep them in [0, 255].
 

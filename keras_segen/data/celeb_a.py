@@ -88,6 +88,7 @@ def read_celeb_a(
     check_image_size(image_size)
     size = image_size or CROP
 
+    @tf.autograph.experimental.do_not_convert
     def face(example: Any) -> Any:
         image = tf.image.resize_with_crop_or_pad(example["image"], CROP, CROP)
         image = tf.image.resize(image, [size, size], antialias=True)

@@ -55,6 +55,7 @@ class ClassFolders:
         heights = tf.constant([c.height for c in self.checked])
         widths = tf.constant([c.width for c in self.checked])
 
+        @tf.autograph.experimental.do_not_convert
         def image(index: Any) -> Any:
             side = tf.minimum(heights[index], widths[index])
             corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
@@ -174,6 +175,7 @@ def dataset(
         )
     load, class_ids = found.load(image_size), tf.constant(found.labels)
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index: Any, draw: Any) -> Any:
         image = in_memory.prepare(load(index), draw, training=training)
         return (image, class_ids[index]) if labels else image

@@ -39,6 +39,7 @@ def dataset(
     pixels = tf.constant(images)
     answers = None if labels is None else tf.constant(labels)
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index: Any, draw: Any) -> Any:
         image = prepare(pixels[index], draw, training=training)
         return image if answers is None else (image, answers[index])

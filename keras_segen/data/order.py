@@ -43,6 +43,8 @@ def order(
         indices = tf.range(count, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices(plan(indices, tf.fill([count, DRAWS], 0.5)))
 
+    # AutoGraph would translate the Python of each function in a pipeline, which takes seconds and changes nothing.
+    @tf.autograph.experimental.do_not_convert
     def one_pass(number: Any) -> tf.data.Dataset:
         key = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
         indices = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)

@@ -166,6 +166,7 @@ def dataset(
         cut = augment.plan(height, width, draws, image_size=image_size, training=training, augmentation=augmentation)
         return indices, *cut
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index: Any, window: Any, part: Any, padding: Any, *varied: augment.Variation) -> tuple[Any, ...]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
         turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])

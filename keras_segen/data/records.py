@@ -140,6 +140,7 @@ def dataset(
 
     encoded = {name: decode.SkipDecoding() for name in ("image", source.mask)}
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index: Any, draw: Any) -> tuple[Any, ...]:
         record = tf.numpy_function(source.records.__getitem__, [index], tf.string, stateful=False)
         example = source.features.deserialize_example(tf.ensure_shape(record, []), decoders=encoded)

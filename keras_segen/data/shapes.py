@@ -80,6 +80,7 @@ def shapes(
     if count < 1:
         raise ValueError(f"`count` must be at least 1. Received: count={count}")
 
+    @tf.autograph.experimental.do_not_convert
     def sample(index: Any, draw: Any) -> Any:
         image, mask, label = scene(index, split=split, seed=seed, image_size=image_size)
         if target == "mask":

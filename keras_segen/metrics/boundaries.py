@@ -204,7 +204,7 @@ def _compiled_near() -> Any:
         return _near_outline(some, others, radius), _near_outline(others, some, radius)
 
     ids = tf.TensorSpec((None, None, None), tf.int32)
-    return tf.function(near, input_signature=(ids, ids, tf.TensorSpec((), tf.float32)))
+    return tf.function(near, input_signature=(ids, ids, tf.TensorSpec((), tf.float32)), autograph=False)
 
 
 def _near_outline(labels: Any, others: Any, radius: Any) -> Any:

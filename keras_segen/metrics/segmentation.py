@@ -160,7 +160,7 @@ def _compiled_count() -> Any:
     import tensorflow as tf
 
     # One function for all metrics: where several count the same batch, TensorFlow sees that it is the same count.
-    return tf.function(_count, jit_compile=True)
+    return tf.function(_count, jit_compile=True, autograph=False)
 
 
 def _pays_to_compile(*tensors: Any) -> bool:

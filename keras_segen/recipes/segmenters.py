@@ -120,6 +120,8 @@ def compiled(model: keras.Model, config: dict[str, Any]) -> keras.Model:
         metrics=[metrics.MeanIoU(num_classes), metrics.PixelAccuracy(num_classes)],
         jit_compile=config["jit_compile"],
     )
+    # Else the first step would be traced twice: once to make these variables, and once more without.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
