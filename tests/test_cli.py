@@ -168,7 +168,7 @@ def untrained(make_folder, tmp_path, monkeypatch):
 def counted(monkeypatch):
     """Count images instead of scoring them."""
 
-    def score(run, loaded, config, *, verbose, looks=None):
+    def score(run, best, loaded, config, *, verbose, looks=None):
         return {"images": sum(len(image) for image, _ in loaded.val), **({"looks": looks} if looks else {})}
 
     monkeypatch.setattr(segmentation, "score", score)

@@ -137,7 +137,8 @@ def test_published_statistics(trained, classes, capsys, monkeypatch):
     assert (scores["images"], scores["protocol"]["statistics"]) == (20, "stats.npz")
     for arguments, message in (
         ([trained, "--reference", "stats.npz"], "--reference goes with --extractor inception: give both"),
-        ([trained, *options[:3], "nowhere.npz"], "nowhere.npz: does not exist"),
+        # Before the network is fetched.
+        ([trained, *options[:3], "nowhere.npz", "--inception-weights", "nowhere"], "nowhere.npz: does not exist"),
     ):
         assert run("evaluate", *arguments) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

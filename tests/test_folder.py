@@ -282,6 +282,18 @@ def test_black_and_white_masks_are_classes_0_and_1(make_folder):
     assert set(np.unique(mask)) == {0, 1}
 
 
+def test_one_stray_id_among_black_and_white_masks_is_told(make_folder):
+    root = make_folder()
+    for path in sorted(root.glob("*/masks/*.png")):
+        write_mask(path, np.asarray(Image.open(path)) * 255)
+    mask = np.array(Image.open(path))
+    mask[0, 0] = 1
+    write_mask(path, mask)
+    for split, count in (("val", "as 2 of 3 masks do"),):
+        with pytest.warns(UserWarning, match=rf"{split}/masks/0.png: holds no values but 0 and 255, {count}"):
+            read_folder(split, root)
+
+
 def test_black_and_white_is_judged_over_both_splits(make_folder):
     root = make_folder()
     for path in (root / "train/masks").iterdir():
@@ -297,7 +309,8 @@ def test_void_stays_void_where_any_mask_has_other_ids(make_folder):
     root = make_folder()
     for path in (root / "val/masks").iterdir():
         write_mask(path, np.asarray(Image.open(path)) * 255)
-    _, mask = next(iter(folder("val", data_dir=root)))
+    with pytest.warns(UserWarning, match="255 counts as void here"):
+        _, mask = next(iter(folder("val", data_dir=root)))
     assert set(np.unique(mask)) == {0, 255}
 
 

@@ -17,6 +17,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import require_place
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores, inception_features
 from keras_segen.metrics.image_sets import FEWEST
+from keras_segen.metrics.reference import read_statistics
 from keras_segen.recipes import RECIPES, classical, generation, segmentation
 from keras_segen.runs import Run, write_json
 
@@ -241,6 +242,8 @@ def _statistics(file: str, extractor: keras.Model) -> Reference:
 
 def _extractor(name: str | None, weights: str | None, reference: str | None) -> keras.Model:
     if name == "inception":
+        if reference is not None:
+            read_statistics(Path(reference))  # before the network is fetched
         return inception_features(weights)
     for option, value in (("--inception-weights", weights), ("--reference", reference)):
         if value is not None:

@@ -1,5 +1,6 @@
 """A user's own pictures: folders of images and masks, or folders of images by class."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,18 @@ def read_folder(
             f"0 to {greatest}: these look like grey levels or smoothed edges, not like class ids: save the masks with "
             "ids 0, 1, 2, … (resize them by nearest neighbour), or name every class in classes.txt, one a line"
         )
+    if ids == {0, 1, VOID} and (names is None or len(names) == 2):
+        _warn_of_white([pair.mask for pair in found if pair.ids == {0, VOID}], len(found))
     return SegmentationFolder(found, own_names, black_and_white)
+
+
+def _warn_of_white(masks: Sequence[Path], count: int) -> None:
+    if masks:
+        warnings.warn(
+            f"{masks[0]}: holds no values but 0 and 255, as {len(masks)} of {count} masks do, and others hold 1: 255 "
+            "counts as void here; if it is class 1, save all masks with the values 0 and 1",
+            stacklevel=3,
+        )
 
 
 def _union(ids_of: dict[Path, frozenset[int]]) -> frozenset[int]:
@@ -218,7 +230,7 @@ def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[
         return list(found.values())
     kept = choose(found, split, val_fraction)
     if not kept:
-        raise InputError(f"{root / 'images'}: {len(found)} images are too few for a split {split!r}: add some")
+        raise InputError(f"{root / 'images'}: too few images for a split {split!r} ({len(found)}): add some")
     return [found[stem] for stem in found if stem in kept]
 
 

@@ -210,8 +210,9 @@ def _compiled_near() -> Any:
 def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
     """Return where a pixel of an outline has one of the others of its id within the radius.
 
-    It goes row by row through the disc around all places at once, from the middle outwards. A place is done once one is
-    found, so those for which nothing is near are all that is left soon. XLA cannot do this: sizes follow from values.
+    Only places with some outline of the others in the square around them are looked at. All of these are gone through
+    at once, row by row of the disc, from the middle outwards, and a place is done once one is found. XLA cannot do
+    this: sizes follow from values.
     """
     import tensorflow as tf
 
@@ -221,6 +222,8 @@ def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
     shape, row = tf.shape(padded[0]), tf.shape(padded[0])[2]
     ids, other_ids = (tf.reshape(x, [-1]) for x in padded)
     outline = ids > NO_CLASS + 1
+    some = tf.cast(padded[1] > NO_CLASS + 1, tf.int32)
+    in_square = tf.reshape(_window_sum(_window_sum(some, 1, reach), 2, reach), [-1]) > 0
 
     def along_row(number: Any, places: Any) -> Any:
         down = (number + 1) // 2 * (1 - 2 * (number % 2))  # 0, -1, 1, -2, 2, …
@@ -237,11 +240,11 @@ def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
     _, far = tf.while_loop(
         lambda number, _: number <= 2 * reach,
         along_row,
-        (tf.constant(0), tf.cast(tf.where(outline)[:, 0], tf.int32)),
+        (tf.constant(0), tf.cast(tf.where(outline & in_square)[:, 0], tf.int32)),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
         parallel_iterations=1,
     )
-    near = tf.tensor_scatter_nd_update(outline, far[:, None], tf.zeros_like(far, tf.bool))
+    near = tf.tensor_scatter_nd_update(outline & in_square, far[:, None], tf.zeros_like(far, tf.bool))
     return tf.reshape(near, shape)[:, reach:-reach, reach:-reach]
 
 

@@ -124,24 +124,13 @@ class Reference:
                 are not finite, or `sigma` is not a covariance (symmetric, without negative eigenvalues).
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: does not exist, or is not a file: name an .npz with `mu` and `sigma`")
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-                file.seek(0)
-                mean, covariance = _statistics(file)
-            d = int(extractor.outputs[0].shape[-1])
-            if mean.shape != (d,) or covariance.shape != (d, d):
-                raise ValueError(
-                    f"mu is {mean.shape} and sigma {covariance.shape}, but {extractor.name} has {d} features"
-                )
-            _check_covariance(mean, covariance)
-        except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        mean, covariance, digest = read_statistics(path)
+        d = int(extractor.outputs[0].shape[-1])
+        if mean.shape != (d,):
             raise InputError(
-                f"{path}: holds no statistics that can be used ({reason}): name an .npz with `mu` and `sigma`"
-            ) from error
+                f"{path}: holds no statistics that can be used (mu is {mean.shape} and sigma {covariance.shape}, but "
+                f"{extractor.name} has {d} features): name an .npz with `mu` and `sigma`"
+            )
         protocol = {"statistics": path.name, "fingerprint": digest, "extractor": extractor.name}
         return cls(protocol, None, mean, covariance, np.empty((0, d), np.float32))
 
@@ -212,6 +201,33 @@ class Reference:
             raise ValueError("what it holds does not go together")
         if not all(np.isfinite(array).all() for array in numbers):
             raise ValueError("it holds NaN or infinities")
+
+
+def read_statistics(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+    """Read and check published statistics; see `Reference.from_statistics`.
+
+    Returns:
+        Mean (d,) and covariance (d, d) as float64, and the first 16 digits of the file's SHA-256.
+
+    Raises:
+        InputError: as there.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: does not exist, or is not a file: name an .npz with `mu` and `sigma`")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            file.seek(0)
+            mean, covariance = _statistics(file)
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise ValueError(f"mu is {mean.shape} and sigma {covariance.shape}")
+        _check_covariance(mean, covariance)
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: holds no statistics that can be used ({reason}): name an .npz with `mu` and `sigma`"
+        ) from error
+    return mean, covariance, digest
 
 
 def _statistics(file: BinaryIO) -> tuple[np.ndarray, np.ndarray]:

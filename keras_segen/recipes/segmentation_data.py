@@ -119,7 +119,7 @@ def segmentation_data(
     val = train if split else read_folder(scored, root, class_names=class_names, verbose=verbose)
     for its_split, found in ((trained, train), (scored, val)):
         if all(pair.ids <= {VOID} for pair in found.pairs):
-            raise InputError(f"{root}: every mask for {its_split} is void (255) all over: draw class ids from 0")
+            raise InputError(f"{root}: all masks for {its_split} are void (255) all over: draw class ids from 0")
     num_classes = max(train.greatest_id, val.greatest_id) + 1
     if train.class_names is None and class_names is None and num_classes < 2:
         raise InputError(
