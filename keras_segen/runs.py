@@ -108,6 +108,12 @@ class Run:
         self.require_best()
         return load_model(self.model)
 
+    def best_epoch(self, monitor: str, mode: str) -> int | None:
+        """Return which epoch's model is the best, counted from 1, by a score where "max" or "min" is best; or None."""
+        scores = {int(row["epoch"]) + 1: row.get(monitor, math.nan) for row in self.history()}
+        known = {epoch: score for epoch, score in scores.items() if math.isfinite(score)}
+        return {"max": max, "min": min}[mode](known, key=known.__getitem__, default=None)
+
     def history(self) -> list[dict[str, float]]:
         """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
         names, rows = self._rows()

@@ -230,7 +230,7 @@ def test_the_runs_own_data_are_scored_as_in_training(untrained, make_folder, tmp
     flat.rename(tmp_path / "moved")
     assert run("evaluate", untrained, "--data", "moved") == 0
     scores = json.loads((untrained / "metrics-moved.json").read_text())
-    assert scores == {"images": 2, "data": str(tmp_path / "moved")}
+    assert scores == {"images": 2, "data": str(tmp_path / "moved"), "epoch": None}
 
 
 def test_a_score_with_one_class_alone_says_so(untrained, make_folder, capsys):
@@ -260,7 +260,7 @@ def test_the_other_spelling_is_the_folder(untrained, tmp_path, make_folder):
     make_folder("shapes", val=2)
     assert run("evaluate", untrained, "--data", "./shapes") == 0
     scores = json.loads((untrained / "metrics-shapes.json").read_text())
-    assert scores == {"images": 2, "data": str(tmp_path / "shapes"), "split": "val"}
+    assert scores == {"images": 2, "data": str(tmp_path / "shapes"), "epoch": None, "split": "val"}
     assert classical.load_data("shapes", verbose=False).name == str(tmp_path / "shapes")
 
 
@@ -322,6 +322,8 @@ def test_more_epochs_after_the_end(trained, tmp_path, capsys):
     assert history[:2] == before
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
     assert json.loads((trained / "config.json").read_text())["epochs"] == 4
+    best = int(np.argmax([row["val_mean_iou"] for row in history]))
+    assert json.loads((trained / "metrics.json").read_text())["epoch"] == best + 1
     optimizer = keras.saving.load_model(trained / "final.keras").optimizer
     assert int(optimizer.iterations) == 12
     assert optimizer._learning_rate.decay_steps == 12  # the course of a run of four epochs

@@ -87,7 +87,9 @@ def evaluate(
         statistics = options["reference"].protocol
         special.append(f"{Path(statistics['statistics']).stem}-{statistics['fingerprint'][:8]}")
     special += ["flip"] * flip + [f"{scale:g}" for scale in scales or []]
-    content = {**scores, "data": loaded.name, **({"split": scored} if scored else {})}
+    # Which model it was: more epochs may bring a better one, beside which older scores stay.
+    epoch = run.best_epoch(task.monitor(loaded), task.MODE)
+    content = {**scores, "data": loaded.name, "epoch": epoch, **({"split": scored} if scored else {})}
     file = run.metrics_json if own and not special else _scores_file(run, special, content, own=own)
     write_json(file, content)
     print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)

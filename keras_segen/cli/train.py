@@ -177,7 +177,8 @@ def _size(network: keras.Model) -> int:
 def _report(run: Run, config: dict[str, Any], task: ModuleType, loaded: Any, *, verbose: bool) -> None:
     best = run.load_best()
     scores = task.score(run, best, loaded, config, verbose=verbose)
-    write_json(run.metrics_json, {**scores, "data": loaded.name})
+    epoch = run.best_epoch(task.monitor(loaded), task.MODE)
+    write_json(run.metrics_json, {**scores, "data": loaded.name, "epoch": epoch})
     picture = task.draw(run, best, loaded, config)
     plotting.save_figure(plotting.curves(run.history()), run.figures / "curves.png")
     print(f"\n{task.table(scores)}\n\nbest model {run.model}\npicture    {picture}", flush=True)
