@@ -34,6 +34,19 @@ atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
 REAL_DATA = Path(os.environ.get("KERAS_SEGEN_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what runs every test."""
+    parser.addoption("--all", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out unless they are asked for."""
+    if not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """Give the path of a real data set, or skip the test."""

@@ -13,6 +13,7 @@ def features(stages, images):
     return keras.Model(image, stages.model(stages.preprocess(image))).predict(images, verbose=0)
 
 
+@pytest.mark.slow
 def test_vgg16_turned_into_convolutions_is_vgg16(tmp_path, monkeypatch):
     # At 224×224 the 7×7 convolution has one position at which it sees the whole map: the middle.
     keras.utils.set_random_seed(0)
@@ -36,6 +37,7 @@ def test_vgg16_turned_into_convolutions_is_vgg16(tmp_path, monkeypatch):
     np.testing.assert_allclose(middle @ kernel + bias, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "application", "preprocess", "last"),
     [

@@ -193,6 +193,7 @@ def test_an_ignored_class_is_neither_true_nor_right():
         np.testing.assert_array_equal(inside.per_class(), outside.per_class())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/status is Linux's")
 def test_many_classes_take_little_memory():
     code = (

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from keras_segen.recipes.classifier import accuracy, train_classifier
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_easy():
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 2

@@ -15,10 +15,12 @@ def check(train, test, class_names, size):
         assert set(np.unique(labels)) == set(range(len(class_names)))
 
 
+@pytest.mark.slow
 def test_shapes():
     check(*classifier_data("shapes", image_size=16, data_dir=None), size=16)
 
 
+@pytest.mark.slow
 def test_cifar10(real_data):
     train, test, names = classifier_data("cifar10", image_size=32, data_dir=real_data("tfds/cifar10").parent)
     check(train, test, names, size=32)

@@ -100,6 +100,7 @@ def test_predict_and_export(trained, make_folder, capsys):
     assert "tensorflow/serving" in printed
 
 
+@pytest.mark.slow
 def test_predict_in_tiles_and_by_several_looks(trained, make_folder):
     paths = sorted((make_folder("more", train=1) / "val/images").iterdir())
     model = keras.saving.load_model(trained / "model.keras")
@@ -137,6 +138,7 @@ def test_scores_by_several_looks_say_so(trained, capsys):
     assert json.loads((trained / "metrics.json").read_text()) == before
 
 
+@pytest.mark.slow
 def test_scores_on_other_data_stand_beside_the_runs_own(trained, make_folder, capsys):
     before = (trained / "metrics.json").read_text()
     other = make_folder("others", train=1, val=2)
@@ -264,6 +266,7 @@ def test_the_other_spelling_is_the_folder(untrained, tmp_path, make_folder):
     assert classical.load_data("shapes", verbose=False).name == str(tmp_path / "shapes")
 
 
+@pytest.mark.slow
 def test_one_seed_one_run_another_seed_another(prototype, trained, tmp_path):
     root = prototype / "discs"
     assert run("train", "unet", "--data", root, "--out", "again", *SMALL) == 0
@@ -281,6 +284,7 @@ def test_resuming_a_finished_run_changes_nothing(trained, tmp_path):
     assert (trained / "history.csv").read_text() == history
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = make_folder()
@@ -290,6 +294,7 @@ def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tm
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_what_dies_in_the_validation_of_the_first_epoch_goes_on_behind_it(
     prototype, trained, tmp_path, monkeypatch, capsys
 ):
@@ -314,6 +319,7 @@ def test_what_dies_in_the_validation_of_the_first_epoch_goes_on_behind_it(
     assert_equal_runs(trained, tmp_path / "died")
 
 
+@pytest.mark.slow
 def test_more_epochs_after_the_end(trained, tmp_path, capsys):
     command = ["train", "unet", "--data", tmp_path / "discs", "--out", "run", *SMALL, "--resume"]
     before = Run(trained).history()
@@ -332,6 +338,7 @@ def test_more_epochs_after_the_end(trained, tmp_path, capsys):
     assert "was begun with 4 epochs and cannot go on with 2: give --epochs 4 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, capsys):
     still = ["train", "unet", *SMALL, "--epochs", 1, "--learning-rate", "1e-30", "--start-from", trained]
     assert run(*still, "--data", tmp_path / "discs", "--out", "same") == 0
@@ -391,6 +398,7 @@ def test_determinism_is_a_choice_and_xla_the_rule_on_a_gpu(monkeypatch):
     assert unet.build(config).jit_compile is False
 
 
+@pytest.mark.slow
 def test_training_under_xla(make_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = make_folder()
@@ -524,6 +532,7 @@ def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, c
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_changed_data_are_not_resumed_and_absent_classes_are_named(trained, make_folder, tmp_path, capsys):
     root = tmp_path / "discs"
     Image.new("L", (48, 40), 1).save(root / "train/masks/1.png")

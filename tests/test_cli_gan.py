@@ -233,6 +233,7 @@ def test_the_servable_gives_what_sample_gives(trained, capsys):
             serve(**{name: tf.constant(value) for name, value in bad.items()})
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
     command = ["train", "cgan", "--data", str(classes), *SMALL, "--epochs", "5"]
     assert run(*command, "--out", "whole") == 0
@@ -246,6 +247,7 @@ def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
     assert (whole / "figures/samples.gif").read_bytes() == (killed / "figures/samples.gif").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_from_the_best_and_not_from_where_it_stopped(
     prototype, classes, tmp_path, monkeypatch
 ):
@@ -270,6 +272,7 @@ def test_a_training_that_was_stopped_goes_on_from_the_best_and_not_from_where_it
     assert int(keras.saving.load_model("run/final.keras").optimizer.iterations) == 3 * 3
 
 
+@pytest.mark.slow
 def test_a_conditional_gan_starts_from_another_with_other_classes(trained, classes, capsys):
     for i in range(10):
         Image.new("RGB", (20, 20), (0, 200 + i, 0)).save(classes / "red" / f"green{i}.png")
@@ -299,6 +302,7 @@ def test_a_conditional_gan_starts_from_another_with_other_classes(trained, class
     assert "was trained with conditioning projection, not concat" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dcgan_without_labels(classes, capsys):
     assert (
         run("train", "dcgan", "--data", classes, "--out", "plain", *SMALL, "--diff-augment", "--loss", "minimax") == 0

@@ -32,6 +32,7 @@ def weights(path):
 
 
 # Where training ends by an exception, Keras leaves history.csv to the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch):
     # Three epochs, the first with a frozen backbone; the process dies after that, and again after the one that follows.
@@ -58,6 +59,7 @@ def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch):
     assert model.optimizer._learning_rate.initial_learning_rate == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_staged_training_starts_from_a_coarser_run(root, capsys):
     arguments = ["train", "fcn", "--data", root, *FCN, "--optimizer", "sgd", "--schedule", "constant"]
     at_first = ["--stride", 32, "--weight-decay", 0.0005, "--weights", "none"]
@@ -93,6 +95,7 @@ def test_staged_training_starts_from_a_coarser_run(root, capsys):
         np.testing.assert_allclose(ours, theirs, atol=1e-20)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_leaves_no_run_behind(root, capsys):
     Path("text.h5").write_text("hello")
     arguments = ["train", "fcn", "--data", root, *FCN]
@@ -106,6 +109,7 @@ def test_what_does_not_fit_leaves_no_run_behind(root, capsys):
     assert "ends in a refinement stage, which would be lost" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
     small = ["--filters", "4", "8", "16", *SMALL]
     coded = ["--output-codes", "hadamard", "--refinement", "--out", "codes"]

@@ -87,6 +87,7 @@ def test_a_run_folder_is_complete(trained, capsys):
     assert (trained / "posterior.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_samples_and_reconstructions(trained, classes, capsys):
     assert run("sample", trained, "--count", 4, "--out", "prior") == 0
     assert run("sample", trained, "--count", 4, "--mixture", "--out", "mixture") == 0
@@ -142,6 +143,7 @@ def test_the_servable_encodes_and_decodes(trained, capsys):
         served["encode"](image=tf.constant(images[:, :8]))
 
 
+@pytest.mark.slow
 def test_conditional(classes, capsys):
     options = ["--conditional", "--likelihood", "gaussian", "--scale", "0.2", "--beta", "2", "--warm-up", "4"]
     assert run("train", "vae", "--data", classes, "--out", "cvae", *SMALL, *options, "--free-bits", "0.1") == 0
@@ -163,6 +165,7 @@ def test_conditional(classes, capsys):
     assert "needs labels" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_dies_in_validation_goes_on_behind_the_epoch(trained, classes, monkeypatch, capsys):
     def die(*_, **__):
         raise KeyboardInterrupt
@@ -177,6 +180,7 @@ def test_what_dies_in_validation_goes_on_behind_the_epoch(trained, classes, monk
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_vae_starts_from_another(trained, classes, capsys):
     command = ["train", "vae", "--data", classes, "--start-from", "run", *SMALL, "--learning-rate", "1e-30"]
     assert run(*command, "--epochs", 1, "--out", "again") == 0
@@ -188,6 +192,7 @@ def test_a_vae_starts_from_another(trained, classes, capsys):
     assert "was trained with conditional False, not True" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
     command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "5", "--warm-up", "10"]
     assert run(*command, "--out", "whole") == 0
@@ -233,6 +238,7 @@ def test_a_folder_needs_images_kept_aside(classes, capsys):
     assert "2 images kept aside are too few" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_data_are_scored_whole(trained, tmp_path, capsys):
     shutil.copytree(tmp_path / "colours", tmp_path / "others")
     Image.new("RGB", (20, 20), "red").save(tmp_path / "others/red/new.png")
@@ -250,6 +256,7 @@ def test_another_split_leaves_the_posterior_as_it_is(trained, classes, split, co
     assert (trained / "posterior.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_gan_looks_at_no_images(classes, capsys):
     assert run("train", "dcgan", "--data", classes, "--out", "gan", *SMALL) == 0
     capsys.readouterr()

@@ -112,6 +112,7 @@ def test_it_goes_back_to_the_best(real, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_what_is_saved_after_a_collapse_is_the_best(real, tmp_path):
     def fresh():
         keras.utils.set_random_seed(0)
@@ -151,6 +152,7 @@ def test_what_is_saved_after_a_collapse_is_the_best(real, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_real_images_may_be_bytes_but_not_in_another_range(real):
     levels = np.round((real + 1) * 127.5).astype("uint8")
     watch = CollapseWatch(levels)
@@ -169,6 +171,7 @@ def test_an_extractor_of_features_alone_will_do(real):
     assert watched(CollapseWatch(real, extractor=colours), Model(real))["sample_rank"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not(real_data):
     images, _ = read_cifar10("train", real_data("tfds/cifar10").parent)
 

@@ -93,6 +93,7 @@ def test_moments_of_shards_are_those_of_the_whole(cuts, random, far):
         np.testing.assert_allclose(ours.covariance, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_fifty_thousand_features_stream_in_under_200_megabytes():
     rng = np.random.default_rng(0)
     tracemalloc.start()

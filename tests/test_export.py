@@ -47,6 +47,7 @@ def model():
     return unet(5, filters=(4, 8, 16))
 
 
+@pytest.mark.slow
 def test_serves_the_same_label_maps_without_keras(model, tmp_path):
     folder = export(model, tmp_path / "unet")
     rng = np.random.default_rng(0)
@@ -69,6 +70,7 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jpeg", "RGB", "RGBA", "L", "P", "LA"])
 def test_bytes_are_read_as_in_training(model, tmp_path, kind):
     rgba = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
@@ -95,6 +97,7 @@ def test_16_bits_are_rounded_to_8_as_in_training(model, tmp_path):
     np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
+@pytest.mark.slow
 def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path):
     signatures = tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures
     rng = np.random.default_rng(0)
@@ -107,6 +110,7 @@ def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path):
         np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
+@pytest.mark.slow
 def test_what_would_be_decoded_otherwise_is_refused(model, tmp_path):
     picture = Image.new("RGB", (8, 8), "red")
     turned = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
@@ -124,6 +128,7 @@ def test_what_would_be_decoded_otherwise_is_refused(model, tmp_path):
             signature(image_bytes=tf.constant([contents]))
 
 
+@pytest.mark.slow
 def test_sixteen_colours_score_as_their_pixels(real_data, tmp_path):
     """The repository's own network on some validation images of nuclei, saved with 16 colours."""
     network = keras.saving.load_model(Path(__file__).parents[1] / "saved_models/unet_nuclei/model.keras")
@@ -149,6 +154,7 @@ def test_other_channels(tmp_path, channels):
     assert ("serve_bytes" in signatures) == (channels == 1)
 
 
+@pytest.mark.slow
 def test_files_of_different_sizes_in_one_request(model, tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((20, 31), (33, 17), (20, 31))]
@@ -169,6 +175,7 @@ def test_files_of_different_sizes_in_one_request(model, tmp_path):
         assert (whole["score"].numpy()[i] > 0).tolist() == inside.tolist()
 
 
+@pytest.mark.slow
 def test_class_names_are_in_the_servable(model, tmp_path):
     names = ["ground", "cat", "dog", "größer", "cow"]
     folder = export(model, tmp_path / "unet", class_names=names)
@@ -195,6 +202,7 @@ def test_class_names_are_in_the_servable(model, tmp_path):
     assert not (tmp_path / "bad").exists()
 
 
+@pytest.mark.slow
 def test_a_network_of_one_size_refuses_others(tmp_path):
     image = keras.Input((8, 8, 3))
     one_size = keras.Model(image, keras.layers.Conv2D(2, 1)(image))
@@ -260,6 +268,7 @@ def test_versions_count_on_and_nothing_half_written_stays(model, tmp_path, monke
     assert sorted(path.name for path in (tmp_path / "unet").iterdir()) == ["1", "7", "8"]
 
 
+@pytest.mark.slow
 def test_places_where_a_server_looks_for_no_versions_are_refused(model, tmp_path, monkeypatch):
     export(model, tmp_path / "unet")
     model.export(tmp_path / "keras", verbose=False)

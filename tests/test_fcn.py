@@ -20,6 +20,7 @@ def test_scores_start_at_zero():
         np.testing.assert_array_equal(build(stride)(batch()[0]), np.zeros((2, 64, 64, 3)))
 
 
+@pytest.mark.slow
 def test_staged_training_starts_where_the_coarser_network_ended():
     keras.utils.set_random_seed(0)
     images, masks = batch()

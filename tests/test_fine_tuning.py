@@ -48,6 +48,7 @@ class Weights(keras.callbacks.Callback):
         self.rates.append(float(self.model.optimizer.learning_rate))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_does_not_move_in_one_bit_and_a_released_one_does(data):
     keras.utils.set_random_seed(0)
     model, seen = compiled(fcn(3, backbone="mobilenet", alpha=0.25, weights=None)), Weights()

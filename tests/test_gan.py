@@ -100,6 +100,7 @@ def trained(gan):
     return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in gan.weights]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_eager_graph_and_xla_take_the_same_steps(kind):
     graph = trained(build(kind, jit_compile=False))
@@ -112,6 +113,7 @@ def test_several_steps_an_execution_are_the_same_steps():
     assert_equal(trained(one), trained(four))
 
 
+@pytest.mark.slow
 def test_jax_takes_the_same_steps():
     pytest.importorskip("jax")
     code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
@@ -120,6 +122,7 @@ def test_jax_takes_the_same_steps():
         assert_equal(trained(build(kind)), result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spectral", "wgan-gp", "r1"])
 def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
     # Without batch normalisation in the discriminator; the generator's is synchronised here.
@@ -131,6 +134,7 @@ def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
     assert_equal(trained(build(kind)), in_process(code, "test_gan"))
 
 
+@pytest.mark.slow
 def test_two_workers_take_the_steps_of_one_with_the_whole_batch():
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
@@ -158,6 +162,7 @@ print("RESULT", json.dumps({"losses": losses, "weights": [t.np.asarray(w).tolist
     assert_equal(trained(build("spectral")), first)
 
 
+@pytest.mark.slow
 def test_jax_data_parallel_takes_the_steps_of_one_device():
     pytest.importorskip("jax")
     code = """
@@ -172,6 +177,7 @@ print("RESULT", json.dumps({kind: t.trained(t.build(kind)) for kind in ("dcgan",
         assert_equal(trained(build(kind)), result)
 
 
+@pytest.mark.slow
 def test_replicas_draw_different_noise():
     code = TWO_REPLICAS + (
         "import keras\n"
@@ -186,6 +192,7 @@ def test_replicas_draw_different_noise():
     np.testing.assert_array_equal(halves.reshape(8, 3), whole)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
     def fresh():
         gan = GAN(*networks(), half_life=100, seed=3)
@@ -256,6 +263,7 @@ def test_the_average_follows():
     np.testing.assert_array_equal(gan.predict(latents, verbose=0), gan.average.predict(latents, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_losses_stay_finite_in_half_precision(policy):
     keras.config.set_dtype_policy(policy)

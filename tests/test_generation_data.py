@@ -25,6 +25,7 @@ def check(loaded, *, labels, count=None):
         assert loaded.count == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [False, True])
 def test_shapes(labels):
     loaded = generation_data("shapes", CONFIG, labels=labels)
@@ -32,6 +33,7 @@ def test_shapes(labels):
     assert len(loaded.class_names) == 5 * labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [False, True])
 def test_cifar10(real_data, labels):
     config = {**CONFIG, "data_dir": real_data("tfds/cifar10").parent}
@@ -106,6 +108,7 @@ def test_one_split_alone(tmp_path):
     assert generation.default_split(str(tmp_path / "train")) == "all"
 
 
+@pytest.mark.slow
 def test_the_test_scenes_are_others(tmp_path):
     loaded, test = (generation_data("shapes", CONFIG, labels=False, split=split) for split in (None, "test"))
     assert (loaded.split, test.split) == ("train", "test")

@@ -137,6 +137,7 @@ def test_what_cannot_be_is_refused(metric):
     assert np.isnan(metric(1).result())
 
 
+@pytest.mark.slow
 def test_in_fit_and_saved(tmp_path):
     model = keras.Sequential(
         [keras.Input((32, 32, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")]

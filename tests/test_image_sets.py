@@ -73,6 +73,7 @@ def test_another_extractors_statistics_are_refused(extractor):
         image_set_scores(noise(), Reference.of(noise(), extractor), other)
 
 
+@pytest.mark.slow
 def test_cifar10_is_ordered_as_a_person_would(real_data):
     """The other half of the training images is nearest, then test images, then what was done to them."""
     root = real_data("tfds/cifar10").parent

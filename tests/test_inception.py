@@ -51,6 +51,7 @@ def write_graph(path, tensors):
     path.write_bytes(graph.SerializeToString())
 
 
+@pytest.mark.slow
 def test_equals_torch_fidelity(torch_path):
     expected = np.load(FILE)
     extractor = inception_features(torch_path)
@@ -95,6 +96,7 @@ def test_other_weights_give_no_fid(torch_path, monkeypatch):
     assert [score_name(score, name) for score in scores] == ["fid", "kid", "inception_score", f"recall_{name}"]
 
 
+@pytest.mark.slow
 def test_grey_images(torch_path):
     grey = images(32)[:2, ..., :1] / np.float32(127.5) - 1
     one, three = (inception_features(torch_path, channels=n).predict(x, verbose=0)[0]

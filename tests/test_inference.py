@@ -76,6 +76,7 @@ def test_blocks_cover_each_pixel_once_and_constant_logits_stay_so_to_the_bit(hei
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(height=sizes, width=sizes, tile=st.integers(4, 50), overlap=overlaps)
 def test_pixelwise_network_gives_each_pixel_its_own_class(height, width, tile, overlap):
@@ -304,6 +305,7 @@ def test_tensors_will_do_and_what_is_not_an_array_is_named(tmp_path):
             inference.predict(PIXELWISE, single)
 
 
+@pytest.mark.slow
 def test_jax_segments_too():
     pytest.importorskip("jax")
     code = (
@@ -351,6 +353,7 @@ def test_wrong_images_and_models_are_named_at_once():
         inference.predict(unet(1, filters=(2, 2)), [noise(8, 8)])
 
 
+@pytest.mark.slow
 def test_flips_and_scales_average_probabilities():
     model, image = small_unet(), noise(21, 34)
     scales = (0.5, 1.0, 1.5)
@@ -390,6 +393,7 @@ def test_an_augmented_model_goes_through_in_tiles_by_its_networks_stride():
     np.testing.assert_allclose(logits[corner], whole(looks, image[:56, :56])[corner], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_augmented_model_is_saved_and_served(tmp_path):
     looks, image = inference.augmented(small_unet(), scales=(0.75, 1.0)), noise(19, 26)
     looks.save(tmp_path / "looks.keras")

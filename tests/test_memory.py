@@ -41,12 +41,14 @@ def draw_folder(root, *, val, size):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/status is Linux's")
 def test_sixteen_validation_images_of_800_pixels(tmp_path):
     root = draw_folder(tmp_path / "data", val=16, size=(800, 800))
     assert peak("train", "unet", "--data", root, "--out", tmp_path / "run", *ONE_STEP) < 1.65
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/status is Linux's")
 def test_an_image_of_twelve_megapixels(tmp_path):
     root = draw_folder(tmp_path / "data", val=1, size=(3000, 4000))

@@ -20,6 +20,7 @@ def test_is_kept_without_outputs(path: Path):
             assert cell["execution_count"] is None, cell["id"]
 
 
+@pytest.mark.slow
 @each_notebook
 def test_runs_from_start_to_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     nbclient = pytest.importorskip("nbclient", reason="nbclient is missing: pip install -e '.[test]'")

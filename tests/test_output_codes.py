@@ -20,6 +20,7 @@ def test_21_classes_have_31_bits_and_a_distance_of_16():
     np.testing.assert_array_equal(1 - 2 * codebook, scipy.linalg.hadamard(32)[:21, 1:])
 
 
+@pytest.mark.slow
 @given(num_classes=st.integers(2, 200))
 def test_hadamard_words_are_all_equally_far(num_classes):
     codebook = OutputCodes(hadamard_codebook(num_classes)).codebook  # lets it pass
@@ -105,6 +106,7 @@ def test_the_loss_is_binary_cross_entropy_on_the_bits():
         OutputCodeCrossEntropy(3)(masks, bits[..., :1])
 
 
+@pytest.mark.slow
 def test_a_segmenter_with_codes_learns_saves_and_loads(tmp_path):
     keras.utils.set_random_seed(0)
     codebook = hadamard_codebook(3)
@@ -122,6 +124,7 @@ def test_a_segmenter_with_codes_learns_saves_and_loads(tmp_path):
     assert (scores.argmax(-1) == masks).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [21, 133])
 def test_a_large_image_is_decoded_in_one_product_of_linear_memory(num_classes):
     codebook = hadamard_codebook(num_classes)

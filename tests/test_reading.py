@@ -50,6 +50,7 @@ def cut(image: np.ndarray, window: list[int]) -> np.ndarray:
     return image[window[0] : window[0] + window[2], window[1] : window[1] + window[3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_ways_of_reading_agree(seed, tmp_path, capsys):
     rng = np.random.default_rng(seed)

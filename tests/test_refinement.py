@@ -22,6 +22,7 @@ def coarse():
     return keras.Model(image, CropLike()([BilinearUpSampling(8)(x), image]))
 
 
+@pytest.mark.slow
 def test_it_finds_boundaries_that_are_finer_than_the_scores():
     # A bright bar three pixels wide on dark ground.
     keras.utils.set_random_seed(0)

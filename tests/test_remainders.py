@@ -33,6 +33,7 @@ def test_one_device_stays_finite(on_one_device):
         assert_finite(trained)
 
 
+@pytest.mark.slow
 def test_two_replicas_do_as_one_device_does(on_one_device):
     replicated = in_process(everywhere(REPLICATED), "generative_examples")
     for trained in replicated.values():
@@ -42,6 +43,7 @@ def test_two_replicas_do_as_one_device_does(on_one_device):
         assert_equal(on_one_device[name], replicated[name], 1e-5)
 
 
+@pytest.mark.slow
 def test_jax_does_as_tensorflow_does(on_one_device):
     pytest.importorskip("jax")
     on_jax = in_process(everywhere(""), "generative_examples", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
@@ -67,6 +69,7 @@ def test_every_image_is_used_and_no_round_is_empty(count, steps):
     assert [players for _, players in rounds] == [["discriminator"]] * (steps - 1) + [["discriminator", "generator"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regularizer", [GradientPenalty(), DRAGAN(), R1(interval=2)], ids=lambda x: type(x).__name__)
 def test_penalties_of_a_single_image_are_finite(regularizer):
     gan = small_gan(steps=4, regularizer=regularizer)

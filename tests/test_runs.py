@@ -99,6 +99,7 @@ def test_epochs_are_added_whatever_the_columns(tmp_path):
     assert run.history()[1].keys() == {"epoch", "loss", "score"}
 
 
+@pytest.mark.slow
 def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path):
     hold = (
         "import sys, time; from keras_segen.runs import Run\n"

@@ -50,6 +50,7 @@ def test_decodes_files_as_the_package_does(name, tmp_path):
         np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
+@pytest.mark.slow
 def test_unet_nuclei_scores_what_its_card_says(real_data):
     model = keras.saving.load_model(SAVED / "unet_nuclei" / "model.keras")
     mean_iou = MeanIoU(2)

@@ -143,6 +143,7 @@ def test_other_names_are_folders(tmp_path):
         segmentation_data("voc2013", image_size=16, seed=0, data_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_pets_from_the_command_line(data_dir, tmp_path, monkeypatch, capsys):
     draw_pets(tmp_path / "files", monkeypatch)
     train = ["train", "unet", "--data", "oxford_iiit_pet", "--data-dir", str(data_dir), "--epochs", "1"]

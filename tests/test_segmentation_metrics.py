@@ -48,6 +48,7 @@ def assert_equals_scikit_learn(truth, prediction, num_classes, batches=1):
     assert [float(metric.result()) for metric in others] == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -65,6 +66,7 @@ def test_equals_scikit_learn_on_random_masks(seed, num_classes, void, used, batc
         assert_equals_scikit_learn(truth, prediction, num_classes, batches)
 
 
+@pytest.mark.slow
 def test_equals_scikit_learn_on_real_masks(real_data):
     rng = np.random.default_rng(0)
     paths = sorted(real_data("VOCdevkit/VOC2012/SegmentationClass").glob("*.png"))[:20]
@@ -154,6 +156,7 @@ METRICS = (MeanIoU, PixelAccuracy, MeanClassAccuracy, FrequencyWeightedIoU, Mean
 each_metric = pytest.mark.parametrize("metric", METRICS)
 
 
+@pytest.mark.slow
 @each_metric
 def test_an_id_that_is_not_whole_makes_the_score_nan(metric):
     truth = np.kron(np.eye(2), np.ones((4, 4)))[None]
@@ -192,6 +195,7 @@ def test_a_last_axis_of_one_counts_as_none(metric):
         assert float(with_axis.result()) == float(plain.result())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "metric", [*(cls(2) for cls in METRICS), PSNR(1), SSIM(1), MultiScaleSSIM(1)], ids=lambda m: m.name
 )

@@ -64,6 +64,7 @@ class SegmenterTests:
         model = self.build()
         loss = losses.Sum([losses.CrossEntropy(), losses.Dice()])
         model.compile(keras.optimizers.Adam(1e-3), loss, metrics=[metrics.MeanIoU(CLASSES)], **options)
+        model.optimizer.build(model.trainable_variables)  # or the step is traced twice
         return model
 
     def test_predicts_odd_sizes_and_serves_the_same(self, tmp_path):
@@ -131,11 +132,13 @@ class TestUNet(SegmenterTests):
         return unet(num_classes, filters=(4, 8, 16))
 
 
+@pytest.mark.slow
 class TestUNetBilinear(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return unet(num_classes, filters=(4, 8, 16), up_sampling="bilinear")
 
 
+@pytest.mark.slow
 class TestUNetValid(SegmenterTests):
     blocky = True
 
@@ -143,6 +146,7 @@ class TestUNetValid(SegmenterTests):
         return unet(num_classes, filters=(4, 8, 16), padding="valid")
 
 
+@pytest.mark.slow
 class TestUNetDeeplySupervised(SegmenterTests):
     blocky = True
 
@@ -150,11 +154,13 @@ class TestUNetDeeplySupervised(SegmenterTests):
         return unet(num_classes, filters=(4, 8, 16, 32), deep_supervision=True)
 
 
+@pytest.mark.slow
 class TestUNetMobileNet(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return unet(num_classes, backbone="mobilenet", alpha=0.25, weights=None, filters=(4, 8, 8, 16, 16))
 
 
+@pytest.mark.slow
 class TestUNetResNet50(SegmenterTests):
     compiles = False
 
@@ -162,6 +168,7 @@ class TestUNetResNet50(SegmenterTests):
         return unet(num_classes, backbone="resnet50", weights=None, filters=(4, 8, 8, 16, 16))
 
 
+@pytest.mark.slow
 class TestUNetVGG16(SegmenterTests):
     compiles = False
 
@@ -174,6 +181,7 @@ class TestFCNMobileNet(SegmenterTests):
         return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=8)
 
 
+@pytest.mark.slow
 class TestFCNResNet50(SegmenterTests):
     compiles = False
 
@@ -181,6 +189,7 @@ class TestFCNResNet50(SegmenterTests):
         return fcn(num_classes, backbone="resnet50", weights=None, stride=16)
 
 
+@pytest.mark.slow
 class TestFCNVGG16(SegmenterTests):
     compiles = False
 
@@ -188,11 +197,13 @@ class TestFCNVGG16(SegmenterTests):
         return fcn(num_classes, backbone="vgg16", weights=None, stride=8, learned_up_sampling=True)
 
 
+@pytest.mark.slow
 class TestFCN32s(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=32)
 
 
+@pytest.mark.slow
 class TestFCNRefined(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return refined(fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=16), filters=8)

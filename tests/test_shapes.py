@@ -78,6 +78,7 @@ def test_any_scene(index, seed, split, image_size):
         assert np.array_equal(again, first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_size", [50, 128])
 def test_eagerly_and_in_a_pipeline(image_size):
     """The same to the bit, though TensorFlow's graph optimiser has been over the one and not the other."""
@@ -96,6 +97,7 @@ def test_order_and_batches_change_no_scene(scenes):
     assert {image.tobytes() for image in first} == {image.tobytes() for image in shuffled}
 
 
+@pytest.mark.slow
 def test_threads_change_no_scene():
     def images(threads):
         dataset = tf.data.Dataset.range(40).map(lambda i: scene(i, image_size=64)[0], num_parallel_calls=threads)
@@ -106,6 +108,7 @@ def test_threads_change_no_scene():
     assert np.array_equal(images(1), images(8))
 
 
+@pytest.mark.slow
 def test_no_scene_twice(scenes):
     others = [arrays(shapes(split, count=300, batch_size=50)) for split in ("val", "test")]
     other_seed = [scene(i, seed=1)[0] for i in range(20)]

@@ -33,6 +33,7 @@ def test_as_many_weights_as_the_papers_table_has():
     assert trainable == sum(halving) + 2 * 2 * conv(3, 128, 128) + 129
 
 
+@pytest.mark.slow
 def test_it_trains():
     keras.utils.set_random_seed(0)
     gan = GAN(

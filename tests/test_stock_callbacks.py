@@ -154,6 +154,7 @@ def lambda_callback(trial):
     assert {"loss", "val_loss", trial.score} < seen[0].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [

@@ -102,6 +102,7 @@ def test_padding_does_not_move_the_picture():
     np.testing.assert_allclose(model(images), model(padded)[:, :13, :14], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("up_sampling", ["transposed", "bilinear"])
 def test_xla_takes_the_same_steps(up_sampling):
     plain, plain_losses = trained(up_sampling=up_sampling, jit_compile=False)
@@ -111,6 +112,7 @@ def test_xla_takes_the_same_steps(up_sampling):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_bfloat16_follows_float32(jit_compile):
     _, exact = trained(steps=6)
@@ -133,6 +135,7 @@ def test_saved_model_loads_compiled_and_trains_on(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_learns_what_a_pixel_says():
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")

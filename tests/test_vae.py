@@ -59,6 +59,7 @@ def trained(vae):
     return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in vae.weights]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_eager_graph_and_xla_take_the_same_steps(kind):
     graph = trained(build(kind, jit_compile=False))
@@ -97,6 +98,7 @@ def test_the_loss_is_what_the_papers_say(kind):
     assert logs["vae_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_jax_takes_the_same_steps():
     pytest.importorskip("jax")
     code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
@@ -105,6 +107,7 @@ def test_jax_takes_the_same_steps():
         assert_equal(trained(build(kind)), result)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
     whole, first = (build("free bits", cls=VAE) for _ in range(2))
     for vae, epochs in ((whole, 2), (first, 1)):
@@ -153,6 +156,7 @@ def correlated(count=2000):
     return np.clip(x, -1, 1).astype("float32").reshape(-1, 2, 2, 2)
 
 
+@pytest.mark.slow
 def test_a_linear_vae_is_probabilistic_pca():
     data = correlated()
     keras.utils.set_random_seed(0)
@@ -170,6 +174,7 @@ def test_a_linear_vae_is_probabilistic_pca():
     assert -vae.evaluate(data, verbose=0, return_dict=True)["vae_loss"] == pytest.approx(best, rel=0.005)
 
 
+@pytest.mark.slow
 def test_the_bound_rises_to_the_exact_likelihood():
     keras.utils.set_random_seed(0)
     vae = linear_vae(2)
@@ -240,6 +245,7 @@ def test_use():
     np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extreme", [-100.0, 100.0])
 @pytest.mark.parametrize("colour", [-1.0, 1.0])
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def test_augmented_masks_stay_aligned_and_hold_no_other_ids(devkit):
                 assert red[one][mask[one] == 15].mean() > red[one][mask[one] == 0].mean() + 30
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:crops of .* are larger than most training images")
 @settings(max_examples=12, deadline=None)
 @given(
@@ -163,6 +164,7 @@ def test_trainaug_is_all_that_has_a_mask_save_val(devkit, monkeypatch, host):
     assert (devkit.parents[1] / "benchmark_RELEASE/dataset/cls").is_dir()
 
 
+@pytest.mark.slow
 def test_a_unet_is_trained_on_it_from_the_command_line(devkit, tmp_path):
     train = ["train", "unet", "--data", "voc", "--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "2"]
     train += ["--image-size", "32", "--filters", "4", "8"]
