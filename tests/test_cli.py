@@ -288,9 +288,9 @@ def test_resuming_a_finished_run_changes_nothing(trained, tmp_path):
 def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = make_folder()
-    command = ["train", "unet", "--data", str(root), *SMALL, "--epochs", "6", "--steps-per-epoch", "4"]
+    command = ["train", "unet", "--data", str(root), *SMALL, "--epochs", "12", "--steps-per-epoch", "4"]
     assert run(*command, "--out", "whole") == 0
-    train_with_kills(command, tmp_path / "killed", kills=2)
+    train_with_kills(command, tmp_path / "killed", kills=3)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -235,10 +235,10 @@ def test_the_servable_gives_what_sample_gives(trained, capsys):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
-    command = ["train", "cgan", "--data", str(classes), *SMALL, "--epochs", "5"]
+    command = ["train", "cgan", "--data", str(classes), *SMALL, "--epochs", "8"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = classes.parent / "whole", classes.parent / "killed"
-    train_with_kills(command, killed, kills=2)
+    train_with_kills(command, killed, kills=3)
     assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):  # the best so far too
         for ours, theirs in zip(variables(whole / name), variables(killed / name), strict=True):

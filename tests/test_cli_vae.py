@@ -194,10 +194,10 @@ def test_a_vae_starts_from_another(trained, classes, capsys):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
-    command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "5", "--warm-up", "10"]
+    command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "8", "--warm-up", "10"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = classes.parent / "whole", classes.parent / "killed"
-    train_with_kills(command, killed, kills=2)
+    train_with_kills(command, killed, kills=3)
     assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):
         for ours, theirs in zip(variables(whole / name), variables(killed / name), strict=True):

@@ -54,7 +54,6 @@ class SegmenterTests:
     """
 
     blocky = False
-    compiles = True  # XLA takes minutes for the large backbones, and sees no layer there that small ones lack
 
     def build(self, num_classes=CLASSES):
         raise NotImplementedError
@@ -93,9 +92,9 @@ class SegmenterTests:
         for ours, theirs in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
-    def test_learns_in_bfloat16(self):
+    def test_learns_under_xla_in_bfloat16(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
-        model = self.compiled(jit_compile=self.compiles)
+        model = self.compiled(jit_compile=True)
         assert model.outputs[0].dtype == "float32"
         images, masks = batch((64, 64))
         history = [model.train_on_batch(images, masks, return_dict=True)["loss"] for _ in range(8)]
@@ -162,16 +161,12 @@ class TestUNetMobileNet(SegmenterTests):
 
 @pytest.mark.slow
 class TestUNetResNet50(SegmenterTests):
-    compiles = False
-
     def build(self, num_classes=CLASSES):
         return unet(num_classes, backbone="resnet50", weights=None, filters=(4, 8, 8, 16, 16))
 
 
 @pytest.mark.slow
 class TestUNetVGG16(SegmenterTests):
-    compiles = False
-
     def build(self, num_classes=CLASSES):
         return unet(num_classes, backbone="vgg16", weights=None, filters=(4, 8, 8, 16, 16))
 
@@ -183,16 +178,12 @@ class TestFCNMobileNet(SegmenterTests):
 
 @pytest.mark.slow
 class TestFCNResNet50(SegmenterTests):
-    compiles = False
-
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, backbone="resnet50", weights=None, stride=16)
 
 
 @pytest.mark.slow
 class TestFCNVGG16(SegmenterTests):
-    compiles = False
-
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, backbone="vgg16", weights=None, stride=8, learned_up_sampling=True)
 

@@ -47,7 +47,7 @@ class FineTuning(keras.callbacks.Callback):
         frozen = epoch < self.frozen_epochs
         layer = model.get_layer(self.backbone)
         if layer.trainable is not frozen:
-            return  # as it shall be
+            return  # nothing to change
         layer.trainable = not frozen
         given = model._compile_config.config
         old = keras.optimizers.get(given["optimizer"])  # without the loss scaling that `compile` adds

@@ -43,7 +43,7 @@ def sample(
     if not isinstance(model, LatentModel):
         raise InputError(f"{run.path}: its model is a {config['model']}, which generates nothing: name another run")
     if mixture and not isinstance(model, VAE):
-        raise InputError(f"--mixture is a VAE's, and {run.path} is of a {config['model']}: leave it away")
+        raise InputError(f"--mixture is a VAE's, and {run.path} is of a {config['model']}: leave it out")
     labels, names = _labels(model, config["class_names"], label, count)
     if mixture:
         latents = Posterior.load(run.posterior).sample(count, labels, seed=seed)
@@ -108,7 +108,7 @@ def _labels(model: Any, class_names: list[str], label: str | None, count: int) -
     """Return the labels of the samples, and the name of each one's class."""
     if not model.conditional:
         if label is not None:
-            raise InputError(f"--label {label}: the model was trained without labels: leave it away")
+            raise InputError(f"--label {label}: the model was trained without labels: leave it out")
         return None, ["generated"] * count
     if len(model.ends()[0].inputs[1].shape) == 2:
         return _attributes(class_names, label, count)

@@ -196,7 +196,7 @@ def read_class_names(path: Path) -> tuple[str, ...] | None:
     if not path.exists():
         return None
     if not path.is_file():
-        raise InputError(f"{path}: is no file: write the classes' names into it, one a line")
+        raise InputError(f"{path}: is not a file: write the classes' names into it, one a line")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
