@@ -180,6 +180,20 @@ def test_an_id_that_is_not_whole_makes_the_score_nan(metric):
 
 
 @each_metric
+def test_a_logit_that_is_nan_makes_the_score_nan(metric):
+    truth = np.kron(np.eye(2), np.ones((4, 4))).astype("uint8")[None]
+    for class_id in (0, 1):
+        for pixel in ((0, 0, 0), (0, 7, 7)):
+            logits = np.eye(2, dtype="float32")[truth]
+            scored = metric(2)
+            scored.update_state(truth, logits)
+            assert float(scored.result()) == 1
+            logits[(*pixel, class_id)] = np.nan
+            scored.update_state(truth, logits)
+            assert np.isnan(float(scored.result()))
+
+
+@each_metric
 def test_a_last_axis_of_one_counts_as_none(metric):
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 3, (2, 2, 6, 5))

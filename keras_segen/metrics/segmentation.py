@@ -22,7 +22,8 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     mean over batches would be another number.
 
     An id in the mask that is neither `ignore_class` nor below `num_classes`, or not a whole number, or a predicted id
-    out of range, makes the result NaN: dropped in silence it would raise the score.
+    out of range, makes the result NaN: dropped in silence it would raise the score. So do logits that are NaN; only
+    inside `fit` on a CPU are they not looked for, where the loss shows them and looking would double the cost.
 
     Sample weights are refused, for pixels are counted: pass the metric to `compile` in `metrics`, not in
     `weighted_metrics`, and mark pixels that do not count as void.
@@ -124,7 +125,9 @@ def _flat(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred if is_float else flat_masks(y_pred)
 
 
-def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> tuple[Any, Any]:
+def _count(
+    truth: Any, prediction: Any, num_classes: int, ignore_class: int, *, look_for_nan: bool = True
+) -> tuple[Any, Any]:
     """Count one batch in int32.
 
     Args:
@@ -132,12 +135,13 @@ def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> 
         prediction: (pixels, num_classes) logits or (pixels,) class ids.
         num_classes: the matrix's rows and columns.
         ignore_class: of the pixels that do not count.
+        look_for_nan: count a pixel with a logit that is NaN as out of range.
 
     Returns:
         The confusion matrix, and the number of pixels with an id out of range.
     """
     if len(prediction.shape) == 2:
-        prediction = _argmax(prediction)
+        prediction = _argmax(prediction, look_for_nan=look_for_nan)
     truth, prediction = class_ids(truth), class_ids(prediction)
     known = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
     cells = num_classes**2
@@ -147,12 +151,18 @@ def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> 
     return ops.reshape(counts[:cells], [num_classes, num_classes]), counts[cells]
 
 
-def _argmax(logits: Any) -> Any:
-    if keras.backend.backend() != "tensorflow":
-        return ops.argmax(logits, -1)
-    import tensorflow as tf
+def _argmax(logits: Any, *, look_for_nan: bool = True) -> Any:
+    """Return the class with the largest logit; -1, which is out of range, where a logit is NaN and that is looked for.
 
-    return tf.argmax(logits, -1, "int32")  # Keras's goes over the logits three times more, to tell -0 from 0
+    An argmax passes over NaN in one order of the classes and returns it in another.
+    """
+    if keras.backend.backend() != "tensorflow":
+        largest = ops.argmax(logits, -1)
+    else:
+        import tensorflow as tf
+
+        largest = tf.argmax(logits, -1, "int32")  # Keras's goes over the logits three times more, to tell -0 from 0
+    return ops.where(ops.any(ops.isnan(logits), -1), -1, largest) if look_for_nan else largest
 
 
 @functools.cache
@@ -160,7 +170,7 @@ def _compiled_count() -> Any:
     import tensorflow as tf
 
     # One function for all metrics: where several count the same batch, TensorFlow sees that it is the same count.
-    return tf.function(_count, jit_compile=True, autograph=False)
+    return tf.function(functools.partial(_count, look_for_nan=False), jit_compile=True, autograph=False)
 
 
 def _pays_to_compile(*tensors: Any) -> bool:
