@@ -154,11 +154,6 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
     return figure
 
 
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Turn generated images in [-1, 1] into uint8."""
-    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
-
-
 def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
     """Lay images out in rows, white between them.
 

@@ -11,6 +11,16 @@ DARK = 0.25
 GREY = 0.1
 
 
+def to_floats(images: np.ndarray) -> np.ndarray:
+    """Turn uint8 images into float32 in [-1, 1]; 0 becomes -1 and 255 becomes 1."""
+    return images / np.float32(127.5) - 1
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Turn images in [-1, 1] into uint8; what is beyond the range is clipped."""
+    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
 def in_range(images: Any) -> np.ndarray:
     """Return images as float32 in [-1, 1], whether they come so or as uint8.
 
@@ -24,7 +34,7 @@ def in_range(images: Any) -> np.ndarray:
     if images.ndim != 4 or not images.size:
         raise ValueError(f"Images are (batch, height, width, channels). Received: shape {images.shape}")
     if images.dtype == np.uint8:
-        return images / np.float32(127.5) - 1
+        return to_floats(images)
     if images.dtype.kind in "iub":
         raise ValueError(f"Images are uint8, or floats in [-1, 1]. Received: {images.dtype}")
     return _floats_in_range(images)

@@ -57,11 +57,6 @@ def test_comparison_and_curves_are_drawn(tmp_path):
             assert np.asarray(picture).std() > 5
 
 
-def test_bytes_are_rounded_not_cut():
-    images = np.array([-1.5, -1, -0.004, 0.0, 0.999, 1.0])
-    assert plotting.to_uint8(images).tolist() == [0, 0, 127, 128, 255, 255]
-
-
 def test_a_grid_keeps_every_image_in_its_place():
     images = np.random.default_rng(0).integers(0, 255, (5, 4, 6, 3)).astype(np.uint8)
     drawn = plotting.grid(images, 3, gap=1)

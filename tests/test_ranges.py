@@ -44,3 +44,8 @@ def test_images_from_0_to_1_are_refused():
         require_whole_range(low, high, dtype)
     with pytest.raises(ValueError, match="uint8 and all 0 or 1"):
         require_whole_range(0, 1, "uint8")
+
+
+def test_bytes_are_rounded_not_cut():
+    images = np.array([-1.5, -1, -0.004, 0.0, 0.999, 1.0])
+    assert to_uint8(images).tolist() == [0, 0, 127, 128, 255, 255]

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen import plotting
+from keras_segen.ranges import to_uint8
 
 
 class SampleGrids(keras.callbacks.Callback):
@@ -39,7 +40,7 @@ class SampleGrids(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's grid."""
-        images = plotting.to_uint8(self.model.generate(self.latents, self.labels))
+        images = to_uint8(self.model.generate(self.latents, self.labels))
         picture = plotting.grid(images, self.columns)
         self.folder.mkdir(parents=True, exist_ok=True)
         plotting.save_image(picture, self.folder / f"epoch_{epoch + 1:04}.png")

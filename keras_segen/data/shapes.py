@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.data.order import batched, check_image_size, order
+from keras_segen.ranges import to_uint8
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
@@ -138,6 +139,22 @@ def scene(index: Any, *, split: str = "train", seed: int = 0, image_size: int = 
         pixels = tf.reduce_sum(tf.cast(owners == tf.range(1, OBJECTS + 1)[:, None, None], tf.int32), [1, 2])
         label = tf.gather(classes, tf.argmax(pixels))
     return image, mask, label
+
+
+def scenes(split: str, count: int, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first scenes of a split as arrays.
+
+    Args:
+        split: "train", "val" or "test".
+        count: how many scenes.
+        image_size: side of the images in pixels, at least 16.
+
+    Returns:
+        Images uint8 (count, image_size, image_size, 3) and labels int32 (count,), indices into `CLASS_NAMES[1:]`.
+    """
+    batches = list(shapes(split, image_size=image_size, batch_size=256, count=count, target="label"))
+    images = np.concatenate([to_uint8(image.numpy()) for image, _ in batches])
+    return images, np.concatenate([label for _, label in batches])
 
 
 def _check(split: str, image_size: int) -> None:

@@ -1,1 +1,0 @@
-"""What the commands of `keras-segen` do; their options are in `keras_segen_cli`."""

@@ -1,0 +1,37 @@
+"""`keras-segen baseline`: classical segmentation, scored as networks are."""
+
+from pathlib import Path
+from typing import Literal
+
+from keras_segen_cli.options import Name
+
+
+def baseline(method: Literal["otsu", "watershed", "region_growing"], /, *, data: Name, out: Name | None = None) -> None:
+    """Score a method that learns nothing on a folder's validation images; its settings are chosen on training images.
+
+    Args:
+        method: The method.
+        data: Folder for segmentation with two classes.
+        out: File (.json) for the scores and settings; a picture (.png) goes beside it.
+    """
+    from keras_segen.errors import InputError
+    from keras_segen.runs import write_json
+    from keras_segen_cli.commands.compare import require_free
+    from keras_segen_cli.commands.session import verbose
+    from keras_segen_cli.tasks import baseline as task
+    from keras_segen_cli.tasks.segmentation import table
+
+    if out is not None:
+        if Path(out).suffix != ".json":
+            raise InputError(f"{out}: must end with .json, for the picture beside it ends with .png")
+        picture = Path(out).with_suffix(".png")
+        for file in (Path(out), picture):
+            require_free(file)
+    loaded = task.load_data(data, verbose=verbose())
+    settings = task.settings(method, loaded, verbose=verbose())
+    scores = task.score(method, settings, loaded, verbose=verbose())
+    if out is not None:
+        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(out), {**scores, "data": loaded.name, "baseline": method, "settings": settings})
+        task.draw(method, settings, loaded, picture)
+    print(f"\n{table(scores)}\n", flush=True)

@@ -1,0 +1,120 @@
+"""`keras-segen compare`: scores of one folder of images beside another."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
+
+from keras_segen_cli.options import Features, MaxPixels, Name
+from keras_segen_cli.recipes import WrongUseError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_segen.metrics import Reference
+
+
+def compare(
+    *,
+    fake: Name,
+    real: Name | None = None,
+    features: Annotated[Features, Parameter(name="*")] = Features(),  # noqa: B008 (it is frozen)
+    samples: Annotated[int | None, Parameter(validator=validators.Number(gte=6, lte=10**7))] = None,
+    out: Name | None = None,
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Score the images below one folder by those below another, as they lie.
+
+    Args:
+        fake: Folder of images made elsewhere, sub-folders included.
+        real: Folder of real images, sub-folders included.
+        features: How the images are compared.
+        samples: Images of each folder, drawn at random. Default: all.
+        out: File (.json) for the scores.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+    """
+    from keras_segen.data.image_files import image_batches, image_files
+    from keras_segen.errors import InputError
+    from keras_segen.metrics import image_set_scores
+    from keras_segen.metrics.image_sets import FEWEST
+    from keras_segen.runs import write_json
+    from keras_segen_cli.commands.session import limit_pixels, verbose
+    from keras_segen_cli.tasks.features import extractor_of, reference_from
+    from keras_segen_cli.tasks.generation import table
+
+    if (real is None) == (features.reference is None):
+        raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
+    limit_pixels(max_pixels)
+    if out is not None:
+        require_free(Path(out))
+    files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
+    for name, paths in files.items():
+        if len(paths) < FEWEST:
+            raise InputError(f"{name}: {len(paths)} images are too few to compare: {FEWEST} at least")
+        print(f"{name}: {len(paths)} images", flush=True)
+    if real is not None:
+        _warn_of_sizes(files[real][0], files[fake][0])
+    network = extractor_of(features)
+    known = (
+        reference_from(str(features.reference), network)
+        if real is None
+        else _known(real, files[real], network, verbose())
+    )
+    scores = {
+        "images": len(files[fake]),
+        "reference_images": known.count,
+        "protocol": known.protocol,
+        **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose()),
+    }
+    if out is not None:
+        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(out), scores)
+    print(f"\n{table(scores)}\n", flush=True)
+
+
+def require_free(file: Path) -> None:
+    """Raise `InputError` if there is something where a file is to be written, or it cannot be written there."""
+    from keras_segen.errors import InputError
+    from keras_segen.files import require_place
+
+    if file.exists():
+        raise InputError(f"{file}: exists already: name another file")
+    require_place(file.absolute().parent)
+
+
+def _warn_of_sizes(real: Path, fake: Path) -> None:
+    from keras_segen.data.images import read_image
+
+    shapes = [read_image(path).shape for path in (real, fake)]
+    if shapes[0] != shapes[1]:
+        print(
+            "warning: the real images are {}×{} pixels, the others {}×{} (the first of each): a part of the distance "
+            "is how they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
+            file=sys.stderr,
+        )
+
+
+def _known(folder: str, files: list[Path], extractor: "keras.Model", verbose: bool) -> "Reference":
+    from keras_segen.data.image_files import fingerprint, image_batches
+    from keras_segen.metrics import Reference
+
+    return Reference.kept(
+        image_batches(files),
+        extractor,
+        verbose=verbose,
+        data=Path(folder).resolve().name,
+        split="all",
+        count=len(files),
+        crop="none",
+        resize="none",
+        fingerprint=fingerprint(files)[:16],
+    )
+
+
+def _drawn(paths: list[Path], most: int | None) -> list[Path]:
+    """Return some of them, or all, in an order that has nothing to do with their names."""
+    import numpy as np
+
+    order = np.random.default_rng(0).permutation(len(paths))[:most]
+    return [paths[i] for i in order]

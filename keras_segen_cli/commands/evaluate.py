@@ -1,0 +1,105 @@
+"""`keras-segen evaluate`: a run's scores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from keras_segen_cli.options import Data, MaxPixels, Name, Scoring
+
+
+def evaluate(
+    run: Name,
+    /,
+    *,
+    data: Data | None = None,
+    split: Name | None = None,
+    data_dir: Name | None = None,
+    scoring: Annotated[Scoring, Parameter(name="*")] = Scoring(),  # noqa: B008 (it is frozen)
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Print a run's scores and write them into its folder.
+
+    Scores on other data, on another split, or with test-time augmentation, go into `metrics-NAME.json`.
+
+    Args:
+        run: The run folder.
+        data: Other data than the run's own: a data set's name, or a folder.
+        split: Split to score, such as test, or all. Default: of the run's own data the one that it was validated on, of
+            a folder all that is there.
+        data_dir: Folder of the named data sets, if it is not the one that the run was trained with.
+        scoring: How the run is scored.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+    """
+    from keras_segen.data.split import ALL
+    from keras_segen.runs import write_json
+    from keras_segen_cli.commands.session import limit_pixels, verbose
+    from keras_segen_cli.tasks import open_run
+
+    limit_pixels(max_pixels)
+    task = open_run(run)
+    best = task.run.load_best()  # before data are read: is there one?
+    if data_dir is not None:
+        task = replace(task, recipe=replace(task.recipe, data_dir=data_dir))
+    task.check_scoring(scoring)
+    its_own: str = task.recipe.data
+    own = data is None or its_own in (data, str(Path(data).resolve()))
+    name = its_own if own or data is None else data
+    scored = split if own or split else _default_split(task, name)
+    loaded = task.load_data(name, split=scored, samples=scoring.samples, verbose=verbose())
+    if scored:
+        print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
+    scores = task.score(best, loaded, scoring=scoring, verbose=verbose())
+    special = [split] if split else []
+    if scoring.reference is not None:
+        statistics = scores["protocol"]
+        special.append(f"{Path(statistics['statistics']).stem}-{statistics['fingerprint'][:8]}")
+    special += ["flip"] if scoring.flip else []
+    special += [f"{scale:g}" for scale in scoring.scales or []]
+    # Which model it was: more epochs may bring a better one, beside which older scores stay.
+    epoch = task.run.best_epoch(task.monitor, task.mode)
+    content = {**scores, "data": loaded.name, "epoch": epoch, **({"split": scored} if scored else {})}
+    file = task.run.metrics_json if own and not special else _scores_file(task.run.path, special, content, own=own)
+    write_json(file, content)
+    print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)
+
+
+def _default_split(task: Any, data: str) -> str | None:
+    """Return the split of other data to score; None, as for the run's own, if they are these at another place."""
+    from keras_segen.data.split import ALL
+    from keras_segen.errors import InputError
+
+    split: str | None = task.default_split(data)
+    try:
+        # A part of a folder without splits was trained on.
+        own = split == ALL and task.load_data(data).fingerprint == task.data_fingerprint
+    except InputError:  # it may be too small to be divided
+        own = False
+    return None if own else split
+
+
+def _scores_file(run: Path, special: Sequence[str], content: dict[str, Any], *, own: bool) -> Path:
+    """Return the file for special scores, named by as many last parts of the data's path as tell it from others.
+
+    A file with scores of the same data, split and looks may be overwritten.
+    """
+    parts = Path(content["data"]).parts
+    for count in range(0 if own else 1, len(parts) + 1):
+        name = "-".join([*(part.strip("/") for part in parts[len(parts) - count :]), *special])
+        file = run / f"metrics-{name}.json"
+        if not file.exists() or _same_scores(file, content):
+            return file
+    from keras_segen.errors import InputError
+
+    raise InputError(f"{file}: holds scores of other data: move it away")
+
+
+def _same_scores(file: Path, content: dict[str, Any]) -> bool:
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return all(before.get(name) == content.get(name) for name in ("data", "split", "looks"))

@@ -1,0 +1,38 @@
+"""`keras-segen predict`: label maps of a user's own images, or a VAE's reconstructions and anomaly scores."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from keras_segen_cli.options import MaxPixels, Name, Predicting
+from keras_segen_cli.recipes import WrongUseError
+
+
+def predict(
+    run: Name,
+    /,
+    *images: Name,
+    out: Name,
+    skip_existing: bool = False,
+    predicting: Annotated[Predicting, Parameter(name="*")] = Predicting(),  # noqa: B008 (it is frozen)
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Write label maps and overlays of images; with a VAE, reconstructions and anomaly scores.
+
+    Args:
+        run: The run folder.
+        images: Image files, and folders with all their sub-folders.
+        out: Folder for the results, in the sub-folders that the images' folders have.
+        skip_existing: Skip images that have their results, after an interruption.
+        predicting: How the model predicts.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+    """
+    from keras_segen_cli.commands.session import limit_pixels, verbose
+    from keras_segen_cli.tasks import open_run
+
+    if not images:
+        raise WrongUseError("predict needs an image or a folder of images, behind the run folder")
+    limit_pixels(max_pixels)
+    task = open_run(run)
+    task.predict(images, Path(out), predicting=predicting, skip_existing=skip_existing, verbose=verbose())

@@ -1,0 +1,15 @@
+"""`keras-segen recipes`: the named recipes, each with its score and its time."""
+
+from keras_segen_cli.recipes import NAMED
+
+
+def recipes() -> None:
+    """List the named recipes, which `keras-segen train NAME` runs."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    columns = (Column("recipe", no_wrap=True), "data", "score", "time")
+    table = Table(*columns, box=None, pad_edge=False)
+    for name, named in NAMED.items():
+        table.add_row(name, named.on, named.score, named.time)
+    Console().print(table)

@@ -1,0 +1,114 @@
+"""`keras-segen train`: one sub-command a model and a named recipe."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.config import Dict
+
+from keras_segen_cli.options import MaxPixels, Name
+from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
+
+app = App(
+    name="train",
+    help="Train a model, or a named recipe; write a run folder.",
+    default_parameter=Parameter(negative=(), consume_multiple=True),
+)
+
+
+def _train(*, recipe: Recipe, out: Name | None = None, resume: bool = False, max_pixels: MaxPixels = None) -> None:
+    """Train a model.
+
+    Args:
+        recipe: The settings.
+        out: The run folder. Default: the next free runs/MODEL-DATA-N.
+        resume: Go on with the run in --out after an interruption, or for more --epochs; repeat its other options. A CPU
+            then gives the same bits as without a stop, and so does a GPU with --deterministic; without it, the same up
+            to rounding.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+    """
+    from keras_segen_cli.commands.session import limit_pixels, verbose
+    from keras_segen_cli.tasks.training import train
+
+    recipe.check()
+    limit_pixels(max_pixels)
+    train(recipe, out=out, resume=resume, verbose=verbose())
+
+
+def _command(recipe: type[Recipe]) -> Callable[..., None]:
+    """Return the command that trains a recipe, whose fields are its options."""
+
+    def train(*, recipe: Any, out: Name | None = None, resume: bool = False, max_pixels: MaxPixels = None) -> None:
+        _train(recipe=recipe, out=out, resume=resume, max_pixels=max_pixels)
+
+    train.__doc__ = _train.__doc__
+    train.__annotations__["recipe"] = Annotated[recipe, Parameter(name="*")]
+    if all(each.default is not MISSING for each in fields(recipe)):
+        train.__kwdefaults__ = {**(train.__kwdefaults__ or {}), "recipe": recipe(**{})}
+    return train
+
+
+def _with_defaults(recipe: Recipe) -> type[Recipe]:
+    """Return a class of recipes whose defaults are a recipe's settings."""
+    model = type(recipe)
+    changed = {each.name: getattr(recipe, each.name) for each in fields(model)}
+    changed = {name: value for name, value in changed.items() if value != getattr(model, name, MISSING)}
+    body: dict[str, Any] = {
+        "__module__": model.__module__,
+        "__qualname__": model.__qualname__,
+        "__doc__": model.__doc__,
+    }
+    body["__annotations__"] = {each.name: each.type for each in fields(model) if each.name in changed}
+    body |= {name: field() if name == "data" and value == YOURS else value for name, value in changed.items()}
+    return dataclass(frozen=True, kw_only=True)(type(model.__name__, (model,), body))
+
+
+for _name, _model in MODELS.items():
+    app.command(_command(_model), name=_name, help=_model.__doc__, group="Models")
+for _name, _named in NAMED.items():
+    app.command(
+        _command(_with_defaults(_named.recipe)),
+        name=_name,
+        help=f"{type(_named.recipe).__name__} on {_named.on}: {_named.score}.",
+        group="Named recipes",
+    )
+
+
+@app.default
+def train_by_config(
+    *options: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], config: Name | None = None
+) -> None:
+    """Train a model, or a named recipe; write a run folder.
+
+    Args:
+        options: Options that override the file's.
+        config: A run's config.json instead of a model or a recipe: train with its settings, which further options
+            override.
+    """
+    if config is None:
+        raise WrongUseError(_unknown(options))
+    settings = read_settings(Path(config))
+    if settings["model"] not in MODELS:
+        raise WrongUseError(f"{config}: names a model that this version does not know: {settings['model']}")
+    model = MODELS[settings["model"]]
+    known = {each.name.replace("_", "-") for each in fields(model)}
+    given = {name.replace("_", "-"): value for name, value in settings.items() if value is not None}
+    train = App(
+        name=f"train --config {config}",
+        default_parameter=app.default_parameter,
+        config=Dict({name: given[name] for name in known & given.keys()}, use_commands_as_keys=False, source=config),
+    )
+    train.default(_command(model))
+    command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)
+    command(*bound.args, **bound.kwargs)
+
+
+def _unknown(options: tuple[str, ...]) -> str:
+    if not options or options[0].startswith("-"):
+        return f"train needs a model ({', '.join(MODELS)}), a named recipe (see keras-segen recipes) or --config FILE"
+    close = difflib.get_close_matches(options[0], [*MODELS, *NAMED], n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{options[0]}: is not a model ({', '.join(MODELS)}) or a named recipe: {hint}see keras-segen recipes"

@@ -1,0 +1,66 @@
+"""`keras-segen worth`: how much generated images are worth as training data."""
+
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from keras_segen_cli.options import Data, MaxPixels, Name, Seed
+
+
+def worth(
+    *,
+    real: Data,
+    generated: Name,
+    steps: Annotated[int, Parameter(validator=validators.Number(gte=10, lte=10**7))] = 1000,
+    image_size: Annotated[int, Parameter(validator=validators.Number(gte=16, lte=512))] = 32,
+    data_dir: Name | None = None,
+    seed: Seed = 0,
+    max_pixels: MaxPixels = None,
+) -> None:
+    """Train a classifier on generated images, on real ones, and on both; score each on real test images.
+
+    The first of the three is the classification accuracy score of Ravuri and Vinyals (2019, arXiv:1905.10887).
+
+    Args:
+        real: cifar10, shapes, or a folder with one sub-folder a class.
+        generated: Folder with the same sub-folders, such as `sample` writes.
+        steps: Steps of each training.
+        image_size: Side at which all images are compared, in pixels.
+        data_dir: Folder of the named data sets. Default: the one that TensorFlow Datasets uses.
+        seed: Seed of the trainings.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+    """
+    import keras
+    import numpy as np
+
+    from keras_segen import models
+    from keras_segen.data.class_folders import LAYOUT, read_class_folders
+    from keras_segen.data.folder import existing_folder
+    from keras_segen.data.split import ALL
+    from keras_segen.errors import InputError
+    from keras_segen.training.classifier import BATCH, accuracy, train_classifier
+    from keras_segen_cli.commands.session import limit_pixels, verbose
+    from keras_segen_cli.tasks.classifier_data import classifier_data
+
+    limit_pixels(max_pixels)
+    train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
+    files = read_class_folders(ALL, existing_folder(generated, LAYOUT), verbose=verbose())
+    if sorted(files.class_names) != sorted(class_names):
+        raise InputError(
+            f"{generated}: its sub-folders are {', '.join(files.class_names)}, but the real classes are "
+            f"{', '.join(class_names)}: they must be the same"
+        )
+    ids = np.array([class_names.index(name) for name in files.class_names], np.int32)
+    fake = files.decode(image_size), ids[files.labels]
+    both = tuple(np.concatenate(pair) for pair in zip(train, fake, strict=True))
+    print(f"{steps} steps of {BATCH} images for each; test: {len(test[1])} real images", flush=True)
+    scores = {}
+    for name, (images, labels) in {"generated": fake, "real": train, "both": both}.items():
+        print(f"\ntraining on {name}: {len(images)} images", flush=True)
+        keras.utils.set_random_seed(seed)
+        network = models.classifier(images.shape[1:], len(class_names))
+        train_classifier(network, images, labels, steps=steps, seed=seed, verbose=1 if verbose() else 2)
+        scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
+    print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")
+    for name, row in scores.items():
+        print(f"{name:10}  {row['images']:8}  {100 * row['accuracy']:11.2f}")

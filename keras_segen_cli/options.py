@@ -1,0 +1,122 @@
+"""Types of options: the values that each takes, checked as the command line is parsed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+# Data sets that go by name; a test holds this equal to what the tasks know.
+DATA_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet", "cifar10", "celeb_a")
+
+
+def _between(least: float, most: float, *, over: bool = False) -> Parameter:
+    """Take numbers from `least` (or, with `over`, above it) to `most`."""
+
+    def check(_: Any, value: Any) -> None:
+        # NaN compares false with everything.
+        if value is not None and not ((least < value if over else least <= value) and value <= most):
+            raise ValueError(
+                f"Must be {'over' if over else 'from'} {least:g} {'and at most' if over else 'to'} {most:g}."
+            )
+
+    return Parameter(validator=check)
+
+
+def _not_empty(_: Any, value: Any) -> None:
+    if value is not None and not str(value):
+        raise ValueError("Must not be empty.")
+
+
+def _each_once(_: Any, values: Sequence[Any] | None) -> None:
+    if values is not None and not values:
+        raise ValueError("Needs a value.")
+    if values and len(set(values)) < len(values):
+        raise ValueError("Takes each value once.")
+
+
+def _some(_: Any, values: Sequence[Any] | None) -> None:
+    if values is not None and not values:
+        raise ValueError("Needs a value.")
+
+
+def _unambiguous(_: Any, name: str | None) -> None:
+    """Refuse a name that is a data set's and a folder's."""
+    if name in DATA_SETS and Path(name).is_dir():
+        raise ValueError(
+            f"{name} is a data set, and a folder of this name lies here: write ./{name} for the folder; for the data "
+            "set, run the command in another folder."
+        )
+
+
+def _checks(*checks: Callable[[Any, Any], None]) -> Parameter:
+    return Parameter(validator=checks)
+
+
+Name = Annotated[str, _checks(_not_empty)]
+Data = Annotated[str, _checks(_not_empty, _unambiguous)]
+
+Count = Annotated[int, _between(1, 10**6)]
+Number = Annotated[int, _between(1, 10**7)]
+CountOrZero = Annotated[int, _between(0, 10**9)]
+BatchSize = Annotated[int, _between(1, 2**16)]
+Side = Annotated[int, _between(16, 2**13)]
+Width = Annotated[int, _between(1, 2**14)]
+Seed = Annotated[int, _between(0, 2**31 - 1)]
+Rate = Annotated[float, _between(0, 1000, over=True)]
+Factor = Annotated[float, _between(0, 8, over=True)]
+Share = Annotated[float, _between(0, 1)]
+Weight = Annotated[float, _between(0, 10**6)]
+Positive = Annotated[float, _between(0, 10**12, over=True)]
+
+Each = _checks(_each_once)  # of a tuple whose values differ
+Some = _checks(_some)  # of a tuple that is not empty
+MaxPixels = Annotated[int | None, _between(1, 10**11)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmented:
+    """Test-time augmentation of a segmenter."""
+
+    flip: bool = False
+    """Segmenters: average over each image and its mirror image."""
+    scales: Annotated[tuple[Factor, ...], Each] | None = None
+    """Segmenters: average over each image at these scales, such as 0.75 1 1.25."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """How sets of images are compared."""
+
+    extractor: Literal["cifar10", "inception"] | None = None
+    """Network whose features are compared. Default: cifar10, which comes with the package. inception is FID's own,
+    whose weights (96 MB) are downloaded once."""
+    inception_weights: Name | None = None
+    """File of FID's network, .pth or .pb, instead of the download."""
+    reference: Name | None = None
+    """File (.npz) of published statistics, mu and sigma of inception's features, instead of real images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring(Augmented, Features):
+    """How a run is scored."""
+
+    samples: Annotated[int | None, _between(6, 10**7)] = None
+    """Generative models: images to generate, beside at most as many real ones. Default: 10,000, or as many as there are
+    real ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How images go through a network."""
+
+    tile: Annotated[int | None, _between(16, 2**14)] = None
+    """Segmenters: side of the tiles. Default: 512 for images of more than 2^21 pixels; others go whole."""
+    overlap: Annotated[float | None, _between(0, 0.9)] = None
+    """Segmenters: share of a tile that its neighbour covers too. Default: 0.25."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting(Augmented, Tiling):
+    """How a model predicts."""

@@ -1,0 +1,26 @@
+"""Recipes: the models that can be trained, with their settings."""
+
+from keras_segen_cli.recipes.gans import CGAN, DCGAN
+from keras_segen_cli.recipes.named import NAMED, YOURS, Named
+from keras_segen_cli.recipes.recipe import Recipe, WrongUseError, by_present_names, read_settings
+from keras_segen_cli.recipes.segmenters import FCN, Segmenter, UNet
+from keras_segen_cli.recipes.vaes import VAE
+
+MODELS: dict[str, type[Recipe]] = {recipe.model: recipe for recipe in (FCN, UNet, DCGAN, CGAN, VAE)}
+
+__all__ = [
+    "CGAN",
+    "DCGAN",
+    "FCN",
+    "MODELS",
+    "NAMED",
+    "VAE",
+    "YOURS",
+    "Named",
+    "Recipe",
+    "Segmenter",
+    "UNet",
+    "WrongUseError",
+    "by_present_names",
+    "read_settings",
+]

@@ -1,0 +1,128 @@
+"""Images that a user names: where their results belong, and reading them one by one."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_segen.data.image_files import image_files
+from keras_segen.data.images import read_image
+from keras_segen.data.in_threads import read_ahead
+from keras_segen.data.order import AHEAD
+from keras_segen.errors import InputError
+from keras_segen.files import require_place
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file to predict on.
+
+    Attributes:
+        path: the image file.
+        results: the files that come of it.
+        pixels: their number.
+    """
+
+    path: Path
+    results: tuple[Path, ...]
+    pixels: int = 0
+
+
+def due_images(
+    images: Sequence[str],
+    out: Path,
+    names: Sequence[str],
+    *,
+    skip_existing: bool,
+    is_done: Callable[[Source], bool] = lambda source: True,
+    further: Sequence[Path] = (),
+) -> list[Source]:
+    """Return the images to predict on, checked by their headers.
+
+    Args:
+        images: image files, and folders of them, whose sub-folders `out` has again.
+        out: folder for the results.
+        names: of an image's results, with {} where its own name belongs.
+        skip_existing: pass over images whose results are there; otherwise these are an error.
+        is_done: whether an image whose files are all there has its results.
+        further: files that are written too.
+
+    Raises:
+        InputError: for files that are not images, share a name, or have a result already.
+    """
+    require_place(out)
+    sources = _sources(images, out, names)
+    if not skip_existing:
+        for result in (*further, *(result for source in sources for result in source.results)):
+            if result.exists():
+                raise InputError(f"{result}: exists already: give --out another folder, or add --skip-existing")
+    due = [source for source in sources if not (all(result.exists() for result in source.results) and is_done(source))]
+    due = [_checked(source) for source in due]
+    if skip_existing:
+        print(f"{len(sources) - len(due)} of {len(sources)} images have their results and are skipped", flush=True)
+    return due
+
+
+def require_results(failures: Sequence[InputError], due: Sequence[Source]) -> None:
+    """Raise `OSError` if there are images without a result."""
+    if failures:
+        raise OSError(f"{len(failures)} of {len(due)} images have no result: {failures[0]}")
+
+
+def _sources(images: Sequence[str], out: Path, names: Sequence[str]) -> list[Source]:
+    """Return each image with the files of its results; `InputError` if two would write the same file."""
+    sources: list[Source] = []
+    for given in map(Path, images):
+        if not given.is_dir():
+            sources.append(Source(given, tuple(out / name.format(given.stem) for name in names)))
+            continue
+        ours = out.resolve()  # earlier results below the folder are not images to predict on
+        for path in image_files(given):
+            if not path.resolve().is_relative_to(ours):
+                place = out / path.relative_to(given).parent
+                sources.append(Source(path, tuple(place / name.format(path.stem) for name in names)))
+    becoming: dict[Path, Path] = {}
+    for source in sources:
+        for result in source.results:
+            if result in becoming:
+                raise InputError(
+                    f"{source.path}: both it and {becoming[result]} would become {result}: rename one, or give them "
+                    "two --out folders"
+                )
+            becoming[result] = source.path
+    return sources
+
+
+def _checked(source: Source) -> Source:
+    """Return the source with its size by the file's header; `InputError` for a file that is not an image."""
+    try:
+        with Image.open(source.path) as image:
+            pixels = image.width * image.height
+            if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        pixels = read_image(source.path)[..., 0].size  # which says what is wrong
+    return Source(source.path, source.results, pixels)
+
+
+def read_images(
+    sources: Sequence[Source], read: Callable[[Path], np.ndarray], failures: list[InputError]
+) -> Iterator[tuple[np.ndarray, Source]]:
+    """Yield each image and its source, read ahead in threads; name damaged ones, and add them to `failures`."""
+
+    def contents(source: Source) -> np.ndarray | InputError:
+        try:
+            return read(source.path)
+        except InputError as error:
+            return error
+
+    found = read_ahead(contents, sources, [source.pixels for source in sources], most=AHEAD)
+    for source, pixels in zip(sources, found, strict=True):
+        if isinstance(pixels, InputError):
+            print(f"keras-segen: warning: {pixels}", file=sys.stderr, flush=True)
+            failures.append(pixels)
+        else:
+            yield pixels, source

@@ -1,0 +1,265 @@
+"""Segmentation: what a run of FCN, U-Net or any other segmenter can do."""
+
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from PIL import Image
+
+from keras_segen import inference, metrics, plotting
+from keras_segen.callbacks import FineTuning
+from keras_segen.data.folder import existing_folder, find_splits
+from keras_segen.data.images import read_image
+from keras_segen.data.split import scored_split
+from keras_segen.errors import InputError
+from keras_segen.files import replacing
+from keras_segen.inference.batches import label_maps
+from keras_segen_cli.options import Predicting, Scoring
+from keras_segen_cli.recipes import Segmenter
+from keras_segen_cli.tasks.images import due_images, read_images, require_results
+from keras_segen_cli.tasks.segmentation_data import SPLITS, SegmentationData, segmentation_data
+from keras_segen_cli.tasks.task import Task
+
+# What is measured, by its name in metrics.json and in the table.
+MEASURES: dict[str, tuple[str, Any]] = {
+    "mean_iou": ("mean IoU", metrics.MeanIoU),
+    "pixel_accuracy": ("pixel accuracy", metrics.PixelAccuracy),
+    "mean_class_accuracy": ("mean class accuracy", metrics.MeanClassAccuracy),
+    "frequency_weighted_iou": ("frequency-weighted IoU", metrics.FrequencyWeightedIoU),
+    "mean_dice": ("mean Dice (F1)", metrics.MeanDice),
+    "boundary_iou": ("boundary IoU", metrics.BoundaryIoU),
+    "boundary_f1": ("boundary F1", metrics.BoundaryF1),
+}
+_RESULTS = ("{}.png", "{}_overlay.png")
+
+
+@dataclass(frozen=True)
+class Segmentation(Task[Segmenter, SegmentationData]):
+    """A segmenter's run."""
+
+    mode: ClassVar[Literal["max", "min"]] = "max"
+
+    @property
+    def monitor(self) -> str:
+        """The name of the score that says which epoch is best."""
+        return "val_mean_iou"
+
+    def load_data(
+        self, name: str, *, split: str | None = None, samples: int | None = None, verbose: bool = False
+    ) -> SegmentationData:
+        """Read and check data; see `Task.load_data`."""
+        known = self.known_classes
+        data = segmentation_data(
+            name,
+            image_size=self.recipe.image_size,
+            seed=self.recipe.seed,
+            data_dir=self.recipe.data_dir,
+            split=split,
+            class_names=known,
+            verbose=verbose,
+        )
+        if data.black_and_white:
+            print(f"{data.name}: its masks are black and white (0 and 255): white counts as class 1, not as void")
+        if known and len(data.class_names) > len(known):
+            raise InputError(
+                f"{data.name}: holds {len(data.class_names)} classes, but the model knows {len(known)} "
+                f"({', '.join(known)}): score it on data with these"
+            )
+        if known and _are_names(known) and _are_names(data.class_names):
+            for i, (theirs, ours) in enumerate(zip(data.class_names, known, strict=False)):
+                if theirs != ours:
+                    raise InputError(
+                        f"{data.name}: class {i} is {theirs}, but the model knows it as {ours}: score it on data with "
+                        "the same classes"
+                    )
+        if data.absent and not known:
+            more = f" and {len(data.absent) - 5} more" if len(data.absent) > 5 else ""
+            print(
+                f"warning: no training mask holds {', '.join(data.absent[:5])}{more}: the model cannot learn that",
+                flush=True,
+            )
+        return data
+
+    def default_split(self, name: str) -> str | None:
+        """Return the split of other data that is scored if none is named; `InputError` for a folder with several.
+
+        None: the one that models which are trained on these data are validated on.
+        """
+        return None if name in SPLITS else scored_split(Path(name), find_splits(existing_folder(name)))
+
+    def validate(self, model: keras.Model, data: SegmentationData) -> dict[str, float]:
+        """Return `mean_iou` and `pixel_accuracy` on the validation images at their own sizes.
+
+        The images go through as in `score`, in bounded memory. So there is no loss among the scores: a region loss of a
+        whole image does not follow from its tiles.
+        """
+        measures = {name: MEASURES[name][1](len(self.class_names)) for name in ("mean_iou", "pixel_accuracy")}
+        _count(predictions(model, data), measures)
+        return {name: float(measure.result()) for name, measure in measures.items()}
+
+    def callbacks(self, data: SegmentationData) -> list[keras.callbacks.Callback]:
+        """Release a backbone that is frozen at first."""
+        recipe, frozen = self.recipe, self.recipe.frozen_epochs
+        if not frozen:
+            return []
+        rate = recipe.released_learning_rate or recipe.learning_rate / 10
+        return [FineTuning(frozen, recipe.rate(rate, recipe.epochs - frozen))]
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Raise `InputError` for options of generative models."""
+        if scoring.extractor or scoring.inception_weights or scoring.reference or scoring.samples:
+            raise InputError(
+                f"{self.run.path}: is of a segmenter, which has no --extractor, --inception-weights, --reference or "
+                "--samples"
+            )
+
+    def score(self, model: keras.Model, data: SegmentationData, *, scoring: Scoring, verbose: bool) -> dict[str, Any]:
+        """Return the scores on the validation images at their own sizes; see `score_predictions`.
+
+        With test-time augmentation, they are those of the augmented model, and its settings are among them as `looks`.
+        """
+        augmented = scoring.flip or scoring.scales
+        scales = list(scoring.scales or [1.0])
+        if augmented:
+            model = inference.augmented(model, flip=scoring.flip, scales=scales)
+        scores = score_predictions(predictions(model, data, verbose=verbose), self.class_names)
+        return {**scores, "looks": {"flip": scoring.flip, "scales": scales}} if augmented else scores
+
+    def table(self, scores: dict[str, Any]) -> str:
+        """Return the scores as a table, percent."""
+        return table(scores)
+
+    def draw(self, model: keras.Model, data: SegmentationData) -> Path:
+        """Draw predictions beside some validation images, and the confusion matrix."""
+        picture = self.run.figures / "predictions.png"
+        plotting.save_figure(compare(functools.partial(_label_map, model), data, self.class_names), picture)
+        confusion = json.loads(self.run.metrics_json.read_text(encoding="utf-8"))["confusion_matrix"]
+        figure = plotting.confusions(np.array(confusion), self.class_names)
+        plotting.save_figure(figure, self.run.figures / "confusions.png")
+        return picture
+
+    def predict(
+        self, images: Sequence[str], out: Path, *, predicting: Predicting, skip_existing: bool, verbose: bool
+    ) -> None:
+        """Write `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
+
+        Raises:
+            InputError: before anything is written, for files that are not images, share a name, or have a result.
+            OSError: at the end, for images that turned out to be damaged; the others have their results.
+        """
+        model = self.run.load_best()
+        if predicting.flip or predicting.scales:
+            model = inference.augmented(model, flip=predicting.flip, scales=predicting.scales or [1.0])
+        tiles = {"tile": predicting.tile, "overlap": predicting.overlap}
+        due = due_images(images, out, _RESULTS, skip_existing=skip_existing)
+        failures: list[InputError] = []
+        read = read_images(due, read_image, failures)
+        given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
+        for image, source, label_map in label_maps(model, read, count=len(due), verbose=verbose, **given):
+            picture = Image.fromarray(label_map, mode="P")
+            picture.putpalette(plotting.voc_palette().tobytes())
+            source.results[0].parent.mkdir(parents=True, exist_ok=True)
+            contents = picture, Image.fromarray(plotting.overlay(image, label_map))
+            for result, content in zip(source.results, contents, strict=True):
+                with replacing(result) as temporary:
+                    content.save(temporary)
+        print(f"{len(due) - len(failures)} label maps and overlays in {out}")
+        require_results(failures, due)
+
+
+def _are_names(class_names: Sequence[str]) -> bool:
+    """Say whether somebody gave these names."""
+    return any(name != f"class_{i}" for i, name in enumerate(class_names))
+
+
+def examples(data: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each image and mask of a data set of batches."""
+    for images, masks in data.as_numpy_iterator():
+        yield from zip(images, masks, strict=True)
+
+
+def predictions(
+    model: keras.Model, loaded: SegmentationData, *, verbose: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the mask of each validation image, and the label map that a segmenter makes of the image."""
+    for _, mask, label_map in label_maps(model, examples(loaded.val), count=loaded.val_count, verbose=verbose):
+        yield mask, label_map
+
+
+def score_predictions(predicted: Iterable[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the scores of label maps.
+
+    `images`, all of `MEASURES` by their names, `per_class_iou`, and the `confusion_matrix`, rows the truth.
+
+    Args:
+        predicted: masks and label maps uint8 (height, width), of any sizes, read one by one.
+        class_names: one a class.
+    """
+    measures = {name: measure(len(class_names)) for name, (_, measure) in MEASURES.items()}
+    images = _count(predicted, measures)
+    mean_iou = measures["mean_iou"]
+    return {
+        "images": images,
+        **{name: float(measure.result()) for name, measure in measures.items()},
+        "per_class_iou": dict(zip(class_names, mean_iou.per_class().tolist(), strict=True)),
+        "confusion_matrix": mean_iou.confusion_matrix.tolist(),
+    }
+
+
+def _count(predicted: Iterable[tuple[np.ndarray, np.ndarray]], measures: dict[str, Any]) -> int:
+    """Show masks and label maps to metrics, one by one as their sizes differ, and return how many there were.
+
+    There is no graph around the updates: outside one `BoundaryF1` looks at outlines alone, faster on large images.
+    """
+    images = 0
+    for mask, label_map in predicted:
+        for measure in measures.values():
+            measure.update_state(mask[None], label_map[None])
+        images += 1
+    return images
+
+
+def table(scores: dict[str, Any]) -> str:
+    """Return the scores as a table, percent."""
+    rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
+    if "looks" in scores:
+        scales = " ".join(f"{scale:g}" for scale in scores["looks"]["scales"])
+        lines[0] += f", each looked at in scales {scales}{', and flipped' * scores['looks']['flip']}"
+    for i, (name, value) in enumerate(rows):
+        if i == len(scores["per_class_iou"]):
+            lines.append("-" * (width + 8))
+        lines.append(f"{name:{width}}  " + ("   – (nothing to count)" if np.isnan(value) else f"{100 * value:6.2f}"))
+    occurring = np.flatnonzero(np.sum(scores["confusion_matrix"], 1))
+    if len(occurring) == 1:
+        name = list(scores["per_class_iou"])[occurring[0]]
+        lines.append(
+            f"warning: the masks hold no class but {name} (and void): if objects are 255 in them, they count as void"
+        )
+    return "\n".join(lines)
+
+
+def _label_map(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    (label_map,) = inference.predict(model, [image])
+    return label_map
+
+
+def compare(
+    predict: Callable[[np.ndarray], np.ndarray], loaded: SegmentationData, class_names: Sequence[str], count: int = 4
+) -> Figure:
+    """Draw the first validation images beside their truths and what `predict` makes of one image, a label map."""
+    images, truths, predictions = [], [], []
+    for image, mask in itertools.islice(examples(loaded.val), count):
+        images.append(image)
+        truths.append(mask)
+        predictions.append(predict(image))
+    return plotting.comparison(images, truths, predictions, class_names)
