@@ -30,15 +30,8 @@ def _not_empty(_: Any, value: Any) -> None:
 
 
 def _each_once(_: Any, values: Sequence[Any] | None) -> None:
-    if values is not None and not values:
-        raise ValueError("Needs a value.")
     if values and len(set(values)) < len(values):
         raise ValueError("Takes each value once.")
-
-
-def _some(_: Any, values: Sequence[Any] | None) -> None:
-    if values is not None and not values:
-        raise ValueError("Needs a value.")
 
 
 def _unambiguous(_: Any, name: str | None) -> None:
@@ -71,7 +64,6 @@ Weight = Annotated[float, _between(0, 10**6)]
 Positive = Annotated[float, _between(0, 10**12, over=True)]
 
 Each = _checks(_each_once)  # of a tuple whose values differ
-Some = _checks(_some)  # of a tuple that is not empty
 MaxPixels = Annotated[int | None, _between(1, 10**11)]
 
 

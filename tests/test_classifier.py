@@ -1,7 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
-from keras_segen.recipes.classifier import accuracy, train_classifier
+from keras_segen.models import classifier
+from keras_segen.training.classifier import accuracy, train_classifier
 
 
 @pytest.mark.slow
@@ -9,6 +11,7 @@ def test_it_learns_what_is_easy():
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 2
     images = np.clip(rng.normal(80 + 100 * labels[:, None, None, None], 20, (300, 16, 16, 3)), 0, 255).astype(np.uint8)
-    network = train_classifier(images[:200], labels[:200], 2, steps=40, verbose=0)
+    keras.utils.set_random_seed(0)
+    network = train_classifier(classifier((16, 16, 3), 2), images[:200], labels[:200], steps=40, verbose=0)
     assert accuracy(network, images[200:], labels[200:]) > 0.95
     assert accuracy(network, images[200:], 1 - labels[200:]) < 0.05

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_segen.cli.export import export as export_run
 from keras_segen.data.folder import find_pairs
 from keras_segen.data.images import read_image, read_mask
 from keras_segen.errors import InputError
@@ -22,6 +21,7 @@ from keras_segen.models import cgan_generator, dcgan_discriminator, dcgan_genera
 from keras_segen.runs import Run
 from keras_segen.serving import export
 from keras_segen.training import GAN, VAE
+from keras_segen_cli.commands.export import export as export_run
 
 SIZES = [(1, 1), (37, 53), (256, 256), (1040, 1388)]
 
@@ -339,7 +339,8 @@ def test_the_printed_command_survives_spaces(model, tmp_path, capsys):
     run.create(config)
     model.save(run.model)
     servable = tmp_path / "my models" / "the $net"
-    folder = export_run(str(run.path), to=str(servable))
+    export_run(str(run.path), out=str(servable))
+    folder = servable / "1"
     assert (folder / "assets.extra/classes.txt").read_text() == "a\nb\nc\nd\ne\n"
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == str(servable / "1")

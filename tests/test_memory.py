@@ -52,7 +52,7 @@ def test_sixteen_validation_images_of_800_pixels(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/status is Linux's")
 def test_an_image_of_twelve_megapixels(tmp_path):
     root = draw_folder(tmp_path / "data", val=1, size=(3000, 4000))
-    small = ["--weights", "none", "--alpha", "0.25", "--image-size", "64"]
+    small = ["--backbone-weights", "none", "--backbone-width", "0.25", "--image-size", "64"]
     # It scores its best model at the end, as `evaluate` does.
     assert peak("train", "fcn", "--data", root, "--out", tmp_path / "run", *ONE_STEP, *small) < 3
     assert peak("predict", tmp_path / "run", root / "val/images", "--out", tmp_path / "out") < 3

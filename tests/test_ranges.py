@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_segen.ranges import in_range, require_floats, require_whole_range
+from keras_segen.ranges import in_range, require_floats, require_whole_range, to_uint8
 
 SHAPE = (4, 2, 2, 3)
 

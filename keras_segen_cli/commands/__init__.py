@@ -19,7 +19,7 @@ app = App(
     name="keras-segen",
     help="Train, score and serve models for images: segmentation and generation.",
     version=lambda: version("keras-segen"),
-    default_parameter=Parameter(negative=(), consume_multiple=True),
+    default_parameter=Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True),
 )
 app.command(train)
 for _command in (demo, recipes, evaluate, compare, baseline, predict, sample, worth, export):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from keras_segen_cli.options import Name
+from keras_segen_cli.options import MaxPixels, Name
 
 
 def baseline(method: Literal["otsu", "watershed", "region_growing"], /, *, data: Name, out: Name | None = None) -> None:
@@ -13,14 +13,16 @@ def baseline(method: Literal["otsu", "watershed", "region_growing"], /, *, data:
         method: The method.
         data: Folder for segmentation with two classes.
         out: File (.json) for the scores and settings; a picture (.png) goes beside it.
+        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
     from keras_segen.errors import InputError
     from keras_segen.runs import write_json
     from keras_segen_cli.commands.compare import require_free
-    from keras_segen_cli.commands.session import verbose
+    from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks import baseline as task
     from keras_segen_cli.tasks.segmentation import table
 
+    limit_pixels(max_pixels)
     if out is not None:
         if Path(out).suffix != ".json":
             raise InputError(f"{out}: must end with .json, for the picture beside it ends with .png")

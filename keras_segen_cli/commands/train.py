@@ -15,7 +15,7 @@ from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError,
 app = App(
     name="train",
     help="Train a model, or a named recipe; write a run folder.",
-    default_parameter=Parameter(negative=(), consume_multiple=True),
+    default_parameter=Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True),
 )
 
 

@@ -17,7 +17,6 @@ from keras_segen_cli.options import (
     Rate,
     Share,
     Side,
-    Some,
     Weight,
     Width,
 )
@@ -53,7 +52,7 @@ class Segmenter(Recipe):
     """Learning rate after them. Default: a tenth of --learning-rate."""
     loss: Annotated[tuple[Loss, ...], Each] | None = None
     """Losses, which are added. Default: cross_entropy dice, or the loss of --output-codes."""
-    class_weights: Annotated[tuple[Weight, ...], Some] | None = None
+    class_weights: tuple[Weight, ...] | None = None
     """Weights of the classes in the loss, one a class. Default: 1."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer. adam with --weight-decay is AdamW; sgd has momentum 0.9."""
@@ -232,7 +231,7 @@ class UNet(Segmenter):
     batch_size: BatchSize = 16
     image_size: Side = 128
     """Side of the training crops, in pixels. Validation images have their own sizes."""
-    filters: Annotated[tuple[Width, ...], Some] | None = None
+    filters: tuple[Width, ...] | None = None
     """Widths of the levels. Default: 16 32 64 128; on a backbone, of the decoder alone, 16 32 64 128 256."""
     padding: Literal["same", "valid"] = "same"
     """Padding of the convolutions. valid, as in the paper, goes without a backbone."""

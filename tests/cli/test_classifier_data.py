@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_segen.errors import InputError
-from keras_segen.recipes.classifier_data import classifier_data
+from keras_segen_cli.tasks.classifier_data import classifier_data
 
 
 def check(train, test, class_names, size):

@@ -11,7 +11,6 @@ from PIL import Image
 
 import keras_segen_cli
 from keras_segen.callbacks import read_epoch
-from keras_segen.cli import evaluate
 from keras_segen.data import folder
 from keras_segen.data.image_files import image_files
 from keras_segen.data.images import read_image
@@ -19,9 +18,9 @@ from keras_segen.latents import standard_normal
 from keras_segen.metrics import Moments, Reference, cifar10_features, frechet_distance
 from keras_segen.metrics.features import feature_batches, named_extractor
 from keras_segen.metrics.inception import NAME
-from keras_segen.recipes import generation
-from keras_segen.recipes.generation import load_data
 from keras_segen.runs import Run
+from keras_segen_cli.tasks import features, open_run
+from keras_segen_cli.tasks.generation import Generation
 
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "16", "--filters", "4"]
 SMALL += ["--latent-dim", "5"]
@@ -98,7 +97,7 @@ def test_a_run_folder_is_complete(prototype, trained, capsys):
     assert many["protocol"]["data"] == "colours"
     # What is scored are 50 images, with the real ones' labels again and again.
     model = keras.saving.load_model(trained / "model.keras")
-    loaded = load_data(str(prototype / "colours"), json.loads((trained / "config.json").read_text()), verbose=False)
+    loaded = open_run(trained).load_data(str(prototype / "colours"))
     latents = standard_normal(50, 5, seed=1)
     samples = model.generate(latents, np.tile(loaded.labels, 4)[:50])
     seen = Moments().update(np.concatenate([x for x, _ in feature_batches(samples, cifar10_features())]))
@@ -110,7 +109,7 @@ def test_a_run_folder_is_complete(prototype, trained, capsys):
 def test_published_statistics(trained, classes, capsys, monkeypatch):
     small = cifar10_features()
     published = named_extractor(keras.Model(small.input, small.output), NAME, 3)
-    monkeypatch.setattr(evaluate, "inception_features", lambda weights: published)
+    monkeypatch.setattr(features, "inception_features", lambda weights: published)
     real = Reference.of(np.random.default_rng(0).integers(0, 256, (400, 16, 16, 3), dtype=np.uint8), published)
     np.savez("stats.npz", mu=real.mean, sigma=real.covariance)
     before = (trained / "metrics.json").read_bytes()
@@ -125,7 +124,7 @@ def test_published_statistics(trained, classes, capsys, monkeypatch):
     assert {name for name in scores if isinstance(scores[name], float)} == {"fid", "final_fid", "inception_score"}
     assert (scores["images"], scores["reference_images"]) == (20, None)
     assert (scores["protocol"]["statistics"], scores["protocol"]["extractor"]) == ("stats.npz", NAME)
-    assert run("evaluate", "--fake", classes, *options, "--out", "scores.json") == 0
+    assert run("compare", "--fake", classes, *options, "--out", "scores.json") == 0
     scores = json.loads(Path("scores.json").read_text())
     seen = Moments().update(
         np.concatenate(
@@ -142,15 +141,14 @@ def test_published_statistics(trained, classes, capsys, monkeypatch):
     ):
         assert run("evaluate", *arguments) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
-    with pytest.raises(SystemExit):
-        run("evaluate", "--real", classes, "--fake", classes, *options)
-    assert "or --reference FILE.npz and --fake DIR" in capsys.readouterr().err
+    assert run("compare", "--real", classes, "--fake", classes, *options) == 2
+    assert "needs either --real DIR or --reference FILE.npz" in capsys.readouterr().err
 
 
 def test_folders_are_compared(trained, classes, capsys):
     assert run("sample", trained, "--count", 9, "--out", "made") == 0
     folders = ["--real", classes, "--fake", "made"]
-    assert run("evaluate", *folders, "--out", "scores/one.json") == 0
+    assert run("compare", *folders, "--out", "scores/one.json") == 0
     scores = json.loads(Path("scores/one.json").read_text())
     assert (scores["images"], scores["reference_images"]) == (9, 20)
     assert scores["protocol"]["data"] == "colours"
@@ -159,18 +157,17 @@ def test_folders_are_compared(trained, classes, capsys):
     assert distance in captured.out
     assert "warning: the real images are 20×20 pixels, the others 16×16" in captured.err
     # By itself, a set has no distance.
-    assert run("evaluate", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
+    assert run("compare", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
     assert json.loads(Path("self.json").read_text())[distance] == pytest.approx(0, abs=1e-3)
     for arguments, message in (
-        ([], "evaluate takes a RUN, or --real DIR and --fake DIR"),
-        (["--real", classes], "evaluate takes a RUN, or --real DIR and --fake DIR"),
-        ([trained, *folders], "evaluate takes a RUN, or --real DIR and --fake DIR"),
-        ([trained, "--out", "x.json"], "RUN/metrics.json"),
-        ([*folders, "--data", "shapes"], "--data goes with a RUN"),
+        (["evaluate"], "RUN requires an argument"),
+        (["compare", "--real", classes], "--fake requires an argument"),
+        (["compare", "--fake", classes], "needs either --real DIR or --reference FILE.npz"),
+        (["evaluate", trained, *folders], "Unknown option: --real"),
+        (["evaluate", trained, "--out", "x.json"], "Unknown option: --out"),
+        (["compare", *folders, "--data", "shapes"], "Unknown option: --data"),
     ):
-        with pytest.raises(SystemExit) as stop:
-            run("evaluate", *arguments)
-        assert stop.value.code == 2
+        assert run(*arguments) == 2
         assert message in capsys.readouterr().err
     Path("two").mkdir()
     for i in range(2):
@@ -182,9 +179,14 @@ def test_folders_are_compared(trained, classes, capsys):
         ([*folders, "--out", "made"], "made: exists already: name another file"),
         ([*folders, "--inception-weights", "x.pth"], "--extractor inception: give both"),
         ([*folders, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
-        ([trained, "--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
     ):
-        assert run("evaluate", *arguments) == 2
+        assert run("compare", *arguments) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    for arguments, message in (
+        (["--extractor", "inception", "--inception-weights", "x.pth"], "x.pth: does not exist: fetch https"),
+        (["--flip"], "is not of a segmenter: remove --flip and --scales"),
+    ):
+        assert run("evaluate", trained, *arguments) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -213,7 +215,7 @@ def test_samples_by_class(trained, capsys):
 
 
 def test_the_servable_gives_what_sample_gives(trained, capsys):
-    assert run("export", trained, "--to", "servables/colours") == 0
+    assert run("export", trained, "--out", "servables/colours") == 0
     assert capsys.readouterr().out.startswith("servables/colours/1\n")
     serve = tf.saved_model.load("servables/colours/1").signatures["serving_default"]
     latents = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
@@ -258,8 +260,8 @@ def test_a_training_that_was_stopped_goes_on_from_the_best_and_not_from_where_it
             logs["distance"] = [2.0, 1.0, 3.0, 4.0][epoch]
             self.model.stop_training = epoch == 2
 
-    monkeypatch.setattr(generation, "monitor", lambda loaded: "distance")
-    monkeypatch.setattr(generation, "callbacks", lambda *_: [Collapse()])
+    monkeypatch.setattr(Generation, "monitor", "distance")
+    monkeypatch.setattr(Generation, "callbacks", lambda *_: [Collapse()])
     assert run(*command) == 0
     epoch, logs = read_epoch("run/backup/model.keras")
     assert (epoch, logs["distance"]) == (2, 3.0)
@@ -322,7 +324,7 @@ def test_dcgan_without_labels(classes, capsys):
     ("arguments", "message"),
     [
         (["--image-size", "48"], "power of two"),
-        (["--filters", "4", "8"], "one width"),
+        (["--filters", "4", "8"], "Unused Tokens"),
         (["--batch-size", "64"], "do not fill one batch of 64"),
         (["--attributes", "Smiling"], "CelebA's"),
         (["--out", "colours"], "no run folder"),
@@ -351,9 +353,9 @@ def test_every_file_is_checked_those_kept_aside_too(classes, capsys):
 
 def test_options_of_other_models_are_refused(classes, capsys):
     assert run("train", "unet", "--data", classes, "--latent-dim", 3) == 2
-    assert "unet has no --latent-dim" in capsys.readouterr().err
+    assert "Unknown option: --latent-dim" in capsys.readouterr().err
     assert run("train", "dcgan", "--data", classes, "--conditioning", "concat") == 2
-    assert "dcgan has no --conditioning" in capsys.readouterr().err
+    assert "Unknown option: --conditioning" in capsys.readouterr().err
     assert run("train", "cgan", "--data", "celeb_a") == 2
     assert "--attributes" in capsys.readouterr().err
     assert run("train", "dcgan", "--data", "cifar10", "--image-size", 64) == 2

@@ -4,10 +4,12 @@ from PIL import Image
 
 from keras_segen.errors import InputError
 from keras_segen.metrics import cifar10_features
-from keras_segen.recipes import generation
-from keras_segen.recipes.generation_data import generation_data
+from keras_segen.runs import Run
+from keras_segen_cli.recipes import DCGAN
+from keras_segen_cli.tasks import generation, task_of
+from keras_segen_cli.tasks.generation_data import generation_data
 
-CONFIG = {"image_size": 32, "seed": 0, "data_dir": None}
+SETTINGS = {"image_size": 32, "seed": 0}
 
 
 def check(loaded, *, labels, count=None):
@@ -28,7 +30,7 @@ def check(loaded, *, labels, count=None):
 @pytest.mark.slow
 @pytest.mark.parametrize("labels", [False, True])
 def test_shapes(labels):
-    loaded = generation_data("shapes", CONFIG, labels=labels)
+    loaded = generation_data("shapes", labels=labels, **SETTINGS)
     check(loaded, labels=labels)
     assert len(loaded.class_names) == 5 * labels
 
@@ -36,8 +38,8 @@ def test_shapes(labels):
 @pytest.mark.slow
 @pytest.mark.parametrize("labels", [False, True])
 def test_cifar10(real_data, labels):
-    config = {**CONFIG, "data_dir": real_data("tfds/cifar10").parent}
-    loaded = generation_data("cifar10", config, labels=labels)
+    config = {**SETTINGS, "data_dir": str(real_data("tfds/cifar10").parent)}
+    loaded = generation_data("cifar10", labels=labels, **config)
     check(loaded, labels=labels, count=50_000)
     assert len(loaded.images) == 10_000
     if labels:
@@ -45,13 +47,13 @@ def test_cifar10(real_data, labels):
 
 
 def test_celeb_a(real_data):
-    config = {**CONFIG, "data_dir": real_data("tfds/celeb_a").parent, "attributes": ["Smiling", "Male"]}
-    loaded = generation_data("celeb_a", config, labels=True, verbose=False)
+    config = {**SETTINGS, "data_dir": str(real_data("tfds/celeb_a").parent), "attributes": ["Smiling", "Male"]}
+    loaded = generation_data("celeb_a", labels=True, verbose=False, **config)
     check(loaded, labels=True, count=3200)
     assert loaded.class_names == ("Smiling", "Male")
     assert 0.3 < loaded.labels[:, 0].mean() < 0.7
     with pytest.raises(InputError, match="Laughing"):
-        generation_data("celeb_a", {**config, "attributes": ["Laughing"]}, labels=True)
+        generation_data("celeb_a", labels=True, **{**config, "attributes": ["Laughing"]})
 
 
 def test_a_folder_of_classes(tmp_path):
@@ -59,7 +61,7 @@ def test_a_folder_of_classes(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(10):
             Image.new("RGB", (40, 30 + i), colour).save(tmp_path / name / f"{i}.png")
-    one, other = (generation_data(str(tmp_path), CONFIG, labels=labels, verbose=False) for labels in (False, True))
+    one, other = (generation_data(str(tmp_path), labels=labels, verbose=False, **SETTINGS) for labels in (False, True))
     check(one, labels=False, count=16)
     check(other, labels=True, count=16)
     assert other.class_names == ("a", "b")
@@ -68,7 +70,7 @@ def test_a_folder_of_classes(tmp_path):
     assert one.fingerprint == other.fingerprint
     for path in (tmp_path / "a").iterdir():
         Image.new("RGB", (40, 40), "green").save(path)
-    assert generation_data(str(tmp_path), CONFIG, labels=False, verbose=False).fingerprint != one.fingerprint
+    assert generation_data(str(tmp_path), labels=False, verbose=False, **SETTINGS).fingerprint != one.fingerprint
 
 
 def lay(root, split, colours):
@@ -81,7 +83,7 @@ def lay(root, split, colours):
 def test_held_out_classes_have_the_ids_of_the_trained(tmp_path):
     lay(tmp_path, "train", ["blue", "green", "red"])
     lay(tmp_path, "val", ["green", "red"])
-    loaded = generation_data(str(tmp_path), CONFIG, labels=True, held_out=True, verbose=False)
+    loaded = generation_data(str(tmp_path), labels=True, held_out=True, verbose=False, **SETTINGS)
     assert loaded.class_names == ("blue", "green", "red")
     for images, labels in ((loaded.images, loaded.labels), (loaded.held_out, loaded.held_out_labels)):
         colours = np.stack([images[:, 0, 0, 2] > 200, images[:, 0, 0, 1] > 100, images[:, 0, 0, 0] > 200], -1)
@@ -93,24 +95,25 @@ def test_a_class_that_is_not_trained_on_is_refused(tmp_path):
     lay(tmp_path, "train", ["green", "red"])
     lay(tmp_path, "val", ["blue", "green", "red"])
     with pytest.raises(InputError, match="val/blue: no training image is of this class"):
-        generation_data(str(tmp_path), CONFIG, labels=True, held_out=True, verbose=False)
-    assert len(generation_data(str(tmp_path), CONFIG, labels=False, held_out=True, verbose=False).held_out) == 18
+        generation_data(str(tmp_path), labels=True, held_out=True, verbose=False, **SETTINGS)
+    assert len(generation_data(str(tmp_path), labels=False, held_out=True, verbose=False, **SETTINGS).held_out) == 18
 
 
 def test_one_split_alone(tmp_path):
     lay(tmp_path, "train", ["green", "red"])
     lay(tmp_path, "test", ["red"])
     for path, split, count in ((tmp_path, "test", 6), (tmp_path, "all", 18), (tmp_path / "train", "all", 12)):
-        loaded = generation_data(str(path), CONFIG, labels=False, held_out=True, split=split, verbose=False)
+        loaded = generation_data(str(path), labels=False, held_out=True, split=split, verbose=False, **SETTINGS)
         assert (len(loaded.images), len(loaded.held_out), loaded.split) == (count, count, split)
-    assert generation.default_split("cifar10") is None
-    assert generation.default_split(str(tmp_path)) == "test"
-    assert generation.default_split(str(tmp_path / "train")) == "all"
+    task = task_of(Run("run"), DCGAN(data="shapes"))
+    assert task.default_split("cifar10") is None
+    assert task.default_split(str(tmp_path)) == "test"
+    assert task.default_split(str(tmp_path / "train")) == "all"
 
 
 @pytest.mark.slow
 def test_the_test_scenes_are_others(tmp_path):
-    loaded, test = (generation_data("shapes", CONFIG, labels=False, split=split) for split in (None, "test"))
+    loaded, test = (generation_data("shapes", labels=False, split=split, **SETTINGS) for split in (None, "test"))
     assert (loaded.split, test.split) == ("train", "test")
     assert not np.array_equal(loaded.images[:9], test.images[:9])
     assert generation.reference_of(loaded, cifar10_features()).protocol["split"] == "train"
@@ -121,26 +124,26 @@ def test_too_few_images_are_refused_before_training(tmp_path):
     (tmp_path / "red").mkdir()
     for i in range(6):
         Image.new("RGB", (40, 30 + i), "red").save(tmp_path / "red" / f"{i}.png")
-    config = {**CONFIG, "model": "dcgan", "batch_size": 2}
+    task = task_of(Run("run"), DCGAN(data="shapes", batch_size=2))
     with pytest.raises(InputError, match="5 images are too few to compare samples with: 6 at least"):
-        generation.load_data(str(tmp_path), config, verbose=False)
+        task.load_data(str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("celeb_a", CONFIG, "name some, such as --attributes"),
-        ("cifar10", {**CONFIG, "image_size": 64}, "--image-size 32"),
-        ("shapes", {**CONFIG, "attributes": ["Smiling"]}, "CelebA's"),
-        ("nowhere", CONFIG, "nowhere"),
+        ("celeb_a", SETTINGS, "name some, such as --attributes"),
+        ("cifar10", {**SETTINGS, "image_size": 64}, "--image-size 32"),
+        ("shapes", {**SETTINGS, "attributes": ["Smiling"]}, "CelebA's"),
+        ("nowhere", SETTINGS, "nowhere"),
     ],
 )
 def test_what_cannot_be_is_refused(name, config, message):
     with pytest.raises(InputError, match=message):
-        generation_data(name, config, labels=True)
+        generation_data(name, labels=True, **config)
 
 
 @pytest.mark.parametrize(("name", "splits"), [("cifar10", "train, test"), ("celeb_a", "train, val, test")])
 def test_splits_that_do_not_exist_are_refused(name, splits):
     with pytest.raises(InputError, match=f"--split dev: {name} has no such split: give one of {splits}"):
-        generation_data(name, CONFIG, labels=False, split="dev")
+        generation_data(name, labels=False, split="dev", **SETTINGS)

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import keras_segen_cli
-from keras_segen.cli import predict as command
 from keras_segen.data import in_threads
 from keras_segen.models import unet, vae_decoder, vae_encoder
 from keras_segen.training import VAE, Posterior
+from keras_segen_cli.tasks import images
+from keras_segen_cli.tasks import segmentation as command
 
 
 def run(*arguments) -> int:
@@ -117,7 +118,7 @@ def test_two_images_that_would_have_one_result_are_refused(segmenter, photos, ca
 
 
 def test_images_are_read_ahead_by_pixels_and_no_further(segmenter, photos, monkeypatch):
-    monkeypatch.setattr(command, "AHEAD", 20 * 30 + 21 * 30)  # two of them
+    monkeypatch.setattr(images, "AHEAD", 20 * 30 + 21 * 30)  # two of them
     read, most = [], []
     monkeypatch.setattr(command, "read_image", lambda path: read.append(path) or np.zeros((20, 30, 3), np.uint8))
     plain = command.label_maps

@@ -8,8 +8,10 @@ from PIL import Image
 from keras_segen.data.images import read_image
 from keras_segen.inference import batches
 from keras_segen.metrics import segmentation as confusion
-from keras_segen.recipes import segmentation
-from keras_segen.recipes.segmentation_data import segmentation_data
+from keras_segen.runs import Run
+from keras_segen_cli.recipes import UNet
+from keras_segen_cli.tasks import segmentation, task_of
+from keras_segen_cli.tasks.segmentation_data import segmentation_data
 
 
 @pytest.fixture
@@ -22,6 +24,9 @@ def many_sizes(make_folder):
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(root / f"val/images/z{i}.png")
         Image.fromarray(rng.integers(0, 2, size).astype(np.uint8)).save(root / f"val/masks/z{i}.png")
     return root
+
+
+TASK = task_of(Run("run"), UNet(data="shapes"), classes=("ground", "disc"))
 
 
 def redness():
@@ -43,7 +48,7 @@ def test_validation_and_scores_are_those_of_each_image_by_itself(many_sizes):
         images += 1
     accuracy = np.trace(matrix) / matrix.sum()
     iou = np.diagonal(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diagonal(matrix))
-    scores = segmentation.validate(redness(), loaded, {"class_names": ["ground", "disc"]})
+    scores = TASK.validate(redness(), loaded)
     assert scores == pytest.approx({"mean_iou": iou.mean(), "pixel_accuracy": accuracy}, abs=1e-9)
     predicted = segmentation.predictions(redness(), loaded)
     whole = segmentation.score_predictions(predicted, ["ground", "disc"])
@@ -54,13 +59,12 @@ def test_validation_and_scores_are_those_of_each_image_by_itself(many_sizes):
 
 def test_large_images_are_validated_in_tiles(many_sizes, monkeypatch):
     loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
-    config = {"class_names": ["ground", "disc"]}
-    expected = segmentation.validate(redness(), loaded, config)
+    expected = TASK.validate(redness(), loaded)
     tiles, blocks = [], batches.tiles.blocks
     monkeypatch.setattr(batches.tiles, "blocks", lambda *args: tiles.append(args) or blocks(*args))
     monkeypatch.setattr(batches.tiles, "TILE", 16)
     monkeypatch.setattr(batches, "WHOLE", 1200)
-    assert segmentation.validate(redness(), loaded, config) == expected
+    assert TASK.validate(redness(), loaded) == expected
     assert len(tiles) == 2  # those of 40×48; the others have fewer pixels
 
 

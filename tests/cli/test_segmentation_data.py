@@ -12,9 +12,12 @@ from keras_segen import data
 from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.errors import InputError
-from keras_segen.recipes import segmentation
-from keras_segen.recipes.generation_data import SPLITS as GENERATION_SPLITS
-from keras_segen.recipes.segmentation_data import SPLITS, segmentation_data
+from keras_segen.runs import Run
+from keras_segen_cli.options import DATA_SETS
+from keras_segen_cli.recipes import UNet
+from keras_segen_cli.tasks import task_of
+from keras_segen_cli.tasks.generation_data import SPLITS as GENERATION_SPLITS
+from keras_segen_cli.tasks.segmentation_data import SPLITS, segmentation_data
 
 
 @pytest.fixture
@@ -96,6 +99,7 @@ def test_a_folder_is_read_by_split(make_folder):
 
 def test_other_data_are_scored_on_what_is_held_out(make_folder):
     root = make_folder(train=5, val=2)
+    segmentation = task_of(Run("run"), UNet(data="shapes"))
     assert segmentation.default_split("voc") is None
     assert segmentation.default_split(str(root / "train")) == "all"
     assert segmentation.default_split(str(root)) == "val"
@@ -135,7 +139,7 @@ def test_a_split_may_lack_a_class(make_folder, fewer):
 
 
 def test_the_command_line_knows_all_names():
-    assert sorted(keras_segen_cli.DATA_SETS) == sorted({*SPLITS, *GENERATION_SPLITS})
+    assert sorted(DATA_SETS) == sorted({*SPLITS, *GENERATION_SPLITS})
 
 
 def test_other_names_are_folders(tmp_path):

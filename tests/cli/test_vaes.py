@@ -126,7 +126,7 @@ def test_samples_and_reconstructions(trained, classes, capsys):
 
 
 def test_the_servable_encodes_and_decodes(trained, capsys):
-    assert run("export", trained, "--to", "servables/colours") == 0
+    assert run("export", trained, "--out", "servables/colours") == 0
     assert capsys.readouterr().out.startswith("servables/colours/1\n")
     served = tf.saved_model.load("servables/colours/1").signatures
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
@@ -145,7 +145,7 @@ def test_the_servable_encodes_and_decodes(trained, capsys):
 
 @pytest.mark.slow
 def test_conditional(classes, capsys):
-    options = ["--conditional", "--likelihood", "gaussian", "--scale", "0.2", "--beta", "2", "--warm-up", "4"]
+    options = ["--conditional", "--likelihood", "gaussian", "--scale", "0.2", "--beta", "2", "--beta-warm-up", "4"]
     assert run("train", "vae", "--data", classes, "--out", "cvae", *SMALL, *options, "--free-bits", "0.1") == 0
     scores = json.loads(Path("cvae/metrics.json").read_text())
     assert "bits_per_dim" not in scores  # a density has none
@@ -153,7 +153,7 @@ def test_conditional(classes, capsys):
     assert json.loads(Path("cvae/config.json").read_text())["class_names"] == ["blue", "red"]
     assert run("sample", "cvae", "--count", 3, "--label", "red", "--out", "reds") == 0
     assert len(list(Path("reds/red").iterdir())) == 3
-    assert run("export", "cvae", "--to", "served") == 0
+    assert run("export", "cvae", "--out", "served") == 0
     encode = tf.saved_model.load("served/1").signatures["encode"]
     image = tf.zeros((1, 16, 16, 3), tf.uint8)
     assert encode(image=image, label=tf.constant([1]))["mean"].shape == (1, 5)
@@ -194,7 +194,7 @@ def test_a_vae_starts_from_another(trained, classes, capsys):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
-    command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "8", "--warm-up", "10"]
+    command = ["train", "vae", "--data", str(classes), *SMALL, "--epochs", "8", "--beta-warm-up", "10"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = classes.parent / "whole", classes.parent / "killed"
     train_with_kills(command, killed, kills=3)
@@ -208,13 +208,13 @@ def test_killed_and_resumed_equals_undisturbed(classes, train_with_kills):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--image-size", "48"], "a side of 8, 16, 32"),
+        (["--image-size", "48"], "a side of 16, 32"),
         (["--latent-side", "8", "--latent-dim", "100"], "a multiple of its square: change one"),
-        (["--filters", "4", "8"], "one width"),
-        (["--scale", "0.1"], "--scale is a Gaussian's"),
+        (["--filters", "4", "8"], "Unused Tokens"),
+        (["--scale", "0.1"], "--scale needs --likelihood gaussian"),
         (["--importance-samples", "5", "--beta", "2"], "--importance-samples goes without"),
-        (["--attributes", "Smiling"], "--attributes go with --conditional"),
-        (["--loss", "hinge"], "vae has no --loss"),
+        (["--attributes", "Smiling"], "--attributes needs --conditional"),
+        (["--loss", "hinge"], "Unknown option: --loss"),
         (["--data", "nowhere"], "one sub-folder of images a class"),
     ],
 )
