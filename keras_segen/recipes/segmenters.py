@@ -84,7 +84,7 @@ def _check_start(config: dict[str, Any]) -> None:
 def backbone_options(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the builders want to know of the backbone."""
     weights = None if config["weights"] == "none" or config["start_from"] else config["weights"]
-    return {"backbone": config["backbone"], "weights": weights, "alpha": config["alpha"]}
+    return {"backbone": config["backbone"], "backbone_weights": weights, "backbone_width": config["alpha"]}
 
 
 def channels(config: dict[str, Any]) -> int:

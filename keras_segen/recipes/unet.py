@@ -78,7 +78,8 @@ def build(config: dict[str, Any]) -> keras.Model:
     model = models.unet(
         segmenters.channels(config),
         # A quarter of the paper's and a level less: a CPU trains it in minutes.
-        filters=config["filters"] or (None if config["backbone"] else (16, 32, 64, 128)),
+        filters=None if config["backbone"] else config["filters"] or (16, 32, 64, 128),
+        decoder_filters=config["filters"] if config["backbone"] else None,
         padding=config["padding"],
         deep_supervision=config["deep_supervision"],
         **segmenters.backbone_options(config),
