@@ -147,7 +147,7 @@ def test_read_ahead_keeps_the_order_and_raises_at_an_items_turn():
 def autoencoder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
-    vae = VAE(vae_encoder((16, 16, 3), 2, filters=4), vae_decoder((16, 16, 3), 2, filters=4))
+    vae = VAE(vae_encoder((16, 16, 3), latent_dim=2, filters=4), vae_decoder((16, 16, 3), latent_dim=2, filters=4))
     vae.compile(keras.optimizers.Adam())
     folder = make_run(tmp_path, vae)
     rng = np.random.default_rng(0)

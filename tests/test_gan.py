@@ -23,10 +23,10 @@ def images(count=BATCH * STEPS):
 def networks(normalization="batch", synchronized=False):
     keras.utils.set_random_seed(0)
     if normalization in ("projection", "concat"):
-        generator = cgan_generator(SHAPE, LATENT, CLASSES, conditioning=normalization, filters=4)
-        discriminator = cgan_discriminator(SHAPE, CLASSES, conditioning=normalization, filters=4)
+        generator = cgan_generator(SHAPE, latent_dim=LATENT, num_classes=CLASSES, conditioning=normalization, filters=4)
+        discriminator = cgan_discriminator(SHAPE, num_classes=CLASSES, conditioning=normalization, filters=4)
     else:
-        generator = dcgan_generator(SHAPE, LATENT, filters=4)
+        generator = dcgan_generator(SHAPE, latent_dim=LATENT, filters=4)
         discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
     if synchronized:
         generator = with_synchronized_normalization(generator)
@@ -267,7 +267,7 @@ def test_the_average_follows():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_losses_stay_finite_in_half_precision(policy):
     keras.config.set_dtype_policy(policy)
-    gan = GAN(dcgan_generator(SHAPE, LATENT, filters=4), dcgan_discriminator(SHAPE, filters=4), seed=0)
+    gan = GAN(dcgan_generator(SHAPE, latent_dim=LATENT, filters=4), dcgan_discriminator(SHAPE, filters=4), seed=0)
     gan.compile(regularizer=R1(0.1, interval=4))
     data = tf.data.Dataset.from_tensor_slices(images(64)).repeat().batch(BATCH)
     history = gan.fit(data, steps_per_epoch=100, epochs=5, shuffle=False, verbose=0).history
@@ -279,7 +279,7 @@ def test_losses_stay_finite_in_half_precision(policy):
 def test_what_does_not_fit_together_is_refused():
     generator, discriminator = networks()
     with pytest.raises(ValueError, match="what the discriminator takes"):
-        GAN(dcgan_generator((32, 32, 3), LATENT, filters=4), discriminator)
+        GAN(dcgan_generator((32, 32, 3), latent_dim=LATENT, filters=4), discriminator)
     with pytest.raises(ValueError, match="half_life"):
         GAN(generator, discriminator, half_life=0)
     optimizer = keras.optimizers.Adam()

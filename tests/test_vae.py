@@ -42,8 +42,8 @@ KINDS = {
 def build(kind="elbo", cls=WithGivenNoise, **compiling):
     options = dict(KINDS[kind])
     likelihood, classes = options.pop("likelihood", DiscretizedLogistic()), options.pop("num_classes", None)
-    encoder = vae_encoder(SHAPE, LATENT, filters=4, num_classes=classes)
-    decoder = vae_decoder(SHAPE, LATENT, parameters=likelihood.parameters, filters=4, num_classes=classes)
+    encoder = vae_encoder(SHAPE, latent_dim=LATENT, filters=4, num_classes=classes)
+    decoder = vae_decoder(SHAPE, latent_dim=LATENT, parameters=likelihood.parameters, filters=4, num_classes=classes)
     rng = np.random.default_rng(2)  # the backends' own initializers differ
     for network in (encoder, decoder):
         network.set_weights([rng.normal(0, 0.1, w.shape) for w in network.weights])
@@ -254,7 +254,10 @@ def test_use():
 def test_extremes_stay_finite(extreme, colour, likelihood):
     keras.utils.set_random_seed(0)
     parameters = likelihood.parameters
-    encoder, decoder = vae_encoder(SHAPE, 1, filters=2), vae_decoder(SHAPE, 1, parameters=parameters, filters=2)
+    encoder, decoder = (
+        vae_encoder(SHAPE, latent_dim=1, filters=2),
+        vae_decoder(SHAPE, latent_dim=1, parameters=parameters, filters=2),
+    )
     head = encoder.get_layer("log_variance")
     head.set_weights([0 * head.kernel.numpy(), 0 * head.bias.numpy() + extreme])
     vae = VAE(encoder, decoder, likelihood, seed=0)
@@ -265,19 +268,19 @@ def test_extremes_stay_finite(extreme, colour, likelihood):
 
 
 def test_what_cannot_be_is_refused():
-    encoder, decoder = vae_encoder(SHAPE, 4, filters=2), vae_decoder(SHAPE, 4, filters=2)
+    encoder, decoder = vae_encoder(SHAPE, latent_dim=4, filters=2), vae_decoder(SHAPE, latent_dim=4, filters=2)
     with pytest.raises(ValueError, match=r"Bernoulli .* takes \(16, 16, 3\) from the decoder"):
         VAE(encoder, decoder, Bernoulli())
     with pytest.raises(ValueError, match="such as Gaussian"):
         VAE(encoder, decoder, "gaussian")
     with pytest.raises(ValueError, match=r"\(None, 4\)\], decoder's input \(None, 5\)"):
-        VAE(encoder, vae_decoder(SHAPE, 5, filters=2))
+        VAE(encoder, vae_decoder(SHAPE, latent_dim=5, filters=2))
     with pytest.raises(ValueError, match="encoder's outputs"):
         VAE(keras.Model(encoder.input, encoder.outputs[0]), decoder)
-    labelled = vae_encoder(SHAPE, 4, filters=2, num_classes=3)
+    labelled = vae_encoder(SHAPE, latent_dim=4, filters=2, num_classes=3)
     for other in ({"num_classes": 5}, {"num_classes": 3, "multi_label": True}, {}):
         with pytest.raises(ValueError, match="Either both networks take labels"):
-            VAE(labelled, vae_decoder(SHAPE, 4, filters=2, **other))
+            VAE(labelled, vae_decoder(SHAPE, latent_dim=4, filters=2, **other))
     vae = VAE(encoder, decoder)
     for options in ({"samples": 2, "beta": 2.0}, {"samples": 2, "free_bits": 0.1}, {"samples": 2, "warm_up": 1}):
         with pytest.raises(ValueError, match="several samples"):
@@ -302,4 +305,4 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"Images lie in \[-1, 1\]"):
         vae.encode(np.full((1, *SHAPE), 200.0))
     with pytest.raises(ValueError, match="power of two times 4"):
-        vae_encoder((24, 24, 3), 4)
+        vae_encoder((24, 24, 3), latent_dim=4)

@@ -33,14 +33,14 @@ def build(config: dict[str, Any]) -> keras.Model:
     image_shape = (config["image_size"], config["image_size"], 3)
     (filters,) = config["filters"]
     options = {
+        "num_classes": len(config["class_names"]),
         "conditioning": config["conditioning"],
         "multi_label": bool(config["attributes"]),
         "filters": filters,
     }
-    num_classes = len(config["class_names"])
     gan = GAN(
-        models.cgan_generator(image_shape, config["latent_dim"], num_classes, **options),
-        models.cgan_discriminator(image_shape, num_classes, **options),
+        models.cgan_generator(image_shape, latent_dim=config["latent_dim"], **options),
+        models.cgan_discriminator(image_shape, **options),
         half_life=config["half_life"],
         seed=config["seed"],
     )

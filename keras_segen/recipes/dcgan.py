@@ -23,7 +23,7 @@ def build(config: dict[str, Any]) -> keras.Model:
     image_shape = (config["image_size"], config["image_size"], 3)
     (filters,) = config["filters"]
     gan = GAN(
-        models.dcgan_generator(image_shape, config["latent_dim"], filters=filters),
+        models.dcgan_generator(image_shape, latent_dim=config["latent_dim"], filters=filters),
         models.dcgan_discriminator(image_shape, filters=filters, normalization="spectral"),
         half_life=config["half_life"],
         seed=config["seed"],

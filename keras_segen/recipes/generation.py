@@ -17,7 +17,7 @@ from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
 from keras_segen.metrics.image_sets import FEWEST, score_name
-from keras_segen.models.dcgan import image_doublings
+from keras_segen.models.image_sizes import image_doublings
 from keras_segen.recipes import start
 from keras_segen.recipes.generation_data import SPLITS, GenerationData, generation_data
 from keras_segen.runs import Run, load_model

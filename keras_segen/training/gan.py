@@ -17,10 +17,10 @@ class GAN(LatentModel):
     """A generator and a discriminator that learn from each other.
 
     ```
-    gan = GAN(dcgan_generator((64, 64, 3), 100), dcgan_discriminator((64, 64, 3)))
+    gan = GAN(dcgan_generator((64, 64, 3)), dcgan_discriminator((64, 64, 3)))
     gan.compile()
     gan.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
-    pictures = gan.predict(keras.random.normal((16, 100)))
+    pictures = gan.generate(keras.random.normal((16, 128)))
     ```
 
     Where the generator takes labels beside latents, so does the discriminator, and the data are (images, labels).

@@ -23,9 +23,9 @@ class VAE(LatentModel):
 
     ```
     likelihood = DiscretizedLogistic()
-    vae = VAE(
-        vae_encoder((32, 32, 3), 64), vae_decoder((32, 32, 3), 64, parameters=likelihood.parameters), likelihood
-    )
+    encoder = vae_encoder((32, 32, 3), latent_dim=64)
+    decoder = vae_decoder((32, 32, 3), latent_dim=64, parameters=likelihood.parameters)
+    vae = VAE(encoder, decoder, likelihood)
     vae.compile(keras.optimizers.Adam(1e-3))
     vae.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
     pictures = vae.generate(keras.random.normal((16, 64)))
