@@ -4,7 +4,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_segen.data.order import DRAWS, batched, order
+from keras_segen.data.batching import batched
+from keras_segen.data.order import DRAWS, order
 
 
 def taken(count, number, **options):

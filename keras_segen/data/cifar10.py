@@ -1,12 +1,13 @@
 """CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 photographs of 32×32 in ten classes."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import in_memory
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -22,11 +23,8 @@ def cifar10(
     *,
     data_dir: Path | str | None = None,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     target: Literal["label"] | None = "label",
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read CIFAR-10 as a data set that is ready for `fit`; it is held decoded in memory.
 
@@ -34,11 +32,9 @@ def cifar10(
         split: "train" or "test".
         data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
         image_size: 32, or None for the same.
-        batch_size: images a batch.
-        training: shuffle, and mirror left and right every other time.
-        seed: what order and mirroring follow from.
         target: "label" or None.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
+            training images are mirrored left and right every other time.
 
     Returns:
         Batches of (image float32 (batch, 32, 32, 3) in [-1, 1], label int32 (batch,) of indices into `CLASS_NAMES`), or
@@ -53,15 +49,9 @@ def cifar10(
             'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
             f"Received: split={split!r}, image_size={image_size}, target={target!r}"
         )
+    check_batching(batching)
     images, labels = read_cifar10(split, data_dir)
-    return in_memory.dataset(
-        images,
-        labels if target == "label" else None,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        start=start,
-    )
+    return in_memory.dataset(images, labels if target == "label" else None, **batching)
 
 
 def read_cifar10(split: str, data_dir: Path | str | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import tensorflow as tf
 
 from keras_segen.data import class_folders, images, pairs
 from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.image_files import is_hidden
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
@@ -24,13 +25,11 @@ def folder(
     *,
     data_dir: Path | str,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     target: Literal["mask", "label"] | None = "mask",
     val_fraction: float = 0.2,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read a folder of images as a data set that is ready for `fit`.
 
@@ -50,13 +49,12 @@ def folder(
         image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
             image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
             What lies beyond an image is void. Generation needs it.
-        batch_size: images a batch; with `image_size=None` at most, for a batch has 2^19 pixels at most, or one image.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
         target: "mask", "label" or None.
         val_fraction: share in (0, 1] kept for validation where the folder has no split of its own.
         augmentation: how far training images are varied (segmentation); by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. With
+            `image_size=None` a batch has 2^19 pixels at most, or one image.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width)) for "mask";
@@ -67,28 +65,13 @@ def folder(
     """
     if target not in ("mask", "label", None):
         raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
+    check_batching(batching, image_size=image_size, crops=target == "mask")
     if target == "mask":
-        found = read_folder(split, data_dir, val_fraction=val_fraction)
-        return pairs.dataset(
-            found.pairs,
-            image_size=image_size,
-            batch_size=batch_size,
-            training=training,
-            seed=seed,
-            augmentation=augmentation,
-            start=start,
-        )
-    return class_folders.dataset(
-        class_folders.read_class_folders(
-            split, existing_folder(data_dir, class_folders.LAYOUT), val_fraction=val_fraction
-        ),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        labels=target == "label",
-        start=start,
-    )
+        segmentation = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+        return pairs.dataset(segmentation.pairs, image_size=image_size, augmentation=augmentation, **batching)
+    root = existing_folder(data_dir, class_folders.LAYOUT)
+    files = class_folders.read_class_folders(split, root, val_fraction=val_fraction, verbose=verbose)
+    return class_folders.dataset(files, image_size=image_size, labels=target == "label", **batching)
 
 
 @dataclass(frozen=True)

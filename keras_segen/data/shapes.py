@@ -1,12 +1,12 @@
 """Shapes: scenes of drawn shapes on textured ground, made while training reads them. It needs no files."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data.order import batched, check_image_size, order
+from keras_segen.data.batching import Batching, batches, check_batching, check_image_size
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
@@ -43,12 +43,9 @@ def shapes(
     split: str = "train",
     *,
     image_size: int = 64,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     count: int | None = None,
     target: Literal["mask", "label"] | None = "mask",
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Draw scenes of circles, squares, triangles, stars and crosses as a data set that is ready for `fit`.
 
@@ -58,12 +55,10 @@ def shapes(
     Args:
         split: "train", "val" or "test"; no scene is in two of them.
         image_size: side of the images in pixels, at least 16.
-        batch_size: images a batch.
-        training: shuffle anew for each pass, and drop a last batch that is not full.
-        seed: what the scenes and their order follow from.
         count: scenes in the split; by default 2048, 256 and 256. A larger split begins with the smaller one's scenes.
         target: what comes with the image: the "mask", the "label" of the main object, or None for nothing.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. The
+            scenes too follow from the seed.
 
     Returns:
         Batches of (image float32 (batch, image_size, image_size, 3) in [0, 255], mask uint8 (batch, image_size,
@@ -80,6 +75,9 @@ def shapes(
     if count < 1:
         raise ValueError(f"`count` must be at least 1. Received: count={count}")
 
+    check_batching(batching)
+    seed = batching.get("seed", 0)
+
     @tf.autograph.experimental.do_not_convert
     def sample(index: Any, draw: Any) -> Any:
         image, mask, label = scene(index, split=split, seed=seed, image_size=image_size)
@@ -88,9 +86,7 @@ def shapes(
         image = image / 127.5 - 1
         return (image, label) if target == "label" else image
 
-    samples = order(count, training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched(samples, batch_size, training=training)
+    return batches(count, sample, **batching)
 
 
 def scene(index: Any, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Any, Any, Any]:

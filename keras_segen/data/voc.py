@@ -1,6 +1,7 @@
 """Pascal VOC's segmentation pairs, read from the devkit's own folders, which are downloaded if they are not there."""
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from keras_segen.data import images, pairs
 from keras_segen.data.archives import Archive, provide
 from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.sbd import read_mat, sbd
 from keras_segen.errors import InputError
@@ -63,13 +65,11 @@ def voc(
     split: str,
     *,
     data_dir: Path | str | None = None,
-    image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     year: int = 2012,
+    image_size: int | None = None,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read Pascal VOC's segmentation pairs as a data set that is ready for `fit` (Everingham et al., 2010).
 
@@ -79,13 +79,11 @@ def voc(
         data_dir: the folder `VOCdevkit`, as its archives unpack, or the folder that holds it; None for
             `~/tensorflow_datasets`. What is not there is downloaded, checked by its hash and unpacked: 2.0 GB for 2012,
             1.4 GB more for "trainaug", 0.5 GB for 2007 and as much for its "test".
-        image_size: as for `folder`.
-        batch_size: images a batch.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
         year: 2012 or 2007.
-        augmentation: how far training images are varied; by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        image_size: as for `folder`.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
@@ -95,15 +93,9 @@ def voc(
         InputError: if the devkit is neither there nor to be had, or a file of it cannot be used; the message names it.
         ValueError: for another year or split.
     """
-    return pairs.dataset(
-        read_voc(split, data_dir, year=year),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        augmentation=augmentation,
-        start=start,
-    )
+    check_batching(batching, image_size=image_size, crops=True)
+    examples = read_voc(split, data_dir, year=year, verbose=verbose)
+    return pairs.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
 def read_voc(
