@@ -12,7 +12,7 @@ LEVELS = [
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
     {"layers"},
-    {"files", "autodiff", "latents", "masks", "encoded", "ranges"},
+    {"files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
     {"errors"},
 ]
 

@@ -24,7 +24,7 @@ def images(count=BATCH * STEPS, seed=1):
 class WithGivenNoise(VAE):
     """Its noise is a function of step and row alone, whatever the backend."""
 
-    def draw(self, draw, batch, shape):
+    def _draw(self, random, batch, shape):
         step = ops.cast(self.optimizer.iterations.value, "float32")
         waves = ops.arange(batch * int(np.prod(shape)), dtype="float32") * 1.7 + 13 * step
         return ops.sin(ops.reshape(waves, (batch, *shape)))
@@ -77,7 +77,7 @@ def test_the_loss_is_what_the_papers_say(kind):
     logs = vae.evaluate(data, verbose=0, return_dict=True)
     mean, log_variance = (np.asarray(part, "float64") for part in vae.encoder([x, *y] if y else x))
     k = options["samples"]
-    noise = np.asarray(vae.draw(None, BATCH, (k, LATENT)), "float64")
+    noise = np.asarray(vae._draw(None, BATCH, (k, LATENT)), "float64")
     bounds, reconstructions = np.empty((BATCH, k)), np.empty((BATCH, k))
     for i in range(k):  # one sample after another, where the loss takes all at once
         z = mean + np.exp(log_variance / 2) * noise[:, i]

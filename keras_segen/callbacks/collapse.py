@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.labels import joined
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments
@@ -108,9 +109,8 @@ class CollapseWatch(keras.callbacks.Callback):
         return spread, np.linalg.eigvalsh(covariance)
 
     def _separation(self, samples: np.ndarray) -> float:
-        labels = [] if self.labels is None else [self.labels]
         real, fake = (
-            self.model.discriminator.predict([x, *labels] if labels else x, batch_size=256, verbose=0).ravel()
+            self.model.discriminator.predict(joined(x, self.labels), batch_size=256, verbose=0).ravel()
             for x in (self.real, samples)
         )
         return float((real[:, None] > fake).mean())

@@ -53,7 +53,7 @@ def cgan_generator(
         filters,
         (lambda x: conditional_normalize(x, condition, multi_label)) if conditional else normalize,
     )
-    return keras.Model([latents, *labels], images, name=name)
+    return keras.Model([latents, labels], images, name=name)
 
 
 def cgan_discriminator(
@@ -102,7 +102,7 @@ def cgan_discriminator(
         product = projection(features, condition, convolution(normalization))
         x = convolution(normalization)(1, 1)(features) + product
     logits = layers.Flatten(dtype="float32", name="logit")(x)
-    return keras.Model([images, *labels], logits, name=name)
+    return keras.Model([images, labels], logits, name=name)
 
 
 def _check(conditioning: str) -> None:

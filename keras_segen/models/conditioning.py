@@ -8,11 +8,11 @@ from keras import layers, ops
 from keras_segen.layers import FusedBatchNormalization, OneHot
 
 
-def label_input(num_classes: int | None, multi_label: bool) -> tuple[list[Any], Any]:
-    """Return the input of labels as a list, and the vectors (batch, num_classes) that they become.
+def label_input(num_classes: int | None, multi_label: bool) -> tuple[Any, Any]:
+    """Return the input of labels, and the vectors (batch, num_classes) that they become.
 
     Args:
-        num_classes: The number of classes or attributes; None for a network without labels: an empty list, and None.
+        num_classes: The number of classes or attributes; None for a network without labels, which has None for both.
         multi_label: Whether labels are vectors of `num_classes` attributes, float (batch, num_classes), instead of
             class ids, int (batch,).
 
@@ -20,14 +20,14 @@ def label_input(num_classes: int | None, multi_label: bool) -> tuple[list[Any], 
         ValueError: For fewer classes than one.
     """
     if num_classes is None:
-        return [], None
+        return None, None
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
     if multi_label:
         labels = keras.Input((num_classes,), name="label")
-        return [labels], labels
+        return labels, labels
     labels = keras.Input((), dtype="int32", name="label")
-    return [labels], OneHot(num_classes, name="one_hot")(labels)
+    return labels, OneHot(num_classes, name="one_hot")(labels)
 
 
 def conditional_normalize(x: Any, condition: Any, multi_label: bool) -> Any:

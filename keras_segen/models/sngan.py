@@ -43,7 +43,7 @@ def sngan_generator(
     labels, condition = label_input(num_classes, multi_label)
 
     def normalize(x: Any) -> Any:
-        return conditional_normalize(x, condition, multi_label) if labels else _normalize(x)
+        return _normalize(x) if condition is None else conditional_normalize(x, condition, multi_label)
 
     x = layers.Reshape((4, 4, filters))(layers.Dense(16 * filters, kernel_initializer="glorot_uniform")(latents))
     for _ in range(doublings):
@@ -94,7 +94,7 @@ def sngan_discriminator(
     features = ops.sum(layers.ReLU()(x), axis=(1, 2), keepdims=True)
     logit = convolution(1, 1)(features)
     labels, condition = label_input(num_classes, multi_label)
-    if labels:
+    if condition is not None:
         logit = logit + projection(features, condition, convolution)
     logits = layers.Flatten(dtype="float32", name="logit")(logit)
     return keras.Model(joined(images, labels), logits, name=name)

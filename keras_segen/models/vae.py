@@ -112,7 +112,7 @@ def vae_decoder(
         x = layers.Reshape(small)(layers.Dense(math.prod(small))(latent))
     else:
         x = layers.Conv2D(width, 3, padding="same")(layers.Reshape((*small[:2], latent_dim // area))(latent))
-    if labels:
+    if condition is not None:
         x = layers.Add()([x, layers.Reshape(small)(layers.Dense(math.prod(small))(condition))])
     for i in reversed(range(halvings - 1)):
         x = _stage(x, blocks, condition)
@@ -144,7 +144,7 @@ def vae_dense_encoder(
     image = keras.Input(image_shape, name="image")
     labels, condition = label_input(num_classes, multi_label)
     x = layers.Flatten()(image)
-    if labels:
+    if condition is not None:
         x = layers.Concatenate()([x, condition])
     for width in units:
         x = layers.Dense(width, "silu")(x)
@@ -175,7 +175,7 @@ def vae_dense_decoder(
     latent = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)
     x = latent
-    if labels:
+    if condition is not None:
         x = layers.Concatenate()([x, condition])
     for width in units:
         x = layers.Dense(width, "silu")(x)

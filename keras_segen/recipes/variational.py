@@ -54,11 +54,8 @@ def monitor(loaded: GenerationData) -> str:
 
 def validate(model: VAE, loaded: GenerationData, config: dict[str, Any]) -> dict[str, float]:
     """Return the losses on the held-out images, with the same noise as a resumed run has it, whose state stays."""
-    state = model.noise.state.numpy()
-    try:
+    with model.same_noise():
         return model.evaluate(loaded.val, verbose=0, return_dict=True)
-    finally:
-        model.noise.state.assign(state)
 
 
 def callbacks(run: Run, loaded: GenerationData, config: dict[str, Any]) -> list[keras.callbacks.Callback]:
@@ -105,7 +102,7 @@ def score(
     scores["log_likelihood_images"] = len(log_likelihoods)
     scores[f"log_likelihood_{SAMPLES}_samples"] = float(log_likelihoods.mean())
     if best.likelihood.discrete:
-        bits = -float(log_likelihoods.mean()) / (best.dimensions * math.log(2))
+        bits = -float(log_likelihoods.mean()) / (math.prod(best.image_shape) * math.log(2))
         scores[f"bits_per_dim_{SAMPLES}_samples"] = bits
     scores |= _score_reconstructions(best, loaded)
     scores["generated_images"] = count = generation.sample_count(loaded, config)

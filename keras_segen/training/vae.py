@@ -3,13 +3,13 @@
 import math
 import zlib
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.labels import joined, part_of
 from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
 from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
 
@@ -58,25 +58,27 @@ class VAE(LatentModel):
             raise ValueError(
                 f"`likelihood` is one of `keras_segen.losses`, such as Gaussian(0.1). Received: {likelihood}"
             )
-        self.require_alike()
+        self._require_alike()
         shapes = [tuple(output.shape) for output in encoder.outputs]
         if shapes != 2 * [tuple(decoder.inputs[0].shape)]:
             raise ValueError(
                 "The encoder gives mean and log-variance of what the decoder takes. Received: encoder's outputs "
                 f"{shapes}, decoder's input {tuple(decoder.inputs[0].shape)}"
             )
-        *sides, channels = encoder.inputs[0].shape[1:]
-        expected = (*sides, channels * self.likelihood.parameters)
+        height, width, channels = self.image_shape
+        expected = (height, width, channels * self.likelihood.parameters)
         if decoder.output_shape[1:] != expected:
             raise ValueError(
-                f"{type(self.likelihood).__name__} of images {(*sides, channels)} takes {expected} from the decoder. "
+                f"{type(self.likelihood).__name__} of images {self.image_shape} takes {expected} from the decoder. "
                 f"Received: decoder's output {decoder.output_shape}"
             )
-        self.dimensions = math.prod((*sides, channels))
         self.built = True
 
-    def ends(self) -> tuple[keras.Model, keras.Model]:
+    def networks(self) -> dict[str, keras.Model]:
         """Return decoder and encoder."""
+        return {"decoder": self.decoder, "encoder": self.encoder}
+
+    def _ends(self) -> tuple[keras.Model, keras.Model]:
         return self.decoder, self.encoder
 
     def compile(
@@ -112,21 +114,21 @@ class VAE(LatentModel):
             )
         self.beta, self.warm_up, self.free_bits, self.samples = beta, warm_up, free_bits, samples
         names = ["reconstruction", "kl", *(["bits_per_dim"] if self.likelihood.discrete else [])]
-        self.compile_players({"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs)
+        self._compile_players(
+            {"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs
+        )
 
-    @property
-    def networks(self) -> Mapping[str, keras.Model]:
-        """The one player: both networks."""
-        return MappingProxyType({"vae": self})  # not a dict, in which Keras, saving, would find the model again
+    def _players(self) -> Mapping[str, keras.Model]:
+        return {"vae": self}  # both networks are one player
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The negative bound on a batch of images, or of (images, labels), in nats an image."""
         images, labels = unpacked(data)
-        labels = [labels] if self.conditional else []
+        labels = labels if self.conditional else None
         batch, k = ops.shape(images)[0], self.samples
-        mean, log_variance = self.encoder([images, *labels] if labels else images, training=bool(training))
+        mean, log_variance = self.encoder(joined(images, labels), training=bool(training))
         log_variance = bounded(log_variance)
-        noise = self.draw(keras.random.normal, batch, (k, self.latent_dim))
+        noise = self._draw(keras.random.normal, batch, (k, self.latent_dim))
         latents = mean[:, None] + ops.exp(log_variance / 2)[:, None] * noise  # (batch, k, latent_dim)
         log_likelihood = self._log_likelihood(images, latents, labels, training=bool(training))  # (batch, k)
         each = kl_divergence(mean, log_variance)  # (batch, latent_dim)
@@ -140,15 +142,15 @@ class VAE(LatentModel):
             loss = reconstruction + self._weight(training) * paid
         extras = {"reconstruction": reconstruction, "kl": kl}
         if self.likelihood.discrete:
-            extras["bits_per_dim"] = (reconstruction + kl) / (self.dimensions * math.log(2))
+            extras["bits_per_dim"] = (reconstruction + kl) / (math.prod(self.image_shape) * math.log(2))
         return {"vae": loss}, extras
 
-    def _log_likelihood(self, images: Any, latents: Any, labels: list[Any], *, training: bool) -> Any:
+    def _log_likelihood(self, images: Any, latents: Any, labels: Any, *, training: bool) -> Any:
         """Return log p(image | latent) of latents (batch, k, latent_dim): (batch, k)."""
         k = latents.shape[1]
         flat = ops.reshape(latents, (-1, self.latent_dim))
-        inputs = [flat, *(ops.repeat(label, k, axis=0) for label in labels)]
-        decoded = self.decoder(inputs if labels else flat, training=training)
+        repeated = None if labels is None else ops.repeat(labels, k, axis=0)
+        decoded = self.decoder(joined(flat, repeated), training=training)
         return ops.reshape(self.likelihood.log_prob(ops.repeat(images, k, axis=0), decoded), (-1, k))
 
     def _weight(self, training: Collection[str]) -> Any:
@@ -172,7 +174,7 @@ class VAE(LatentModel):
             ValueError: for images or labels that the model does not take.
         """
         parts = self._parts(images, labels, batch_size)
-        means, log_variances = zip(*(self.encoder.predict_on_batch(part) for part in parts), strict=True)
+        means, log_variances = zip(*(self.encoder.predict_on_batch(joined(*part)) for part in parts), strict=True)
         return np.concatenate(means), np.clip(np.concatenate(log_variances), -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
     def reconstruct(self, images: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
@@ -204,27 +206,26 @@ class VAE(LatentModel):
         """
         if samples < 1:
             raise ValueError(f"`samples` is at least 1. Received: samples={samples}")
-        found: list[np.ndarray] = []
+        estimates: list[np.ndarray] = []
         parts = self._parts(images, labels, batch_size)
         bar = keras.utils.Progbar(len(parts), unit_name="batch") if verbose else None
-        for part in parts:
-            x, answers = (part[0], [part[1]]) if self.conditional else (part, [])
-            mean, log_variance = (np.asarray(y, np.float64) for y in self.encoder.predict_on_batch(part))
+        for x, its_labels in parts:
+            posterior = self.encoder.predict_on_batch(joined(x, its_labels))
+            mean, log_variance = (np.asarray(parameter, np.float64) for parameter in posterior)
             log_variance = np.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
             weights = np.empty((len(mean), samples))
             # By image, so that its estimate does not depend on which others come with it.
-            draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
+            generators = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
             for i in range(samples):
-                noise = np.stack([draw.standard_normal(self.latent_dim) for draw in draws])
+                noise = np.stack([rng.standard_normal(self.latent_dim) for rng in generators])
                 latents = mean + np.exp(log_variance / 2) * noise
-                inputs = [latents.astype(np.float32), *answers]
-                decoded = self.decoder.predict_on_batch(inputs if answers else inputs[0])
+                decoded = self.decoder.predict_on_batch(joined(latents.astype(np.float32), its_labels))
                 likelihood = ops.convert_to_numpy(self.likelihood.log_prob(x, decoded))
                 weights[:, i] = likelihood + 0.5 * (noise**2 + log_variance - latents**2).sum(-1)
-            found.append(np.logaddexp.reduce(weights, axis=1) - math.log(samples))
+            estimates.append(np.logaddexp.reduce(weights, axis=1) - math.log(samples))
             if bar:
                 bar.add(1)
-        return np.concatenate(found)
+        return np.concatenate(estimates)
 
     def sampler(self) -> keras.Model:
         """Return the network that makes images for users: the decoder, and then the images that are expected."""
@@ -232,15 +233,15 @@ class VAE(LatentModel):
         inputs = decoder.inputs if self.conditional else decoder.inputs[0]
         return keras.Model(inputs, self.likelihood.mean(decoder.outputs[0]), name=decoder.name)
 
-    def _parts(self, images: Any, labels: Any, batch_size: int) -> list[Any]:
+    def _parts(self, images: Any, labels: Any, batch_size: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
         images = np.asarray(images)
         labels = None if labels is None else np.asarray(labels)
         if labels is not None and not self.conditional:
             raise ValueError("The model takes no labels beside images.")
-        self.check(images, labels)
+        self._check(images, labels)
         images = images.astype(np.float32)
         parts = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
-        return [[images[part], labels[part]] if self.conditional else images[part] for part in parts]
+        return [(images[part], part_of(labels, part)) for part in parts]
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
@@ -264,7 +265,7 @@ class VAE(LatentModel):
             "warm_up": self.warm_up,
             "free_bits": self.free_bits,
             "samples": self.samples,
-            "jit_compile": self.jit_choice,
+            "jit_compile": self._jit_choice,
             "steps_per_execution": self.steps_per_execution,
         }
 
