@@ -1,10 +1,11 @@
-"""Masks of class ids as losses and metrics read them."""
+"""Masks of class ids: the id of void, and the ids as losses and metrics read them."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+VOID = 255  # the id of pixels that do not count
 NO_CLASS = -(2**31)  # what an id becomes that cannot be one
 _EXACT = ("bool", "int8", "uint8", "int16", "uint16", "int32")
 

@@ -9,8 +9,8 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from keras_segen.files import replacing
+from keras_segen.masks import VOID
 
-VOID = 255
 SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 

@@ -11,8 +11,8 @@ LEVELS = [
     {"recipes"},
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
-    {"layers"},
-    {"files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
+    {"layers", "downloads"},
+    {"codebooks", "files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
     {"errors"},
 ]
 

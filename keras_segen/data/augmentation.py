@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-VOID = 255
 # Beyond the image: mid-grey, which the networks' scaling turns into 0.
 FILL = 127
 

@@ -6,10 +6,11 @@ from typing import Any, Unpack
 import tensorflow as tf
 
 from keras_segen.data import records
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
 
 # In the order of the published list: things, then stuff.
 # fmt: off

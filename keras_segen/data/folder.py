@@ -9,12 +9,13 @@ from typing import Literal, Unpack
 import tensorflow as tf
 
 from keras_segen.data import class_folders, images, pairs
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.image_files import is_hidden
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
 
 # Without classes.txt: so many classes at most, of which so many may be missing, or as many as occur.
 MOST_UNNAMED, MOST_MISSING = 100, 16

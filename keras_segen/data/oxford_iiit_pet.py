@@ -6,9 +6,10 @@ from typing import Any, Unpack
 import tensorflow as tf
 
 from keras_segen.data import records
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
+from keras_segen.masks import VOID
 
 CLASS_NAMES = ("background", "pet")
 SPLITS = {"train": "train", "val": "test"}

@@ -17,6 +17,7 @@ from keras_segen.data import images
 from keras_segen.data.batching import Batching, batches, check_batching
 from keras_segen.data.order import AHEAD, BATCH
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_pair(image_path: Path, mask_path: Path, *, read_mask: Callable[[Path], 
 
 
 def _pack(mask: np.ndarray) -> bytes:
-    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 3)
+    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=VOID).tobytes(), 3)
 
 
 def _unpack(pair: Pair) -> np.ndarray:
@@ -71,7 +72,7 @@ def class_ids(mask: np.ndarray) -> frozenset[int]:
 def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
     """Raise `InputError` for the first mask with an id that is neither void nor below `num_classes`."""
     for pair in pairs:
-        wrong = sorted(i for i in pair.ids if i >= num_classes and i != augment.VOID)
+        wrong = sorted(i for i in pair.ids if i >= num_classes and i != VOID)
         if wrong:
             raise InputError(
                 f"{pair.mask}: holds class id {wrong[0]}, but there are {num_classes} classes (0 to {num_classes - 1}, "

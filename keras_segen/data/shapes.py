@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.data.batching import Batching, batches, check_batching, check_image_size
+from keras_segen.masks import VOID
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
 COUNTS = {"train": 2048, "val": 256, "test": 256}
-VOID = 255
 
 OBJECTS = 6  # places for an object in a scene, the later ones on top: as many as there are colours (see `_colours`)
 VISIBLE = 0.8  # an object that shows less of its area, because of others or of the border, is left out

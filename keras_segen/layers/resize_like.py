@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.layers.interpolation import interpolated
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class ResizeLike(keras.layers.Layer):
@@ -41,12 +43,7 @@ class ResizeLike(keras.layers.Layer):
         length = ops.shape(x)[axis]
         ratio = ops.cast(length, "float32") / ops.cast(size, "float32")
         position = (ops.cast(ops.arange(size), "float32") + 0.5) * ratio - 0.5
-        position = ops.clip(position, 0, ops.cast(length - 1, "float32"))
-        before = ops.floor(position)
-        share = ops.cast(ops.reshape(position - before, [-1] + [1] * (3 - axis)), x.dtype)
-        before = ops.cast(before, "int32")
-        first = ops.take(x, before, axis=axis)
-        return first + (ops.take(x, ops.minimum(before + 1, length - 1), axis=axis) - first) * share
+        return interpolated(x, ops.clip(position, 0, ops.cast(length - 1, "float32")), axis)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The first input's batch and channels, the second's height and width times the scale; None stays None."""

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_segen.masks import class_ids, flat_masks
+from keras_segen.masks import VOID, class_ids, flat_masks
 
 # JAX has no 64-bit numbers unless it is told to at its start.
 _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
@@ -38,7 +38,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     _direction = "up"  # for callbacks that monitor it with mode="auto"
 
     def __init__(
-        self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None
+        self, num_classes: int, *, ignore_class: int = VOID, name: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes

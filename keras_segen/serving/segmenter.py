@@ -5,9 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_segen.masks import VOID
 from keras_segen.serving.image_bytes import decode
-
-VOID = 255
 
 
 def segmenter(model: keras.Model) -> dict[str, Any]:
