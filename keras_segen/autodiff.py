@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_segen.types import Tensor
+
 
 def losses_and_gradients(
     compute: Callable[[], tuple[dict[str, Any], Any]],
@@ -80,7 +82,7 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
     return dict(zip(players, losses, strict=True)), extras, gradients
 
 
-def call_without_updates(model: keras.Model, inputs: Any) -> Any:
+def call_without_updates(model: keras.Model, inputs: Tensor) -> Tensor:
     """Run a model as in training, but drop what it would assign (running statistics); returns its outputs."""
     trainable, others = (
         [variable.value for variable in variables]
@@ -89,7 +91,7 @@ def call_without_updates(model: keras.Model, inputs: Any) -> Any:
     return model.stateless_call(trainable, others, inputs, training=True)[0]
 
 
-def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, Any]:
+def input_gradient(model: keras.Model, x: Tensor, *conditions: Any) -> tuple[Tensor, Tensor]:
     """Differentiate a model's outputs by its input.
 
     The model runs as `call_without_updates` runs it.
@@ -106,7 +108,7 @@ def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, A
         NotImplementedError: on a backend other than TensorFlow and JAX.
     """
 
-    def outputs(x: Any) -> Any:
+    def outputs(x: Tensor) -> Tensor:
         return call_without_updates(model, [x, *conditions] if conditions else x)
 
     if _on_tensorflow():

@@ -27,6 +27,7 @@ import numpy as np
 
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, replacing, require_place
+from keras_segen.types import PathLike
 
 MISSING = "NA"  # in history.csv: a score that an epoch lacks
 
@@ -34,7 +35,7 @@ MISSING = "NA"  # in history.csv: a score that an epoch lacks
 class Run:
     """A run folder by its path; nothing is read or written before it is asked for."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self.config_json = self.path / "config.json"
         self.model = self.path / "model.keras"

@@ -13,7 +13,7 @@ LEVELS = [
     {"models", "losses", "metrics", "plotting"},
     {"layers", "downloads"},
     {"codebooks", "files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
-    {"errors"},
+    {"errors", "types"},
 ]
 
 

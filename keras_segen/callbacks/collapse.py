@@ -14,6 +14,7 @@ from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments
 from keras_segen.metrics.features import generated_features
 from keras_segen.ranges import in_range, require_whole_range
+from keras_segen.types import PathLike
 
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
 # counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
@@ -57,7 +58,7 @@ class CollapseWatch(keras.callbacks.Callback):
         seed: int = 0,
         warm_up: int = 300,
         stop: bool = False,
-        restore: Path | str | None = None,
+        restore: PathLike | None = None,
         extractor: keras.Model | None = None,
     ) -> None:
         super().__init__()

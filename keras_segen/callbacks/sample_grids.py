@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen import plotting
+from keras_segen.types import PathLike
 
 
 class SampleGrids(keras.callbacks.Callback):
@@ -23,12 +24,12 @@ class SampleGrids(keras.callbacks.Callback):
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: PathLike,
         latents: np.ndarray,
         labels: np.ndarray | None = None,
         *,
         columns: int = 8,
-        logs: Path | str | None = None,
+        logs: PathLike | None = None,
     ) -> None:
         super().__init__()
         self.folder = Path(folder)

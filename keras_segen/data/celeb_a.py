@@ -1,7 +1,6 @@
 """CelebA (Liu et al., 2015, arXiv:1411.7766): 202,599 aligned faces of 178×218 with 40 attributes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Unpack
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 from keras_segen.data import in_memory
 from keras_segen.data.batching import Batching, check_batching, check_image_size
 from keras_segen.data.named import prepared
+from keras_segen.types import PathLike, Tensor
 
 # The middle 140×140 pixels, as in the papers on score-based models (Song and Ermon, 2020; Song et al., 2021): a number
 # that is to be compared with theirs depends on it.
@@ -27,7 +27,7 @@ BY_HAND = (
 def celeb_a(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = 64,
     target: Sequence[str] | None = None,
     verbose: bool = False,
@@ -65,7 +65,7 @@ def celeb_a(
 
 def read_celeb_a(
     split: str,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     *,
     image_size: int | None = 64,
     attributes: Sequence[str] = (),
@@ -81,7 +81,7 @@ def read_celeb_a(
     size = image_size or CROP
 
     @tf.autograph.experimental.do_not_convert
-    def face(example: Any) -> Any:
+    def face(example: Any) -> Tensor:
         image = tf.image.resize_with_crop_or_pad(example["image"], CROP, CROP)
         image = tf.image.resize(image, [size, size], antialias=True)
         label = tf.stack([tf.cast(example["attributes"][name], tf.float32) for name in attributes] or [0.0])

@@ -1,6 +1,5 @@
 """CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 photographs of 32×32 in ten classes."""
 
-from pathlib import Path
 from typing import Literal, Unpack
 
 import numpy as np
@@ -9,6 +8,7 @@ import tensorflow as tf
 from keras_segen.data import in_memory
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
+from keras_segen.types import PathLike
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("train", "test")
@@ -21,7 +21,7 @@ BY_HAND = (
 def cifar10(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
     target: Literal["label"] | None = "label",
     **batching: Unpack[Batching],
@@ -54,7 +54,7 @@ def cifar10(
     return in_memory.dataset(images, labels if target == "label" else None, **batching)
 
 
-def read_cifar10(split: str, data_dir: Path | str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`."""
     builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
     whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)

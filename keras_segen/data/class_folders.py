@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,7 @@ from keras_segen.data.image_files import is_hidden, only_images
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
+from keras_segen.types import Tensor
 
 # What `folder.existing_folder` says such a folder holds.
 LAYOUT = "one sub-folder of images a class, below train and val or not"
@@ -47,7 +48,7 @@ class ClassFolders:
             digest.update(f"{path.parent.name}/{path.name}".encode() + checked.digest)
         return digest.hexdigest()
 
-    def load(self, image_size: int) -> Any:
+    def load(self, image_size: int) -> Tensor:
         """Return a function of a graph: index -> the image's middle square, uint8 (image_size, image_size, 3)."""
         paths = tf.constant([str(path) for path in self.paths])
         ways = tf.constant([c.way for c in self.checked])
@@ -56,7 +57,7 @@ class ClassFolders:
         widths = tf.constant([c.width for c in self.checked])
 
         @tf.autograph.experimental.do_not_convert
-        def image(index: Any) -> Any:
+        def image(index: Tensor) -> Tensor:
             side = tf.minimum(heights[index], widths[index])
             corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
             window = tf.concat([corner, [side, side]], 0)
@@ -163,7 +164,7 @@ def dataset(
     load, class_ids = files.load(image_size), tf.constant(files.labels)
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image = in_memory.prepare(load(index), draw, training=training)
         return (image, class_ids[index]) if labels else image
 

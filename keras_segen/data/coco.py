@@ -1,6 +1,5 @@
 """COCO 2017 with a class for every pixel: 80 things and 53 kinds of stuff (Kirillov et al., 2019, arXiv:1801.00868)."""
 
-from pathlib import Path
 from typing import Any, Unpack
 
 import tensorflow as tf
@@ -11,6 +10,7 @@ from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
 from keras_segen.errors import InputError
 from keras_segen.masks import VOID
+from keras_segen.types import PathLike, Tensor
 
 # In the order of the published list: things, then stuff.
 # fmt: off
@@ -43,7 +43,7 @@ BY_HAND = (
 def coco(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
     augmentation: Augmentation | None = None,
     verbose: bool = False,
@@ -74,7 +74,7 @@ def coco(
     return records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
-def read_coco(split: str, data_dir: Path | str | None = None, *, verbose: bool = False) -> records.Examples:
+def read_coco(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> records.Examples:
     """Find every example of a split; see `coco`."""
     if split not in SPLITS:
         raise ValueError(f"COCO's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
@@ -87,7 +87,7 @@ def read_coco(split: str, data_dir: Path | str | None = None, *, verbose: bool =
     )
 
 
-def _class_ids(pixels: Any, example: dict[str, Any]) -> Any:
+def _class_ids(pixels: Tensor, example: dict[str, Any]) -> Tensor:
     """Look up which segment each pixel belongs to, R + 256 G + 256² B, and the segment's class."""
     weights = tf.constant([1, 256, 256**2])
     segment = tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, -1)

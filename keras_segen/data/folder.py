@@ -16,6 +16,7 @@ from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
 from keras_segen.masks import VOID
+from keras_segen.types import PathLike
 
 # Without classes.txt: so many classes at most, of which so many may be missing, or as many as occur.
 MOST_UNNAMED, MOST_MISSING = 100, 16
@@ -24,7 +25,7 @@ MOST_UNNAMED, MOST_MISSING = 100, 16
 def folder(
     split: str,
     *,
-    data_dir: Path | str,
+    data_dir: PathLike,
     image_size: int | None = None,
     target: Literal["mask", "label"] | None = "mask",
     val_fraction: float = 0.2,
@@ -97,7 +98,7 @@ class SegmentationFolder:
 
 def read_folder(
     split: str,
-    data_dir: Path | str,
+    data_dir: PathLike,
     *,
     val_fraction: float = 0.2,
     class_names: Sequence[str] | None = None,
@@ -166,7 +167,7 @@ def _dense(ids: frozenset[int]) -> bool:
     return greatest < MOST_UNNAMED and greatest + 1 - len(known) <= max(len(known), MOST_MISSING)
 
 
-def existing_folder(path: Path | str, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
+def existing_folder(path: PathLike, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
     """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
     path = Path(path)
     if not path.is_dir():

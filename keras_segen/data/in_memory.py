@@ -1,11 +1,12 @@
 """Images for generators, decoded and held in memory: 50,000 of 32×32 take 154 MB."""
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data.batching import Batching, batches
+from keras_segen.types import Tensor
 
 
 def dataset(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
@@ -27,14 +28,14 @@ def dataset(images: np.ndarray, labels: np.ndarray | None = None, **batching: Un
     classes = None if labels is None else tf.constant(labels)
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image = prepare(pixels[index], draw, training=training)
         return image if classes is None else (image, classes[index])
 
     return batches(len(images), sample, **batching)
 
 
-def prepare(image: Any, draw: Any, *, training: bool) -> Any:
+def prepare(image: Tensor, draw: Tensor, *, training: bool) -> Tensor:
     """Turn bytes into [-1, 1], in training mirrored every other time."""
     if training:
         image = tf.cond(draw[0] < 0.5, lambda: image[:, ::-1], lambda: image)

@@ -1,6 +1,5 @@
 """Oxford-IIIT Pet (Parkhi et al., 2012): 7,349 photographs of cats and dogs, and which pixels are the animal's."""
 
-from pathlib import Path
 from typing import Any, Unpack
 
 import tensorflow as tf
@@ -10,6 +9,7 @@ from keras_segen.data.augmentation import Augmentation
 from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
 from keras_segen.masks import VOID
+from keras_segen.types import PathLike, Tensor
 
 CLASS_NAMES = ("background", "pet")
 SPLITS = {"train": "train", "val": "test"}
@@ -24,7 +24,7 @@ PET, BACKGROUND, BORDER = 1, 2, 3
 def oxford_iiit_pet(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
     augmentation: Augmentation | None = None,
     verbose: bool = False,
@@ -56,7 +56,7 @@ def oxford_iiit_pet(
     return records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
-def read_oxford_iiit_pet(split: str, data_dir: Path | str | None = None, *, verbose: bool = False) -> records.Examples:
+def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> records.Examples:
     """Find every example of a split; see `oxford_iiit_pet`."""
     if split not in SPLITS:
         raise ValueError(f"Oxford-IIIT Pet's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
@@ -71,7 +71,7 @@ def read_oxford_iiit_pet(split: str, data_dir: Path | str | None = None, *, verb
     )
 
 
-def _class_ids(trimap: Any, example: dict[str, Any]) -> Any:
+def _class_ids(trimap: Tensor, example: dict[str, Any]) -> Tensor:
     ids = [VOID] * 256
     ids[PET], ids[BACKGROUND] = CLASS_NAMES.index("pet"), CLASS_NAMES.index("background")
     return tf.gather(tf.constant(ids, tf.uint8), tf.cast(trimap[..., 0], tf.int32))

@@ -18,6 +18,7 @@ from keras_segen.data.batching import Batching, batches, check_batching
 from keras_segen.data.order import AHEAD, BATCH
 from keras_segen.errors import InputError
 from keras_segen.masks import VOID
+from keras_segen.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,15 @@ def dataset(
     packed = tf.constant([p.packed for p in pairs])
     among = {p.properties.way for p in pairs}
 
-    def plan(indices: Any, draws: Any) -> tuple[Any, ...]:
+    def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
         height, width = tf.gather(heights, indices), tf.gather(widths, indices)
         cut = augment.plan(height, width, draws, image_size=image_size, training=training, augmentation=augmentation)
         return indices, *cut
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, window: Any, part: Any, padding: Any, *varied: augment.Variation) -> tuple[Any, ...]:
+    def sample(
+        index: Tensor, window: Tensor, part: Tensor, padding: Tensor, *varied: augment.Variation
+    ) -> tuple[Any, ...]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
         turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
         image = images.load_window(image_paths[index], ways[index], part, among=among, quick=training)

@@ -20,6 +20,7 @@ from keras_segen.data import images
 from keras_segen.data.batching import Batching, batches, check_batching
 from keras_segen.data.in_threads import in_threads
 from keras_segen.errors import InputError
+from keras_segen.types import Tensor
 
 # Images at their own sizes, which are not known before they are read, that are held at once at most.
 READERS = 4
@@ -137,7 +138,7 @@ def dataset(
     encoded = {name: decode.SkipDecoding() for name in ("image", source.mask)}
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> tuple[Any, ...]:
+    def sample(index: Tensor, draw: Tensor) -> tuple[Any, ...]:
         record = tf.numpy_function(source.records.__getitem__, [index], tf.string, stateful=False)
         example = source.features.deserialize_example(tf.ensure_shape(record, []), decoders=encoded)
         pixels = tf.io.decode_png(example[source.mask], channels=source.channels)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_segen.data.batching import Batching, batches, check_batching, check_image_size
 from keras_segen.masks import VOID
+from keras_segen.types import Tensor
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
@@ -79,7 +80,7 @@ def shapes(
     seed = batching.get("seed", 0)
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image, mask, label = scene(index, split=split, seed=seed, image_size=image_size)
         if target == "mask":
             return image, mask
@@ -89,7 +90,7 @@ def shapes(
     return batches(count, sample, **batching)
 
 
-def scene(index: Any, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Any, Any, Any]:
+def scene(index: Tensor, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     """Draw one scene with TensorFlow: the same arguments give the same bits, in whatever order or thread.
 
     Args:
@@ -144,21 +145,21 @@ def _check(split: str, image_size: int) -> None:
         raise ValueError(f"`image_size` must be at least 16 pixels. Received: image_size={image_size}")
 
 
-def _uniform(key: Any, shape: list[int], low: float = 0.0, high: float = 1.0) -> Any:
+def _uniform(key: Any, shape: list[int], low: float = 0.0, high: float = 1.0) -> Tensor:
     return tf.random.stateless_uniform(shape, key, low, high, alg="philox")
 
 
-def _within(limits: tuple[float, float], share: Any) -> Any:
+def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
     return limits[0] + (limits[1] - limits[0]) * share
 
 
-def _directions(vectors: Any) -> Any:
+def _directions(vectors: Tensor) -> Tensor:
     """Scale vectors (..., n) to length 1."""
     length = tf.sqrt(tf.reduce_sum(vectors * vectors, -1, keepdims=True))
     return vectors / tf.maximum(length, 1e-6)  # without the floor the graph optimiser takes an inexact rsqrt
 
 
-def _objects(key: Any, size: int) -> tuple[Any, Any]:
+def _objects(key: Any, size: int) -> tuple[Tensor, Tensor]:
     """Place the objects.
 
     Returns:
@@ -196,7 +197,7 @@ def _objects(key: Any, size: int) -> tuple[Any, Any]:
     return classes, tf.where((kept & (numbers >= lowest))[:, None, None], distances, math.inf)
 
 
-def _textures(key: Any, size: int) -> Any:
+def _textures(key: Any, size: int) -> Tensor:
     """Draw a texture for the ground and for each object, float32 (1 + OBJECTS, size, size) in [0, 1]."""
     surfaces = 1 + OBJECTS
     blotches_key, stripes_key = tf.unstack(tf.random.split(key, alg="philox"))
@@ -210,7 +211,7 @@ def _textures(key: Any, size: int) -> Any:
     return blotches + share[..., None] * (stripes - blotches)
 
 
-def _colours(key: Any) -> tuple[Any, Any]:
+def _colours(key: Any) -> tuple[Tensor, Tensor]:
     """Draw the colour of the ground and of each object, and its range over the texture, both (1 + OBJECTS, 3, 1, 1)."""
     colours_key, grains_key, contrast_key, axes_key = tf.unstack(tf.random.split(key, 4, alg="philox"))
     ground = _uniform(colours_key, [1, 3], 0.3, 0.7)
@@ -225,7 +226,7 @@ def _colours(key: Any) -> tuple[Any, Any]:
     return colours[..., None, None], grains[..., None, None]
 
 
-def _light(key: Any, image: Any) -> Any:
+def _light(key: Any, image: Tensor) -> Tensor:
     """Expose, shade and quantise an image (3, size, size) in [0, 1] to (size, size, 3) in [0, 255], with noise."""
     size = image.shape[-1]
     light_key, noise_key = tf.unstack(tf.random.split(key, alg="philox"))

@@ -14,6 +14,7 @@ from keras_segen.data.in_threads import in_threads
 from keras_segen.data.sbd import read_mat, sbd
 from keras_segen.downloads import Download
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 CLASS_NAMES = (
     "background",
@@ -65,7 +66,7 @@ ARCHIVES = {
 def voc(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     year: int = 2012,
     image_size: int | None = None,
     augmentation: Augmentation | None = None,
@@ -100,7 +101,7 @@ def voc(
 
 
 def read_voc(
-    split: str, data_dir: Path | str | None = None, *, year: int = 2012, verbose: bool = False
+    split: str, data_dir: PathLike | None = None, *, year: int = 2012, verbose: bool = False
 ) -> list[pairs.Pair]:
     """Find, read and check every pair of a split, in the split's order; see `voc`."""
     paths = find_voc(split, data_dir, year=year)
@@ -109,7 +110,7 @@ def read_voc(
     return found
 
 
-def find_voc(split: str, data_dir: Path | str | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:
+def find_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:
     """Return the image and the mask of each pair of a split, in its order; see `voc`."""
     if year not in ARCHIVES or split not in ARCHIVES[year]:
         splits = "; ".join(f"{y}: {', '.join(names)}" for y, names in ARCHIVES.items())
@@ -135,7 +136,7 @@ def read_mask(path: Path) -> np.ndarray:
     return read_mat(path) if path.suffix == ".mat" else images.read_mask(path)
 
 
-def _year_folder(data_dir: Path | str | None, year: int) -> Path:
+def _year_folder(data_dir: PathLike | None, year: int) -> Path:
     """Return where the devkit's folder of a year lies, or shall lie, wherever in the devkit `data_dir` is."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise InputError(f"{data_dir}: is no folder: name the one that holds VOCdevkit, or shall hold it")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_segen.inference.network import Network, check, logits_function, pixels_of
 from keras_segen.layers import MirrorPad, PadToStride
+from keras_segen.types import Tensor
 
 TILE = 512
 
@@ -211,7 +212,7 @@ def _tiles(call: Network, image: np.ndarray, grid: Grid, batch_size: int) -> Ite
         yield from call(batch)[: len(parts)]
 
 
-def _blend(earlier: Any, logits: Any, share: np.ndarray, axis: int) -> Any:
+def _blend(earlier: Tensor, logits: Tensor, share: np.ndarray, axis: int) -> Tensor:
     if not len(share):
         return logits
     both, own = _split(logits, len(share), axis)
@@ -220,5 +221,5 @@ def _blend(earlier: Any, logits: Any, share: np.ndarray, axis: int) -> Any:
     return tf.concat([blended, own], axis)
 
 
-def _split(logits: Any, first: int, axis: int) -> Any:
+def _split(logits: Tensor, first: int, axis: int) -> Tensor:
     return tf.split(logits, [first, logits.shape[axis] - first], axis)

@@ -1,11 +1,11 @@
 """Linear interpolation along one axis, by which the layers that resize images read them."""
 
-from typing import Any
-
 from keras import ops
 
+from keras_segen.types import Tensor
 
-def interpolated(x: Any, position: Any, axis: int) -> Any:
+
+def interpolated(x: Tensor, position: Tensor, axis: int) -> Tensor:
     """Read images between two rows or columns.
 
     Args:

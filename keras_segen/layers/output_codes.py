@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_segen.codebooks import check_codebook
+from keras_segen.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -26,7 +27,7 @@ class OutputCodes(keras.layers.Layer):
         # Whatever the precision: the sum over many bits is one of small differences.
         self._signs = np.concatenate([self.codebook, 1 - self.codebook], axis=1).T.astype("float32")
 
-    def call(self, logits: Any) -> Any:
+    def call(self, logits: Tensor) -> Tensor:
         """Score the classes."""
         if logits.shape[-1] != self.codebook.shape[1]:
             raise ValueError(f"The code has {self.codebook.shape[1]} bits. Received: logits {tuple(logits.shape)}")
@@ -34,7 +35,7 @@ class OutputCodes(keras.layers.Layer):
         both = ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], -1)
         return ops.matmul(both, self._signs)
 
-    def compute_output_spec(self, logits: Any) -> Any:
+    def compute_output_spec(self, logits: Tensor) -> Any:
         """Return shape and type of the scores."""
         return keras.KerasTensor((*logits.shape[:-1], len(self.codebook)), "float32")
 

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from keras_segen.masks import VOID, class_ids, flat_masks
+from keras_segen.types import Tensor
 
 ClassWeights = Sequence[float] | Mapping[int, float]
 
@@ -43,17 +44,17 @@ class Pixels(NamedTuple):
     image_weights: Any
     pixel_weights: Any
 
-    def truth(self) -> Any:
+    def truth(self) -> Tensor:
         """Return what the mask says as float32 of the logits' shape: 1 or 0."""
         if self.exclusive:
             return ops.one_hot(self.ids, self.logits.shape[-1], dtype="float32")
         return ops.reshape(ops.cast(self.ids, "float32"), ops.shape(self.logits))
 
-    def probabilities(self) -> Any:
+    def probabilities(self) -> Tensor:
         """Return those of each class, of the logits' shape."""
         return ops.softmax(self.logits) if self.exclusive else ops.sigmoid(self.logits)
 
-    def cross_entropy(self, smoothing: float = 0.0) -> Any:
+    def cross_entropy(self, smoothing: float = 0.0) -> Tensor:
         """Return the negative log-probability of what the mask says, in the shape of `valid`."""
         if not self.exclusive:
             truth = self.truth() * (1 - smoothing) + smoothing / 2
@@ -64,7 +65,7 @@ class Pixels(NamedTuple):
         even = -ops.mean(ops.log_softmax(self.logits), -1, keepdims=True)
         return (1 - smoothing) * plain + smoothing * even
 
-    def counts(self) -> Any:
+    def counts(self) -> Tensor:
         """Return how much each pixel counts in a mean: `valid` times the weight of the class that the mask names."""
         if self.class_weights is None:
             return self.valid
@@ -73,7 +74,7 @@ class Pixels(NamedTuple):
             return self.valid * weights
         return self.valid * ops.take(weights, self.ids)[..., None]
 
-    def sample_weights(self) -> Any:
+    def sample_weights(self) -> Tensor:
         """Return those of images or of pixels, in a shape that fits `valid`, or None."""
         if self.image_weights is None:
             return self.pixel_weights
@@ -122,14 +123,14 @@ class SegmentationLoss(keras.losses.Loss):
         config = super().get_config()
         return {**config, "ignore_class": self.ignore_class, "class_weights": self.class_weights}
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return losses, how much each counts in a mean, and the sample weights that are still to be applied.
 
         All are float32 and of shapes that fit the losses'; the sample weights may be None.
         """
         raise NotImplementedError
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return the loss of the batch, a scalar; with reduction None, that of each pixel or image."""
         with keras.name_scope(self.name):
             pixels = self.pixels(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight)
@@ -137,7 +138,7 @@ class SegmentationLoss(keras.losses.Loss):
             losses = losses * counts if weights is None else losses * counts * weights
             return ops.cast(self._reduced(losses, counts, weights), self.dtype)
 
-    def _reduced(self, losses: Any, counts: Any, weights: Any) -> Any:
+    def _reduced(self, losses: Any, counts: Tensor, weights: Tensor) -> Tensor:
         if self.reduction in (None, "none"):
             return flat_masks(losses)
         if self.reduction == "sum":
@@ -147,7 +148,7 @@ class SegmentationLoss(keras.losses.Loss):
         mean, replicas = ops.divide_no_nan(ops.sum(losses), ops.sum(counts)), _replicas()
         return mean if replicas == 1 else mean / replicas
 
-    def pixels(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Pixels:
+    def pixels(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Pixels:
         """Look at a batch of tensors; ValueError for shapes that do not go together."""
         y_true = flat_masks(y_true)
         multi_label = len(y_pred.shape) == len(y_true.shape)
@@ -188,7 +189,7 @@ class SegmentationLoss(keras.losses.Loss):
             f"{classes - 1}. Received: class_weights={self.class_weights}"
         )
 
-    def _sample_weights(self, weights: Any, masks: Any) -> tuple[Any, Any]:
+    def _sample_weights(self, weights: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of images (batch,) and those of pixels (batch, height, width, …); one or both are None."""
         if weights is None:
             return None, None

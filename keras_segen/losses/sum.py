@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_segen.types import Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Sum(keras.losses.Loss):
@@ -42,7 +44,7 @@ class Sum(keras.losses.Loss):
             )
         self.weights = [float(w) for w in factors]
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return the sum of the reduced terms, a scalar."""
         terms = [w * loss(y_true, y_pred, sample_weight) for w, loss in zip(self.weights, self.losses, strict=True)]
         return functools.reduce(operator.add, terms)

@@ -1,7 +1,6 @@
 """How a set of images compares with real ones: every score at once, each named for the protocol it follows."""
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +15,7 @@ from keras_segen.metrics.distances import (
 )
 from keras_segen.metrics.inception import NAME as INCEPTION
 from keras_segen.metrics.reference import Reference, Seen
+from keras_segen.types import Tensor
 
 FEWEST = 6  # images that have scores: the fifth neighbour, and the image itself
 SPLITS = 10  # of the inception score
@@ -33,7 +33,7 @@ def score_name(score: str, extractor: str) -> str:
 
 
 def image_set_scores(
-    images: Any, reference: Reference, extractor: keras.Model, *, verbose: bool = False
+    images: Tensor, reference: Reference, extractor: keras.Model, *, verbose: bool = False
 ) -> dict[str, float]:
     """Return all scores of a set of images by their names: how like the real ones they are, and how varied.
 

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import cache_folder, replacing
 from keras_segen.metrics.distances import Moments
 from keras_segen.metrics.features import feature_batches
+from keras_segen.types import PathLike, Tensor
 
 # Features that are kept of a set, beside its moments: those of so many first images. The kernel distance and the four
 # measures by neighbours use these; the Fréchet distance uses all.
@@ -40,7 +41,7 @@ class Reference:
     features: np.ndarray
 
     @classmethod
-    def of(cls, images: Any, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
+    def of(cls, images: Tensor, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
         """Look at real images, as `feature_batches` takes them.
 
         Args:
@@ -61,7 +62,7 @@ class Reference:
     @classmethod
     def kept(
         cls,
-        images: Any,
+        images: Tensor,
         extractor: keras.Model,
         *,
         data: str,
@@ -99,7 +100,7 @@ class Reference:
         return reference
 
     @classmethod
-    def from_statistics(cls, path: Path | str, extractor: keras.Model) -> Self:
+    def from_statistics(cls, path: PathLike, extractor: keras.Model) -> Self:
         """Read published statistics of real images: an .npz with their features' mean `mu` and covariance `sigma`.
 
         pytorch-fid, TTUR and EDM publish such files for FID's network. Only the Fréchet distance can be computed from
@@ -145,7 +146,7 @@ class Reference:
         digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "references" / f"{words[:150]}-{digest[:8]}.npz"
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: PathLike) -> None:
         """Write a NumPy archive, without pickles.
 
         Raises:
@@ -166,7 +167,7 @@ class Reference:
             )
 
     @classmethod
-    def load(cls, path: Path | str, protocol: dict[str, str]) -> Self:
+    def load(cls, path: PathLike, protocol: dict[str, str]) -> Self:
         """Read what `save` wrote.
 
         Raises:
@@ -258,7 +259,7 @@ def _check_covariance(mean: np.ndarray, covariance: np.ndarray) -> None:
 class Seen:
     """One pass over images: moments of all, features of the first, logits."""
 
-    def __init__(self, images: Any, extractor: keras.Model, *, verbose: bool) -> None:
+    def __init__(self, images: Tensor, extractor: keras.Model, *, verbose: bool) -> None:
         self.moments = Moments()
         features, logits, kept = [], [], 0
         for some, answers in feature_batches(images, extractor, verbose=verbose):

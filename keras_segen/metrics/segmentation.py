@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_segen.masks import VOID, class_ids, flat_masks
+from keras_segen.types import Tensor
 
 # JAX has no 64-bit numbers unless it is told to at its start.
 _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
@@ -51,7 +52,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         """The counts so far, (num_classes, num_classes) int64: rows are the truth, columns the prediction."""
         return ops.convert_to_numpy(self._matrix).astype(np.int64)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Count a batch."""
         if sample_weight is not None:
             raise ValueError(
@@ -88,25 +89,25 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         self._matrix.assign_add(ops.cast(matrix, _COUNT))
         self._out_of_range.assign_add(ops.cast(out_of_range, _COUNT))
 
-    def _ratio(self, numerator: Any, denominator: Any) -> Any:
+    def _ratio(self, numerator: Tensor, denominator: Tensor) -> Tensor:
         """Divide in float64; nothing by nothing is NaN, and so is everything once an id was out of range."""
         numerator, denominator = ops.cast(numerator, _RATIO), ops.cast(denominator, _RATIO)
         defined = (denominator > 0) & (self._out_of_range == 0)
         return ops.where(defined, numerator / ops.maximum(denominator, 1), float("nan"))
 
-    def _truth(self) -> Any:
+    def _truth(self) -> Tensor:
         """Return each class's pixels in the masks."""
         return ops.sum(self._matrix, 1)
 
-    def _prediction(self) -> Any:
+    def _prediction(self) -> Tensor:
         """Return each class's pixels in the predictions."""
         return ops.sum(self._matrix, 0)
 
-    def _iou(self) -> Any:
+    def _iou(self) -> Tensor:
         hits = ops.diagonal(self._matrix)
         return self._ratio(hits, self._truth() + self._prediction() - hits)
 
-    def _mean(self, values: Any, counted: Any) -> Any:
+    def _mean(self, values: Tensor, counted: Tensor) -> Tensor:
         """Return the mean of the classes' values over those that are counted."""
         total = ops.sum(ops.where(counted, values, ops.zeros_like(values)))
         return self._ratio(total, ops.sum(ops.cast(counted, _RATIO)))
@@ -117,14 +118,14 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         return {**config, "num_classes": self.num_classes, "ignore_class": self.ignore_class}
 
 
-def _flat(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _flat(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """Return masks, and logits or class ids, as tensors; masks and ids without a last axis of 1."""
     y_true, y_pred = flat_masks(ops.convert_to_tensor(y_true)), ops.convert_to_tensor(y_pred)
     is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype))
     return y_true, y_pred if is_float else flat_masks(y_pred)
 
 
-def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> tuple[Any, Any]:
+def _count(truth: Tensor, prediction: Tensor, num_classes: int, ignore_class: int) -> tuple[Tensor, Tensor]:
     """Count one batch in int32.
 
     Args:
@@ -147,7 +148,7 @@ def _count(truth: Any, prediction: Any, num_classes: int, ignore_class: int) -> 
     return ops.reshape(counts[:cells], [num_classes, num_classes]), counts[cells]
 
 
-def _argmax(logits: Any) -> Any:
+def _argmax(logits: Tensor) -> Tensor:
     if keras.backend.backend() != "tensorflow":
         return ops.argmax(logits, -1)
     import tensorflow as tf

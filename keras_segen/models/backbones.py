@@ -4,15 +4,16 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 from keras import applications, layers, ops
 
 from keras_segen.errors import InputError
 from keras_segen.layers import Dropout, FusedBatchNormalization, PadToStride
+from keras_segen.types import BackboneName, PathLike, Tensor
 
-BACKBONES = ("vgg16", "resnet50", "mobilenet")
+BACKBONES = get_args(BackboneName)
 FULLY_CONNECTED = 4096  # channels of VGG16's fc6 and fc7
 URLS = {
     "vgg16": "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/",
@@ -55,7 +56,7 @@ class Backbone:
 def backbone(
     name: str,
     *,
-    weights: str | Path | None = "imagenet",
+    weights: PathLike | None = "imagenet",
     width: float = 1.0,
     input_channels: int = 3,
     fully_connected: bool = False,
@@ -100,14 +101,14 @@ def backbone(
     if not fully_connected:
         return encoder
 
-    def features(x: Any) -> list[Any]:
+    def features(x: Tensor) -> list[Any]:
         *finer, deepest = encoder.features(x)
         return [*finer, _fully_connected(deepest, dropout)]
 
     return replace(encoder, features=features)
 
 
-def _vgg16(weights: str | Path | None, channels: int) -> Backbone:
+def _vgg16(weights: PathLike | None, channels: int) -> Backbone:
     source = _load("vgg16", weights, applications.VGG16, include_top=False, input_shape=(None, None, channels))
     names = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"]
     model = _rebuilt(source.input, [source.get_layer(name).output for name in names])
@@ -116,7 +117,7 @@ def _vgg16(weights: str | Path | None, channels: int) -> Backbone:
     return Backbone(_padded(_caffe, channels), model, strides, tuple((stride - 1) / 2 for stride in strides))
 
 
-def _fully_connected_vgg16(weights: str | Path | None, channels: int, dropout: float) -> Backbone:
+def _fully_connected_vgg16(weights: PathLike | None, channels: int, dropout: float) -> Backbone:
     source = _load("vgg16", None, applications.VGG16, include_top=False, input_shape=(None, None, channels))
     pool3, pool4, x = (source.get_layer(f"block{i}_pool").output for i in (3, 4, 5))
     for fc, size in (("fc6", 7), ("fc7", 1)):
@@ -139,7 +140,7 @@ def _fully_connected_vgg16(weights: str | Path | None, channels: int, dropout: f
     return Backbone(_padded(_caffe, channels), model, strides, tuple((stride - 1) / 2 for stride in strides), scales)
 
 
-def _fully_connected(x: Any, dropout: float) -> Any:
+def _fully_connected(x: Tensor, dropout: float) -> Tensor:
     """Look around as far as VGG16's fc6 does; these classifiers average their deepest map instead."""
     channels = min(x.shape[-1], 512)
     x = layers.DepthwiseConv2D(7, padding="same", use_bias=False, name="fc6")(x)
@@ -151,7 +152,7 @@ def _fully_connected(x: Any, dropout: float) -> Any:
     return Dropout(dropout, name="fc7_dropout")(x) if dropout else x
 
 
-def _resnet50(weights: str | Path | None, channels: int) -> Backbone:
+def _resnet50(weights: PathLike | None, channels: int) -> Backbone:
     source = _load("resnet50", weights, applications.ResNet50, include_top=False, input_shape=(None, None, channels))
     names = ["conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]
     # Convolutions of stride 2 that are padded alike on both sides: cell i sees pixel stride·i.
@@ -159,7 +160,7 @@ def _resnet50(weights: str | Path | None, channels: int) -> Backbone:
     return Backbone(_padded(_caffe, channels), model, _STRIDES, (0,) * 5)
 
 
-def _mobilenet(weights: str | Path | None, width: float, channels: int) -> Backbone:
+def _mobilenet(weights: PathLike | None, width: float, channels: int) -> Backbone:
     source = _load(
         "mobilenet",
         weights,
@@ -180,16 +181,16 @@ def _padded(scale: Callable[[Any], Any], channels: int) -> Callable[[Any], Any]:
     return lambda image: PadToStride(32, name="pad")(scale(image))
 
 
-def _caffe(image: Any) -> Any:
+def _caffe(image: Tensor) -> Tensor:
     x = ops.flip(image, axis=-1)
     return layers.Normalization(mean=_CAFFE_MEANS, variance=[1, 1, 1], dtype="float32", name="subtract_means")(x)
 
 
-def _unit(image: Any) -> Any:
+def _unit(image: Tensor) -> Tensor:
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
 
 
-def _rebuilt(source_input: Any, outputs: list[Any]) -> keras.Model:
+def _rebuilt(source_input: Tensor, outputs: list[Any]) -> keras.Model:
     """Rebuild a network with fused batch normalisation, and give it the same weights."""
 
     def copied(layer: Any) -> Any:
@@ -203,7 +204,7 @@ def _rebuilt(source_input: Any, outputs: list[Any]) -> keras.Model:
     return copy
 
 
-def _load(name: str, weights: str | Path | None, build: Callable[..., keras.Model], **options: Any) -> keras.Model:
+def _load(name: str, weights: PathLike | None, build: Callable[..., keras.Model], **options: Any) -> keras.Model:
     if weights is not None and weights != "imagenet" and not Path(weights).is_file():
         raise InputError(f'{weights}: no such file: give "imagenet", a file of weights for {name}, or None')
     try:

@@ -8,12 +8,13 @@ from keras import layers, ops
 from keras_segen.models.conditioning import conditional_normalize, label_input, projection
 from keras_segen.models.dcgan import KERNEL, convolution, halved, image_from, initializer, normalize
 from keras_segen.models.image_sizes import image_doublings
+from keras_segen.types import ImageShape
 
 Conditioning = Literal["projection", "concat"]
 
 
 def cgan_generator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     num_classes: int,
     latent_dim: int = 128,
@@ -57,7 +58,7 @@ def cgan_generator(
 
 
 def cgan_discriminator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     num_classes: int,
     conditioning: Conditioning = "projection",

@@ -6,9 +6,10 @@ import keras
 from keras import layers, ops
 
 from keras_segen.layers import FusedBatchNormalization, OneHot
+from keras_segen.types import Tensor
 
 
-def label_input(num_classes: int | None, multi_label: bool) -> tuple[Any, Any]:
+def label_input(num_classes: int | None, multi_label: bool) -> tuple[Tensor, Tensor]:
     """Return the input of labels, and the vectors (batch, num_classes) that they become.
 
     Args:
@@ -30,7 +31,7 @@ def label_input(num_classes: int | None, multi_label: bool) -> tuple[Any, Any]:
     return labels, OneHot(num_classes, name="one_hot")(labels)
 
 
-def conditional_normalize(x: Any, condition: Any, multi_label: bool) -> Any:
+def conditional_normalize(x: Tensor, condition: Tensor, multi_label: bool) -> Tensor:
     """Batch normalisation whose scale and shift follow from the condition; both start as if there were none.
 
     Source: Miyato and Koyama, 2018 (arXiv:1802.05637), section 4.
@@ -41,7 +42,7 @@ def conditional_normalize(x: Any, condition: Any, multi_label: bool) -> Any:
     return modulate(x, condition, scaling, {"use_bias": multi_label, "kernel_initializer": "zeros"})
 
 
-def modulate(x: Any, condition: Any, scaling: dict[str, Any], shifting: dict[str, Any]) -> Any:
+def modulate(x: Tensor, condition: Tensor, scaling: dict[str, Any], shifting: dict[str, Any]) -> Tensor:
     """Scale and shift each channel of a map by what two dense layers make of the condition.
 
     Source: Perez et al., 2018 (arXiv:1709.07871).
@@ -58,7 +59,7 @@ def modulate(x: Any, condition: Any, scaling: dict[str, Any], shifting: dict[str
     return x * layers.Reshape((1, 1, channels))(scale) + layers.Reshape((1, 1, channels))(shift)
 
 
-def projection(features: Any, condition: Any, convolution: type[layers.Conv2D]) -> Any:
+def projection(features: Tensor, condition: Tensor, convolution: type[layers.Conv2D]) -> Tensor:
     """Return the products of an image's features with a vector for its class (Miyato and Koyama, 2018, eq. 7).
 
     Args:

@@ -8,6 +8,7 @@ from keras import layers
 
 from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
 from keras_segen.models.image_sizes import image_doublings
+from keras_segen.types import ImageShape, Tensor
 
 # Section 4 of the paper.
 SLOPE = 0.2
@@ -18,7 +19,7 @@ KERNEL = 4
 
 
 def dcgan_generator(
-    image_shape: tuple[int, int, int], *, latent_dim: int = 128, filters: int = 64, name: str = "dcgan_generator"
+    image_shape: ImageShape, *, latent_dim: int = 128, filters: int = 64, name: str = "dcgan_generator"
 ) -> keras.Model:
     """Build DCGAN's generator.
 
@@ -42,7 +43,7 @@ def dcgan_generator(
 
 
 def dcgan_discriminator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     filters: int = 64,
     normalization: Literal["batch", "spectral"] | None = "batch",
@@ -78,7 +79,7 @@ def convolution(normalization: str | None) -> type[layers.Conv2D]:
     return SpectralConv2D if normalization == "spectral" else layers.Conv2D
 
 
-def halved(x: Any, doublings: int, filters: int, normalization: str | None) -> Any:
+def halved(x: Tensor, doublings: int, filters: int, normalization: str | None) -> Tensor:
     """Halve an image down to 4×4 by the discriminator's layers."""
     for i in range(doublings):
         normalized = normalization == "batch" and i > 0
@@ -90,7 +91,7 @@ def halved(x: Any, doublings: int, filters: int, normalization: str | None) -> A
     return x
 
 
-def image_from(vector: Any, image_shape: tuple[int, int, int], filters: int, normalize: Callable[[Any], Any]) -> Any:
+def image_from(vector: Tensor, image_shape: ImageShape, filters: int, normalize: Callable[[Any], Any]) -> Tensor:
     """Enlarge (batch, n) to 4×4 and, doubling, to the image in [-1, 1], by the generator's layers."""
     doublings = image_doublings(image_shape)
     x = layers.Reshape((1, 1, vector.shape[-1]))(vector)
@@ -104,7 +105,7 @@ def image_from(vector: Any, image_shape: tuple[int, int, int], filters: int, nor
     return layers.Activation("tanh", dtype="float32", name="image")(x)
 
 
-def normalize(x: Any) -> Any:
+def normalize(x: Tensor) -> Tensor:
     """Batch normalisation as the paper starts it."""
     return FusedBatchNormalization(epsilon=1e-5, gamma_initializer=keras.initializers.RandomNormal(1.0, SPREAD))(x)
 

@@ -1,7 +1,6 @@
 """Fully convolutional networks: Long, Shelhamer and Darrell, 2015 (arXiv:1411.4038)."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from keras import layers
@@ -9,13 +8,14 @@ from keras import layers
 from keras_segen.layers import BilinearUpSampling, CropLike
 from keras_segen.models.backbones import Backbone
 from keras_segen.models.backbones import backbone as build_backbone
+from keras_segen.types import BackboneName, PathLike, Tensor
 
 
 def fcn(
     num_classes: int,
     *,
-    backbone: Literal["vgg16", "resnet50", "mobilenet"] = "mobilenet",
-    backbone_weights: str | Path | None = "imagenet",
+    backbone: BackboneName = "mobilenet",
+    backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
     dropout: float = 0.5,
@@ -93,7 +93,7 @@ def fcn(
     return model
 
 
-def _score(x: Any, num_classes: int, stride: int, encoder: Backbone) -> Any:
+def _score(x: Tensor, num_classes: int, stride: int, encoder: Backbone) -> Tensor:
     if stride in encoder.score_scales:
         x = layers.Rescaling(encoder.score_scales[stride], name=f"scale{stride}")(x)
     return layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name=f"score{stride}")(x)

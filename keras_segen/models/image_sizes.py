@@ -1,7 +1,9 @@
 """The sizes of images that generators build up from 4×4."""
 
+from keras_segen.types import ImageShape
 
-def image_doublings(image_shape: tuple[int, int, int]) -> int:
+
+def image_doublings(image_shape: ImageShape) -> int:
     """Return how often 4 must be doubled to give the image's side; ValueError where none does."""
     height, width, channels = image_shape
     doublings = max(height, 4).bit_length() - 3

@@ -10,10 +10,11 @@ from keras_segen.labels import joined
 from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
 from keras_segen.models.conditioning import conditional_normalize, label_input, projection
 from keras_segen.models.image_sizes import image_doublings
+from keras_segen.types import ImageShape, Tensor
 
 
 def sngan_generator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     latent_dim: int = 128,
     num_classes: int | None = None,
@@ -42,7 +43,7 @@ def sngan_generator(
     latents = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)
 
-    def normalize(x: Any) -> Any:
+    def normalize(x: Tensor) -> Tensor:
         return _normalize(x) if condition is None else conditional_normalize(x, condition, multi_label)
 
     x = layers.Reshape((4, 4, filters))(layers.Dense(16 * filters, kernel_initializer="glorot_uniform")(latents))
@@ -56,7 +57,7 @@ def sngan_generator(
 
 
 def sngan_discriminator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     num_classes: int | None = None,
     multi_label: bool = False,
@@ -100,11 +101,11 @@ def sngan_discriminator(
     return keras.Model(joined(images, labels), logits, name=name)
 
 
-def _normalize(x: Any) -> Any:
+def _normalize(x: Tensor) -> Tensor:
     return FusedBatchNormalization(epsilon=1e-5)(x)
 
 
-def _block_up(x: Any, filters: int, normalize: Callable[[Any], Any]) -> Any:
+def _block_up(x: Tensor, filters: int, normalize: Callable[[Any], Any]) -> Tensor:
     """Double the sides. The shortcut is convolved before it is doubled: the same, at a quarter of the cost."""
     doubled = layers.UpSampling2D()(layers.ReLU()(normalize(x)))
     doubled = layers.Conv2D(filters, 3, padding="same")(doubled)
@@ -112,10 +113,10 @@ def _block_up(x: Any, filters: int, normalize: Callable[[Any], Any]) -> Any:
     return doubled + layers.UpSampling2D()(layers.Conv2D(filters, 1)(x))
 
 
-def _block_down(x: Any, filters: int, convolution: type[layers.Conv2D], *, first: bool, halve: bool) -> Any:
+def _block_down(x: Tensor, filters: int, convolution: type[layers.Conv2D], *, first: bool, halve: bool) -> Tensor:
     """Two convolutions beside a shortcut; the first block has no ReLU before it, for it would cut off the image."""
 
-    def convolve(x: Any, kernel: int) -> Any:
+    def convolve(x: Tensor, kernel: int) -> Tensor:
         return convolution(filters, kernel, padding="same", kernel_initializer="glorot_uniform")(x)
 
     y = convolve(x if first else layers.ReLU()(x), 3)

@@ -1,8 +1,7 @@
 """U-Net: Ronneberger, Fischer and Brox, 2015 (arXiv:1505.04597)."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from keras import layers
@@ -12,6 +11,7 @@ from keras_segen.models.backbones import Backbone
 from keras_segen.models.backbones import backbone as build_backbone
 from keras_segen.models.deep_supervision import DeeplySupervised
 from keras_segen.models.unet_encoder import double_convolution, unet_encoder
+from keras_segen.types import BackboneName, PathLike, Tensor
 
 PAPERS_FILTERS = (64, 128, 256, 512, 1024)
 BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
@@ -20,8 +20,8 @@ BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
 def unet(
     num_classes: int,
     *,
-    backbone: Literal["vgg16", "resnet50", "mobilenet"] | None = None,
-    backbone_weights: str | Path | None = "imagenet",
+    backbone: BackboneName | None = None,
+    backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
     dropout: float = 0.0,
@@ -149,19 +149,19 @@ def _check_decoder(filters: Sequence[int], encoder: Backbone, up_sampling: str, 
         )
 
 
-def _enlarge(x: Any, channels: int, up_sampling: str, phase: float, name: str) -> Any:
+def _enlarge(x: Tensor, channels: int, up_sampling: str, phase: float, name: str) -> Tensor:
     if up_sampling == "transposed":
         return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     return BilinearUpSampling(2, origin=phase, name=f"{name}_enlarge")(x)
 
 
-def _join(skip: Any, x: Any, padding: str, name: str) -> Any:
+def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
     if padding == "valid":
         skip = CropLike(centre=True, name=f"{name}_crop")([skip, x])
     return layers.Concatenate(name=f"{name}_join")([skip, x])
 
 
-def _side_logits(x: Any, image: Any, num_classes: int, level: int, origin: float) -> Any:
+def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float) -> Tensor:
     name = f"side{level}"
     x = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_logits")(x)
     x = BilinearUpSampling(2**level, origin=origin, dtype="float32", name=f"{name}_enlarge")(x)

@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_segen.layers import FusedBatchNormalization, MirrorPad, PadToStride
 from keras_segen.models.backbones import Backbone
+from keras_segen.types import Tensor
 
 
 def unet_encoder(filters: Sequence[int], *, padding: Literal["same", "valid"] = "same") -> Backbone:
@@ -21,11 +22,11 @@ def unet_encoder(filters: Sequence[int], *, padding: Literal["same", "valid"] = 
     """
     depth = len(filters) - 1
 
-    def preprocess(image: Any) -> Any:
+    def preprocess(image: Tensor) -> Tensor:
         x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
         return PadToStride(2**depth, name="pad")(x) if padding == "same" else _mirror(x, depth)
 
-    def features(x: Any) -> list[Any]:
+    def features(x: Tensor) -> list[Any]:
         maps = []
         for level, channels in enumerate(filters[:-1]):
             x = double_convolution(x, channels, f"down{level}", padding)
@@ -38,7 +39,7 @@ def unet_encoder(filters: Sequence[int], *, padding: Literal["same", "valid"] = 
     return Backbone(preprocess, features, strides, tuple((stride - 1) / 2 for stride in strides))
 
 
-def double_convolution(x: Any, channels: int, name: str, padding: str) -> Any:
+def double_convolution(x: Tensor, channels: int, name: str, padding: str) -> Tensor:
     """Convolve twice, 3×3, each time with batch normalisation and ReLU."""
     for i in (1, 2):
         # The batch norm's offset stands in for a bias. Initial weights: section 3 of the paper, N(0, 2 / fan-in).
@@ -50,7 +51,7 @@ def double_convolution(x: Any, channels: int, name: str, padding: str) -> Any:
     return x
 
 
-def _mirror(x: Any, depth: int) -> Any:
+def _mirror(x: Tensor, depth: int) -> Tensor:
     # Two 3×3 convolutions take 4 pixels of a level's width: 4·2^depth at the bottom, and on either way 4 at stride 1,
     # 8 at stride 2, and so on. At each pooling the width must be even: it is, if the bottom's is whole.
     stride = 2**depth

@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_segen.labels import joined
 from keras_segen.models.conditioning import label_input, modulate
+from keras_segen.types import ImageShape, Tensor
 
 # The posterior starts narrow: from one as wide as the prior, which tells the decoder next to nothing, CIFAR-10 took
 # several times as long to learn.
@@ -20,7 +21,7 @@ LEAST_SIDE = 4  # of the last map before a latent of one piece, pixels
 
 
 def vae_encoder(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     latent_dim: int = 128,
     latent_side: int | None = None,
@@ -71,7 +72,7 @@ def vae_encoder(
 
 
 def vae_decoder(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     latent_dim: int = 128,
     parameters: int = 2,
@@ -123,7 +124,7 @@ def vae_decoder(
 
 
 def vae_dense_encoder(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     latent_dim: int = 128,
     units: Sequence[int] = (512, 512),
@@ -152,7 +153,7 @@ def vae_dense_encoder(
 
 
 def vae_dense_decoder(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     latent_dim: int = 128,
     parameters: int = 2,
@@ -185,7 +186,7 @@ def vae_dense_decoder(
     return keras.Model(joined(latent, labels), decoded, name=name)
 
 
-def vae_halvings(image_shape: tuple[int, int, int], latent_dim: int, latent_side: int | None) -> tuple[int, int]:
+def vae_halvings(image_shape: ImageShape, latent_dim: int, latent_side: int | None) -> tuple[int, int]:
     """Return how often the sides are halved, and the pixels of the last map; ValueError where it does not work out."""
     height, width, channels = image_shape
     if latent_dim < 1:
@@ -208,11 +209,11 @@ def vae_halvings(image_shape: tuple[int, int, int], latent_dim: int, latent_side
     return halvings, area
 
 
-def _dense_heads(x: Any, latent_dim: int) -> list[Any]:
+def _dense_heads(x: Tensor, latent_dim: int) -> list[Any]:
     return [layers.Dense(latent_dim, dtype="float32", name=head, **start)(x) for head, start in STARTS.items()]
 
 
-def _stage(x: Any, blocks: int, condition: Any) -> Any:
+def _stage(x: Tensor, blocks: int, condition: Tensor) -> Tensor:
     """Add, block after block, what two convolutions find (pre-activation), starting from nothing.
 
     A condition scales and shifts each channel before (Perez et al., 2018, arXiv:1709.07871). Added to the smallest map

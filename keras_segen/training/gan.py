@@ -11,6 +11,7 @@ from keras_segen.autodiff import call_without_updates
 from keras_segen.labels import joined, part_of
 from keras_segen.losses.adversarial import AdversarialLoss, NonSaturating, Regularizer
 from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
+from keras_segen.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -78,7 +79,7 @@ class GAN(LatentModel):
         """Return the network that makes images for users: the generator's running average if there is one."""
         return self.generator if self.average is None else self.average
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Generate images: latents, or [latents, labels], -> (batch, height, width, channels) in [-1, 1]."""
         return self.sampler()(inputs, training=training)
 
@@ -188,7 +189,7 @@ class GAN(LatentModel):
             extras["penalty"] = penalty
         return losses, extras
 
-    def _generate(self, inputs: Any, training: Collection[str]) -> Any:
+    def _generate(self, inputs: Tensor, training: Collection[str]) -> Tensor:
         if "generator" in training or not training:
             return self.generator(inputs, training=bool(training))
         return call_without_updates(self.generator, inputs)  # a round of the discriminator alone

@@ -10,6 +10,7 @@ from keras_segen.labels import joined, part_of
 from keras_segen.layers import OneHot
 from keras_segen.ranges import require_floats
 from keras_segen.training.players import Players
+from keras_segen.types import ImageShape, Tensor
 
 
 class LatentModel(Players):
@@ -35,7 +36,7 @@ class LatentModel(Players):
         return int(self._ends()[0].inputs[0].shape[-1])
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> ImageShape:
         """Height, width and channels of an image."""
         height, width, channels = self._ends()[1].inputs[0].shape[1:]
         return int(height), int(width), int(channels)
@@ -76,7 +77,7 @@ class LatentModel(Players):
                 f"Received: {' and '.join(n.name for n in ends)} with labels {shapes} of {classes} classes"
             )
 
-    def generate(self, latents: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
+    def generate(self, latents: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> np.ndarray:
         """Generate images, batch by batch.
 
         Args:
@@ -103,7 +104,7 @@ class LatentModel(Players):
         parts = [slice(first, first + batch_size) for first in range(0, len(latents), batch_size)]
         return np.concatenate([self.predict_on_batch(joined(latents[part], part_of(labels, part))) for part in parts])
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
         Arrays and tensors, and the first batch of a `tf.data.Dataset` or a `PyDataset`, are looked at before, those of
@@ -122,7 +123,7 @@ class LatentModel(Players):
             self._look(images, labels)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate, as `keras.Model.evaluate` does, after the same look at the data as `fit` has."""
         if not kwargs.get("_use_cached_eval_dataset"):  # by which `fit` validates on what it has looked at
             given = inspect.signature(keras.Model.evaluate).bind(self, x, y, *args, **kwargs).arguments
@@ -130,7 +131,7 @@ class LatentModel(Players):
             self._look(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
-    def _look(self, x: Any, y: Any) -> None:
+    def _look(self, x: Tensor, y: Any) -> None:
         """Raise ValueError for data that the model does not take, as far as they can be seen before they are used."""
         if hasattr(x, "__array__"):
             self._check(np.asarray(x), None if y is None else np.asarray(y))
@@ -200,7 +201,7 @@ def require_no_weights(*weights: Any) -> None:
         )
 
 
-def unpacked(data: Any) -> tuple[Any, Any]:
+def unpacked(data: Any) -> tuple[Tensor, Tensor]:
     """Return a batch's images and its labels or None; ValueError if it has weights too."""
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     require_no_weights(weights)

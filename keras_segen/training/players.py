@@ -11,6 +11,7 @@ from keras_segen.autodiff import losses_and_gradients
 from keras_segen.training.optimizers import PlayerOptimizers
 from keras_segen.training.replicas import as_log, replica_count, rows, share_of, sharing, stand_in
 from keras_segen.training.report import Report
+from keras_segen.types import Tensor
 
 
 class Players(keras.Model):
@@ -130,7 +131,7 @@ class Players(keras.Model):
         finally:
             self._noise.state.assign(state)
 
-    def _draw(self, random: Callable[..., Any], batch: Any, shape: tuple[int, ...]) -> Any:
+    def _draw(self, random: Callable[..., Any], batch: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Draw random numbers (batch, *shape) by a function of `keras.random`, others on each replica."""
         return rows(lambda count: random((count, *shape), seed=self._noise), batch)
 
@@ -191,12 +192,12 @@ class Players(keras.Model):
             losses, extras = self.compute_losses(stand_in(data), training=())
         return self._logs(losses, extras, share.own)
 
-    def _logs(self, losses: Any, extras: Any, images: Any) -> dict[str, Any]:
+    def _logs(self, losses: Any, extras: Any, images: Tensor) -> dict[str, Any]:
         scalars = {f"{player}_loss": loss for player, loss in losses.items()} | extras | {"loss": sum(losses.values())}
         self._compile_metrics.update_state(scalars, images)
         return {name: as_log(mean) for name, mean in self._compile_metrics.result().items()}
 
-    def _follow(self, images: Any) -> None:
+    def _follow(self, images: Tensor) -> None:
         """Move the average towards its network: weights by decay, statistics as they are, seeds not at all."""
         if self.average is None or self.averaged is None or self.half_life is None:
             return
@@ -211,7 +212,7 @@ class Players(keras.Model):
                 ours.assign(theirs.value)
 
 
-def _count(data: Any) -> Any:
+def _count(data: Any) -> Tensor:
     """Return how many images a batch has."""
     return ops.shape(keras.tree.flatten(data)[0])[0]
 

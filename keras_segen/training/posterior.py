@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
+from keras_segen.types import PathLike
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class Posterior:
         deviation = 1.4826 * np.median(np.abs(self.log_likelihoods - middle))
         return np.abs(log_likelihoods - middle) / max(deviation, 1e-6)
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: PathLike) -> None:
         """Write it as `.npz`; what lay at `path` stays whole until the new file is complete."""
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **asdict(self))
 
     @classmethod
-    def load(cls, path: Path | str) -> "Posterior":
+    def load(cls, path: PathLike) -> "Posterior":
         """Read what `save` wrote; `InputError` if it is not there, or damaged."""
         try:
             with np.load(path, allow_pickle=False) as arrays:

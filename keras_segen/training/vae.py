@@ -12,6 +12,7 @@ from keras import ops
 from keras_segen.labels import joined, part_of
 from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
 from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
+from keras_segen.types import Tensor
 
 # A latent whose posterior's mean varies less than this over the data says nothing of them (Burda et al., 2016, sec. 5).
 ACTIVE = 0.01
@@ -145,7 +146,7 @@ class VAE(LatentModel):
             extras["bits_per_dim"] = (reconstruction + kl) / (math.prod(self.image_shape) * math.log(2))
         return {"vae": loss}, extras
 
-    def _log_likelihood(self, images: Any, latents: Any, labels: Any, *, training: bool) -> Any:
+    def _log_likelihood(self, images: Tensor, latents: Tensor, labels: Tensor, *, training: bool) -> Tensor:
         """Return log p(image | latent) of latents (batch, k, latent_dim): (batch, k)."""
         k = latents.shape[1]
         flat = ops.reshape(latents, (-1, self.latent_dim))
@@ -153,16 +154,16 @@ class VAE(LatentModel):
         decoded = self.decoder(joined(flat, repeated), training=training)
         return ops.reshape(self.likelihood.log_prob(ops.repeat(images, k, axis=0), decoded), (-1, k))
 
-    def _weight(self, training: Collection[str]) -> Any:
+    def _weight(self, training: Collection[str]) -> Tensor:
         if not (self.warm_up and training):
             return self.beta
         return self.beta * ops.minimum(ops.cast(self.optimizer.iterations, "float32") / self.warm_up, 1.0)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Draw the images that are expected: latents, or [latents, labels], -> images in [-1, 1]."""
         return self.likelihood.mean(self.decoder(inputs, training=training))
 
-    def encode(self, images: Any, labels: Any = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and log-variance of the posterior of images, (count, latent_dim) both.
 
         Args:
@@ -177,14 +178,14 @@ class VAE(LatentModel):
         means, log_variances = zip(*(self.encoder.predict_on_batch(joined(*part)) for part in parts), strict=True)
         return np.concatenate(means), np.clip(np.concatenate(log_variances), -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
-    def reconstruct(self, images: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
+    def reconstruct(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> np.ndarray:
         """Return what the posterior's means decode to, float32 in [-1, 1]; see `encode`."""
         return self.generate(self.encode(images, labels, batch_size=batch_size)[0], labels, batch_size=batch_size)
 
     def log_likelihood(
         self,
-        images: Any,
-        labels: Any = None,
+        images: Tensor,
+        labels: Tensor = None,
         *,
         samples: int = 64,
         seed: int = 0,
@@ -233,7 +234,7 @@ class VAE(LatentModel):
         inputs = decoder.inputs if self.conditional else decoder.inputs[0]
         return keras.Model(inputs, self.likelihood.mean(decoder.outputs[0]), name=decoder.name)
 
-    def _parts(self, images: Any, labels: Any, batch_size: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    def _parts(self, images: Tensor, labels: Tensor, batch_size: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
         images = np.asarray(images)
         labels = None if labels is None else np.asarray(labels)
         if labels is not None and not self.conditional:
@@ -283,7 +284,7 @@ def active_units(means: np.ndarray) -> int:
     return int((np.var(means, 0) > ACTIVE).sum())
 
 
-def _log_ratio(latents: Any, noise: Any, log_variance: Any) -> Any:
+def _log_ratio(latents: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
     """Return log p(z) - log q(z | x) of latents (batch, k, latent_dim): (batch, k)."""
     # Both normal densities have the same constant.
     return 0.5 * ops.sum(ops.square(noise) + log_variance[:, None] - ops.square(latents), -1)
