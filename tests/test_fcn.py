@@ -61,8 +61,8 @@ def test_finer_scores_come_from_finer_maps():
     ("options", "message"),
     [
         ({"stride": 4}, "stride=4"),
-        ({"up_sampling": "nearest"}, "nearest"),
-        ({"input_channels": 0}, "input_channels=0"),
+        ({"stride": 8, "up_sampling": "nearest"}, "nearest"),
+        ({"stride": 8, "input_channels": 0}, "input_channels=0"),
         ({"stride": 8, "coarser": keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="dense")}, "dense"),
     ],
 )
