@@ -59,12 +59,12 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
 
     players = list(variables)
     trained = [variable for own in variables.values() for variable in own]
-    known = {id(variable) for variable in trained}
-    state = [variable for variable in state if id(variable) not in known]
-    before = [variable.value for variable in state]
+    trained_ids = {id(variable) for variable in trained}
+    state = [variable for variable in state if id(variable) not in trained_ids]
+    state_values = [variable.value for variable in state]
 
     def pure(values: Any) -> Any:
-        mapping = [*zip(trained, values, strict=True), *zip(state, before, strict=True)]
+        mapping = [*zip(trained, values, strict=True), *zip(state, state_values, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             losses, extras = compute()
             after = [scope.get_current_value(variable) for variable in state]
@@ -84,11 +84,11 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
 
 def call_without_updates(model: keras.Model, inputs: Tensor) -> Tensor:
     """Run a model as in training, but drop what it would assign (running statistics); returns its outputs."""
-    trainable, others = (
+    trainable, non_trainable = (
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     )
-    return model.stateless_call(trainable, others, inputs, training=True)[0]
+    return model.stateless_call(trainable, non_trainable, inputs, training=True)[0]
 
 
 def input_gradient(model: keras.Model, x: Tensor, *conditions: Any) -> tuple[Tensor, Tensor]:

@@ -23,8 +23,8 @@ def hadamard_codebook(num_classes: int) -> np.ndarray:
     if num_classes < 2:
         raise ValueError(f"A code tells two classes or more apart. Received: num_classes={num_classes}")
     size = 1 << (num_classes - 1).bit_length()
-    both = np.arange(num_classes)[:, None] & np.arange(1, size)
-    return np.bitwise_count(both).astype(int) % 2
+    common_bits = np.arange(num_classes)[:, None] & np.arange(1, size)
+    return np.bitwise_count(common_bits).astype(int) % 2
 
 
 def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int = 1000) -> np.ndarray:

@@ -35,7 +35,7 @@ KINDS = {
     "gaussian": {"likelihood": Gaussian(None), "beta": 4.0},
     "free bits": {"likelihood": Gaussian(0.2), "free_bits": 0.5, "warm_up": 3},
     "bernoulli": {"likelihood": Bernoulli(), "num_classes": CLASSES},
-    "importance-weighted": {"samples": 3, "num_classes": CLASSES},
+    "importance-weighted": {"importance_samples": 3, "num_classes": CLASSES},
 }
 
 
@@ -169,7 +169,7 @@ def test_a_linear_vae_is_probabilistic_pca():
     values = np.sort(np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True)))[::-1]
     noise = values[3:].mean()
     best = -0.5 * (8 * math.log(2 * math.pi) + np.log(values[:3]).sum() + 5 * math.log(noise) + 8)
-    ours = vae.log_likelihood(data, samples=100).mean()
+    ours = vae.log_likelihood(data, importance_samples=100).mean()
     assert ours == pytest.approx(best, rel=0.005)
     assert -vae.evaluate(data, verbose=0, return_dict=True)["vae_loss"] == pytest.approx(best, rel=0.005)
 
@@ -184,14 +184,16 @@ def test_the_bound_rises_to_the_exact_likelihood():
     exact = scipy.stats.multivariate_normal(bias, kernel.T @ kernel + np.exp(-2) * np.eye(8))
     exact = exact.logpdf(data.reshape(60, 8))
     draws = {1: 50, 10: 20, 100: 5, 3000: 1}  # a bound of few samples is noisier
-    bounds = [np.mean([vae.log_likelihood(data, samples=k, seed=s) for s in range(n)]) for k, n in draws.items()]
+    bounds = [
+        np.mean([vae.log_likelihood(data, importance_samples=k, seed=s) for s in range(n)]) for k, n in draws.items()
+    ]
     assert bounds == sorted(bounds)
-    np.testing.assert_allclose(vae.log_likelihood(data, samples=3000), exact, atol=0.15)
+    np.testing.assert_allclose(vae.log_likelihood(data, importance_samples=3000), exact, atol=0.15)
     # As the loss has it, too.
     for k in (1, 50):
-        vae.compile(samples=k)
+        vae.compile(importance_samples=k)
         of_loss = -vae.evaluate(np.repeat(data, 50, 0), batch_size=3000, verbose=0, return_dict=True)["vae_loss"]
-        drawn = np.concatenate([vae.log_likelihood(data, samples=k, seed=seed) for seed in range(2, 52)])
+        drawn = np.concatenate([vae.log_likelihood(data, importance_samples=k, seed=seed) for seed in range(2, 52)])
         assert of_loss == pytest.approx(drawn.mean(), abs=5 * drawn.std() / np.sqrt(len(drawn)))
 
 
@@ -200,7 +202,7 @@ def test_bits_per_dimension_and_parts():
     logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
     assert logs["vae_loss"] == pytest.approx(logs["reconstruction"] + logs["kl"], rel=1e-5)
     assert logs["bits_per_dim"] == pytest.approx(logs["vae_loss"] / (16 * 16 * 3 * math.log(2)), rel=1e-5)
-    vae.compile(samples=3)  # the bound is higher, the parts are one sample's
+    vae.compile(importance_samples=3)  # the bound is higher, the parts are one sample's
     logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
     assert logs["vae_loss"] < logs["reconstruction"] + logs["kl"]
     one_sample = logs["reconstruction"] + logs["kl"]
@@ -240,8 +242,8 @@ def test_use():
     np.testing.assert_allclose(drawn, again, atol=1e-5)
     assert active_units(np.array([[0.0, 1, 0.05], [0, -1, -0.05]])) == 1
     # An image's estimate does not depend on which others come with it.
-    whole = vae.log_likelihood(images(6), labels[:6], samples=8)
-    part = vae.log_likelihood(images(6)[2:4], labels[2:4], samples=8, batch_size=1)
+    whole = vae.log_likelihood(images(6), labels[:6], importance_samples=8)
+    part = vae.log_likelihood(images(6)[2:4], labels[2:4], importance_samples=8, batch_size=1)
     np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
 
 
@@ -295,7 +297,7 @@ def test_what_cannot_be_is_refused():
         vae.compile(metrics=["mae"])
     for call in (
         lambda: vae.encode(images(0)),
-        lambda: vae.log_likelihood(images(2), samples=0),
+        lambda: vae.log_likelihood(images(2), importance_samples=0),
         lambda: vae.log_likelihood(images(2), [0, 1]),
         lambda: vae.generate(np.zeros((0, 4))),
         lambda: vae.generate(np.full((2, 4), np.nan)),

@@ -81,10 +81,10 @@ class CollapseWatch(keras.callbacks.Callback):
             return  # the losses report it
         spread, variances = self._variety(samples)
         # Below this a variance is no direction but rounding.
-        least = 1e-4 * self.real_variances.mean()
+        min_variance = 1e-4 * self.real_variances.mean()
         signals = {
             "sample_spread": spread / self.real_spread,
-            "sample_rank": _rank(variances, least) / _rank(self.real_variances, least),
+            "sample_rank": _rank(variances, min_variance) / _rank(self.real_variances, min_variance),
             "separation": self._separation(samples),
         }
         if logs is not None:
@@ -117,9 +117,9 @@ class CollapseWatch(keras.callbacks.Callback):
         return float((real[:, None] > fake).mean())
 
 
-def _rank(variances: np.ndarray, least: float) -> float:
+def _rank(variances: np.ndarray, min_variance: float) -> float:
     """Return in how many directions something varies, large variances counting more: 1 for one, n for n alike."""
-    shares = variances[variances > least]
+    shares = variances[variances > min_variance]
     shares = shares / shares.sum() if len(shares) else np.ones(1)
     return float(np.exp(-(shares * np.log(shares)).sum()))
 

@@ -208,7 +208,7 @@ def _autoencode(
     while chunk := [*itertools.islice(images, CHUNK)]:
         seen = np.stack([image for image, _ in chunk])
         floats = seen / np.float32(127.5) - 1
-        log_likelihoods = model.log_likelihood(floats, samples=SAMPLES)
+        log_likelihoods = model.log_likelihood(floats, importance_samples=SAMPLES)
         anomalies = posterior.anomaly_scores(log_likelihoods)
         reconstructions = plotting.to_uint8(model.reconstruct(floats))
         for (before, source), after in zip(chunk, reconstructions, strict=True):

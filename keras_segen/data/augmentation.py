@@ -72,9 +72,9 @@ def vary(augmentation: Augmentation, height: Tensor, width: Tensor, size: int, d
     window that is larger than the image holds all of it at a random place; top or left is then negative.
     """
     zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw, axis=-1)
-    least, most = augmentation.scale
+    min_scale, max_scale = augmentation.scale
     # Uniform in the logarithm: enlarging by 2 is as likely as shrinking by 2.
-    side = tf.cast(tf.round(size / (least * (most / least) ** zoom)), tf.int32)
+    side = tf.cast(tf.round(size / (min_scale * (max_scale / min_scale) ** zoom)), tf.int32)
     side = tf.clip_by_value(side, 1, tf.maximum(tf.maximum(height, width), size))
 
     def place(extent: Tensor, share: Tensor) -> Tensor:

@@ -92,10 +92,10 @@ def _class_ids(pixels: Tensor, example: dict[str, Any]) -> Tensor:
     weights = tf.constant([1, 256, 256**2])
     segment = tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, -1)
     things = example["panoptic_objects"]
-    known = tf.concat([[0], tf.cast(things["id"], tf.int32)], 0)  # 0: none
+    segment_ids = tf.concat([[0], tf.cast(things["id"], tf.int32)], 0)  # 0: none
     classes = tf.concat([tf.constant([VOID], tf.uint8), tf.cast(things["label"], tf.uint8)], 0)
-    ascending = tf.argsort(known)
-    known, classes = tf.gather(known, ascending), tf.gather(classes, ascending)
-    at = tf.searchsorted(known, tf.reshape(segment, [-1]), side="right") - 1
-    found = tf.where(tf.gather(known, at) == tf.reshape(segment, [-1]), tf.gather(classes, at), VOID)
-    return tf.reshape(found, tf.shape(segment))
+    ascending = tf.argsort(segment_ids)
+    segment_ids, classes = tf.gather(segment_ids, ascending), tf.gather(classes, ascending)
+    at = tf.searchsorted(segment_ids, tf.reshape(segment, [-1]), side="right") - 1
+    class_ids = tf.where(tf.gather(segment_ids, at) == tf.reshape(segment, [-1]), tf.gather(classes, at), VOID)
+    return tf.reshape(class_ids, tf.shape(segment))

@@ -141,8 +141,8 @@ def dataset(
     if image_size is None:
         sizes = {(p.properties.height, p.properties.width) for p in pairs}
         largest = max(height * width for height, width in sizes)
-        most = max(BATCH // largest, 1) if len(sizes) == 1 else 1
-        batching = {**batching, "batch_size": min(batching.get("batch_size", 16), most)}
+        max_batch = max(BATCH // largest, 1) if len(sizes) == 1 else 1
+        batching = {**batching, "batch_size": min(batching.get("batch_size", 16), max_batch)}
         parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
 
     image_paths = tf.constant([str(p.image) for p in pairs])

@@ -34,11 +34,11 @@ class Records:
     """
 
     def __init__(self, paths: Sequence[Path], *, verbose: bool = False):
-        found = in_threads(_places, paths, verbose=verbose, unit="file")
+        located = in_threads(_places, paths, verbose=verbose, unit="file")
         self._paths = list(paths)
-        self._files = np.repeat(np.arange(len(paths)), [len(places) for places, _ in found])
-        self._places = np.concatenate([places for places, _ in found])
-        self.digest = hashlib.sha256(b"".join(checksums for _, checksums in found)).hexdigest()
+        self._files = np.repeat(np.arange(len(paths)), [len(places) for places, _ in located])
+        self._places = np.concatenate([places for places, _ in located])
+        self.digest = hashlib.sha256(b"".join(checksums for _, checksums in located)).hexdigest()
 
     def __len__(self) -> int:
         return len(self._files)

@@ -169,8 +169,8 @@ def _objects(key: Any, size: int) -> tuple[Tensor, Tensor]:
     """
     kind, radius, x, y, *turn, number = tf.unstack(_uniform(key, [7, OBJECTS]))
     classes = tf.cast(kind * len(_SIDES), tf.int32)
-    least = max(RADIUS[0] * size, LEAST_RADIUS)
-    radius = _within((least, least + (RADIUS[1] - RADIUS[0]) * size), radius)
+    min_radius = max(RADIUS[0] * size, LEAST_RADIUS)
+    radius = _within((min_radius, min_radius + (RADIUS[1] - RADIUS[0]) * size), radius)
     cos, sin = tf.unstack(_directions(2 * tf.stack(turn, -1) - 1), axis=-1)
 
     pixels = tf.range(size, dtype=tf.float32) + 0.5
@@ -192,8 +192,8 @@ def _objects(key: Any, size: int) -> tuple[Tensor, Tensor]:
     lowest = tf.cast(number[0] * OBJECTS, tf.int32)  # the first place that is taken
     inside = (distances < 0) & (numbers >= lowest)[:, None, None]
     top = tf.reduce_max(tf.where(inside, numbers[:, None, None], -1), 0)
-    seen = tf.reduce_sum(tf.cast(top == numbers[:, None, None], tf.float32), [1, 2])
-    kept = (seen >= VISIBLE * math.pi * radius * radius) | (numbers == OBJECTS - 1)
+    visible = tf.reduce_sum(tf.cast(top == numbers[:, None, None], tf.float32), [1, 2])
+    kept = (visible >= VISIBLE * math.pi * radius * radius) | (numbers == OBJECTS - 1)
     return classes, tf.where((kept & (numbers >= lowest))[:, None, None], distances, math.inf)
 
 

@@ -105,9 +105,11 @@ def read_voc(
 ) -> list[pairs.Pair]:
     """Find, read and check every pair of a split, in the split's order; see `voc`."""
     paths = find_voc(split, data_dir, year=year)
-    found = in_threads(lambda both: pairs.read_pair(*both, read_mask=read_mask), paths, verbose=verbose)
-    pairs.check_ids(found, len(CLASS_NAMES))
-    return found
+    read_pairs = in_threads(
+        lambda paths_of_pair: pairs.read_pair(*paths_of_pair, read_mask=read_mask), paths, verbose=verbose
+    )
+    pairs.check_ids(read_pairs, len(CLASS_NAMES))
+    return read_pairs
 
 
 def find_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:

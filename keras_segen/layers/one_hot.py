@@ -26,14 +26,14 @@ class OneHot(keras.layers.Layer):
     def call(self, ids: Tensor, training: bool = False) -> Tensor:
         """Turn ids into vectors."""
         vectors = ops.one_hot(ids, self.num_classes, dtype=self.compute_dtype)
-        known = ops.logical_and(ids >= 0, ids < self.num_classes)
+        in_range = ops.logical_and(ids >= 0, ids < self.num_classes)
         if training and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            stranger = ids[tf.argmin(tf.cast(known, tf.int32))]
+            wrong_id = ids[tf.argmin(tf.cast(in_range, tf.int32))]
             message = f"Labels are class ids from 0 to {self.num_classes - 1}. Received:"
-            tf.debugging.Assert(tf.reduce_all(known), [message, stranger])
-        return ops.where(known[:, None], vectors, float("nan"))
+            tf.debugging.Assert(tf.reduce_all(in_range), [message, wrong_id])
+        return ops.where(in_range[:, None], vectors, float("nan"))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, num_classes)."""

@@ -32,8 +32,8 @@ class OutputCodes(keras.layers.Layer):
         if logits.shape[-1] != self.codebook.shape[1]:
             raise ValueError(f"The code has {self.codebook.shape[1]} bits. Received: logits {tuple(logits.shape)}")
         logits = ops.cast(logits, "float32")
-        both = ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], -1)
-        return ops.matmul(both, self._signs)
+        log_probabilities = ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], -1)
+        return ops.matmul(log_probabilities, self._signs)
 
     def compute_output_spec(self, logits: Tensor) -> Any:
         """Return shape and type of the scores."""

@@ -104,8 +104,8 @@ class CropLike(keras.layers.Layer):
         """Crop."""
         x, reference = inputs
         _, height, width, _ = ops.shape(reference)
-        batch, above, before, channels = ops.shape(x)
-        start = [0, (above - height) // 2, (before - width) // 2, 0] if self.centre else [0, 0, 0, 0]
+        batch, rows, columns, channels = ops.shape(x)
+        start = [0, (rows - height) // 2, (columns - width) // 2, 0] if self.centre else [0, 0, 0, 0]
         return ops.slice(x, start, [batch, height, width, channels])  # its gradient is faster than x[…]'s
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

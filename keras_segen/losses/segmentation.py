@@ -212,21 +212,21 @@ def _checked(weights: ClassWeights) -> list[float] | dict[int, float]:
     """Return class weights as floats, in a list or by class id; ValueError for what cannot be weights."""
     try:
         pairs = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
-        found = {float(c): float(w) for c, w in pairs}  # ids that went through JSON are strings
+        by_id = {float(c): float(w) for c, w in pairs}  # ids that went through JSON are strings
     except (TypeError, ValueError):
-        found = {}
-    ids_fit = all(c >= 0 and c.is_integer() for c in found)
-    if not found or not ids_fit or not all(math.isfinite(w) and w >= 0 for w in found.values()):
+        by_id = {}
+    ids_fit = all(c >= 0 and c.is_integer() for c in by_id)
+    if not by_id or not ids_fit or not all(math.isfinite(w) and w >= 0 for w in by_id.values()):
         raise ValueError(
             "`class_weights` holds a number for each class, in the order of their ids or as a dict of id -> weight, "
             f"finite and not negative. Received: class_weights={weights}"
         )
-    return {int(c): w for c, w in found.items()} if isinstance(weights, Mapping) else list(found.values())
+    return {int(c): w for c, w in by_id.items()} if isinstance(weights, Mapping) else list(by_id.values())
 
 
-def _agree(some: Sequence[int | None], others: Sequence[int | None]) -> bool:
+def _agree(shape: Sequence[int | None], other_shape: Sequence[int | None]) -> bool:
     """Say whether two shapes may be one, as far as they are known."""
-    return all(a == b for a, b in zip(some, others, strict=True) if None not in (a, b))
+    return all(a == b for a, b in zip(shape, other_shape, strict=True) if None not in (a, b))
 
 
 def _replicas() -> int:

@@ -48,9 +48,11 @@ class BoundaryMetric(ConfusionMatrixMetric):
     def count(self, labels: Tensor, counted: Tensor) -> Tensor:
         """Return in how many counted pixels each class is, int32 (batch, num_classes)."""
         batch, height, width = ops.shape(labels)
-        known = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
+        in_range = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
         # A cell for each class of each image, and one more for what does not count.
-        cell = ops.where(known, labels + self.num_classes * ops.arange(batch)[:, None, None], self.num_classes * batch)
+        cell = ops.where(
+            in_range, labels + self.num_classes * ops.arange(batch)[:, None, None], self.num_classes * batch
+        )
         counts = ops.segment_sum(
             ops.ones((batch * height * width,), "int32"), ops.reshape(cell, [-1]), self.num_classes * batch + 1
         )
@@ -134,8 +136,8 @@ class BoundaryF1(BoundaryMetric):
             self.count(truth, ops.logical_and(of_truth, near_prediction)),
             self.count(prediction, near_truth),
         )
-        of_truth, of_prediction, found, right = (ops.cast(x, "float32") for x in counts)
-        recall, precision = ops.divide_no_nan(found, of_truth), ops.divide_no_nan(right, of_prediction)
+        of_truth, of_prediction, recalled, correct = (ops.cast(x, "float32") for x in counts)
+        recall, precision = ops.divide_no_nan(recalled, of_truth), ops.divide_no_nan(correct, of_prediction)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)  # (batch, num_classes)
         counted = ops.cast(of_truth + of_prediction > 0, "float32")
         self._sums.assign_add(ops.stack([ops.sum(f1, 0), ops.sum(counted, 0)]))
@@ -201,14 +203,14 @@ def _near_of_any_size() -> Tensor:
 def _compiled_near() -> Any:
     import tensorflow as tf
 
-    def near(some: Tensor, others: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-        return _near_outline(some, others, radius), _near_outline(others, some, radius)
+    def near(outlines: Tensor, other_outlines: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        return _near_outline(outlines, other_outlines, radius), _near_outline(other_outlines, outlines, radius)
 
     ids = tf.TensorSpec((None, None, None), tf.int32)
     return tf.function(near, input_signature=(ids, ids, tf.TensorSpec((), tf.float32)), autograph=False)
 
 
-def _near_outline(labels: Tensor, others: Tensor, radius: Tensor) -> Tensor:
+def _near_outline(labels: Tensor, other_labels: Tensor, radius: Tensor) -> Tensor:
     """Return where a pixel of an outline has one of the others of its id within the radius.
 
     Only places with some outline of the others in the square around them are looked at. All of these are gone through
@@ -219,24 +221,26 @@ def _near_outline(labels: Tensor, others: Tensor, radius: Tensor) -> Tensor:
 
     reach = tf.cast(tf.floor(radius), tf.int32)
     border = [[0, 0], [reach, reach], [reach, reach]]
-    padded = [tf.pad(x, border, constant_values=NO_CLASS) for x in (labels, others)]
+    padded = [tf.pad(x, border, constant_values=NO_CLASS) for x in (labels, other_labels)]
     shape, row = tf.shape(padded[0]), tf.shape(padded[0])[2]
     ids, other_ids = (tf.reshape(x, [-1]) for x in padded)
     outline = ids > NO_CLASS + 1
-    some = tf.cast(padded[1] > NO_CLASS + 1, tf.int32)
-    in_square = tf.reshape(_window_sum(_window_sum(some, 1, reach), 2, reach), [-1]) > 0
+    has_outline = tf.cast(padded[1] > NO_CLASS + 1, tf.int32)
+    in_square = tf.reshape(_window_sum(_window_sum(has_outline, 1, reach), 2, reach), [-1]) > 0
 
     def along_row(number: Tensor, places: Tensor) -> Tensor:
         down = (number + 1) // 2 * (1 - 2 * (number % 2))  # 0, -1, 1, -2, 2, …
-        most = tf.cast(tf.floor(tf.sqrt(tf.maximum(radius**2 - tf.cast(down, tf.float32) ** 2, 0.0))), tf.int32)
+        reach_across = tf.cast(tf.floor(tf.sqrt(tf.maximum(radius**2 - tf.cast(down, tf.float32) ** 2, 0.0))), tf.int32)
         own, moved = tf.gather(ids, places), places + down * row
 
-        def look(across: Tensor, found: Tensor) -> Any:
-            return across + 1, found | (tf.gather(other_ids, moved + across) == own)
+        def look(across: Tensor, is_near: Tensor) -> Any:
+            return across + 1, is_near | (tf.gather(other_ids, moved + across) == own)
 
-        found = tf.zeros_like(places, tf.bool)
-        _, found = tf.while_loop(lambda across, _: across <= most, look, (-most, found), parallel_iterations=1)
-        return number + 1, tf.boolean_mask(places, ~found)
+        is_near = tf.zeros_like(places, tf.bool)
+        _, is_near = tf.while_loop(
+            lambda across, _: across <= reach_across, look, (-reach_across, is_near), parallel_iterations=1
+        )
+        return number + 1, tf.boolean_mask(places, ~is_near)
 
     _, far = tf.while_loop(
         lambda number, _: number <= 2 * reach,
@@ -249,31 +253,35 @@ def _near_outline(labels: Tensor, others: Tensor, radius: Tensor) -> Tensor:
     return tf.reshape(near, shape)[:, reach:-reach, reach:-reach]
 
 
-def _near(some: Tensor, others: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+def _near(outlines: Tensor, other_outlines: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """Return where one of the others of the same id lies within the radius of some, and the reverse, place by place."""
-    shape = ops.shape(some)
+    shape = ops.shape(outlines)
     reach = int(radius) if isinstance(radius, np.float32) else ops.cast(ops.floor(radius), "int32")
     border = ((0, 0), (reach, reach), (reach, reach))
-    some_padded, others_padded = (ops.pad(x, border, constant_values=NO_CLASS + 2) for x in (some, others))
+    padded, other_padded = (ops.pad(x, border, constant_values=NO_CLASS + 2) for x in (outlines, other_outlines))
 
     def moved(padded: Tensor, down: Tensor, across: Tensor) -> Tensor:
         """Return what lies so far below and to the right."""
         return ops.slice(padded, [0, reach + down, reach + across], shape)
 
-    def look(down: Tensor, across: Tensor, most: Tensor, near_some: Tensor, near_others: Tensor) -> Any:
-        near_some = ops.logical_or(near_some, moved(others_padded, down, across) == some)
-        near_others = ops.logical_or(near_others, moved(some_padded, -down, -across) == others)
-        return down, across + 1, most, near_some, near_others
+    def look(down: Tensor, across: Tensor, reach_across: Tensor, is_near: Tensor, other_is_near: Tensor) -> Any:
+        is_near = ops.logical_or(is_near, moved(other_padded, down, across) == outlines)
+        other_is_near = ops.logical_or(other_is_near, moved(padded, -down, -across) == other_outlines)
+        return down, across + 1, reach_across, is_near, other_is_near
 
-    def along_row(down: Tensor, near_some: Tensor, near_others: Tensor) -> Tensor:
-        most = ops.cast(ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(down, "float32") ** 2, 0.0))), "int32")
+    def along_row(down: Tensor, is_near: Tensor, other_is_near: Tensor) -> Tensor:
+        reach_across = ops.cast(
+            ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(down, "float32") ** 2, 0.0))), "int32"
+        )
         state = ops.while_loop(
-            lambda _, across, most, *__: across <= most, look, (down, -most, most, near_some, near_others)
+            lambda _, across, reach_across, *__: across <= reach_across,
+            look,
+            (down, -reach_across, reach_across, is_near, other_is_near),
         )
         return down + 1, *state[3:]
 
-    nowhere = ops.zeros_like(some, dtype="bool")
-    _, near_some, near_others = ops.while_loop(
+    nowhere = ops.zeros_like(outlines, dtype="bool")
+    _, is_near, other_is_near = ops.while_loop(
         lambda down, *_: down <= reach, along_row, (ops.convert_to_tensor(-reach), nowhere, nowhere)
     )
-    return near_some, near_others
+    return is_near, other_is_near

@@ -194,10 +194,10 @@ def _halve(x: Tensor) -> Tensor:
     return ops.average_pool(x, 2, 2, data_format="channels_last")
 
 
-def _require_side(images: Tensor, least: int, name: str) -> int:
+def _require_side(images: Tensor, window: int, name: str) -> int:
     sides = images.shape[1:3]
     if None in sides:
         raise ValueError(f"{name} needs images of known height and width. Received: shape {tuple(images.shape)}")
-    if min(sides) < least:
-        raise ValueError(f"{name} looks through a window of {least} pixels. Received: images of {sides[0]}×{sides[1]}")
+    if min(sides) < window:
+        raise ValueError(f"{name} looks through a window of {window} pixels. Received: images of {sides[0]}×{sides[1]}")
     return int(min(sides))

@@ -50,13 +50,13 @@ class Reference:
             verbose: show a progress bar.
             protocol: what the statistics depend on besides, such as data, split, crop and resize.
         """
-        seen = Seen(images, extractor, verbose=verbose)
+        summary = FeatureSummary(images, extractor, verbose=verbose)
         return cls(
             {**protocol, "extractor": extractor.name},
-            seen.moments.count,
-            seen.moments.mean,
-            seen.moments.covariance,
-            seen.features,
+            summary.moments.count,
+            summary.moments.mean,
+            summary.moments.covariance,
+            summary.features,
         )
 
     @classmethod
@@ -178,18 +178,18 @@ class Reference:
             raise InputError(f"{path}: does not exist, or is no file: name one that `Reference.save` wrote")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                found = json.loads(str(archive["protocol"]))
+                own_protocol = json.loads(str(archive["protocol"]))
                 reference = cls(
-                    found, int(archive["count"]), *(archive[name] for name in ("mean", "covariance", "features"))
+                    own_protocol, int(archive["count"]), *(archive[name] for name in ("mean", "covariance", "features"))
                 )
             reference._check()
         except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: is damaged ({reason}): delete it, and compute it anew") from error
-        for name in {**found, **protocol}:
-            if found.get(name) != protocol.get(name):
+        for name in {**own_protocol, **protocol}:
+            if own_protocol.get(name) != protocol.get(name):
                 raise InputError(
-                    f"{path}: holds statistics of another protocol ({name} {found.get(name)}, where "
+                    f"{path}: holds statistics of another protocol ({name} {own_protocol.get(name)}, where "
                     f"{protocol.get(name)} is asked for): name another file, or delete it, and compute it anew"
                 )
         return reference
@@ -256,17 +256,17 @@ def _check_covariance(mean: np.ndarray, covariance: np.ndarray) -> None:
         raise ValueError("sigma has negative eigenvalues")
 
 
-class Seen:
+class FeatureSummary:
     """One pass over images: moments of all, features of the first, logits."""
 
     def __init__(self, images: Tensor, extractor: keras.Model, *, verbose: bool) -> None:
         self.moments = Moments()
         features, logits, kept = [], [], 0
-        for some, answers in feature_batches(images, extractor, verbose=verbose):
-            self.moments.update(some)
-            features.append(some[: KEPT - kept])
+        for batch, its_logits in feature_batches(images, extractor, verbose=verbose):
+            self.moments.update(batch)
+            features.append(batch[: KEPT - kept])
             kept += len(features[-1])
-            if answers is not None:
-                logits.append(answers)
+            if its_logits is not None:
+                logits.append(its_logits)
         self.features = np.concatenate(features)
         self.logits = np.concatenate(logits) if logits else None

@@ -140,9 +140,9 @@ def _count(truth: Tensor, prediction: Tensor, num_classes: int, ignore_class: in
     if len(prediction.shape) == 2:
         prediction = _argmax(prediction)
     truth, prediction = class_ids(truth), class_ids(prediction)
-    known = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    in_range = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
     cells = num_classes**2
-    cell = ops.where(known, truth * num_classes + prediction, cells)  # one more for what is out of range,
+    cell = ops.where(in_range, truth * num_classes + prediction, cells)  # one more for what is out of range,
     cell = ops.where(truth == ignore_class, cells + 1, cell)  # and one for void
     counts = ops.segment_sum(ops.ones_like(cell), cell, num_segments=cells + 2)
     return ops.reshape(counts[:cells], [num_classes, num_classes]), counts[cells]

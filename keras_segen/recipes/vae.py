@@ -89,7 +89,7 @@ def build(config: dict[str, Any]) -> keras.Model:
         beta=config["beta"],
         warm_up=config["warm_up"],
         free_bits=config["free_bits"],
-        samples=config["importance_samples"],
+        importance_samples=config["importance_samples"],
         jit_compile=config["jit_compile"],
     )
     return vae

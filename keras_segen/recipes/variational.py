@@ -97,7 +97,7 @@ def score(
     some = slice(IMAGES)
     labels = None if loaded.held_out_labels is None else loaded.held_out_labels[some]
     log_likelihoods = best.log_likelihood(
-        _floats(loaded.held_out[some]), labels, samples=SAMPLES, seed=seed, verbose=verbose
+        _floats(loaded.held_out[some]), labels, importance_samples=SAMPLES, seed=seed, verbose=verbose
     )
     scores["log_likelihood_images"] = len(log_likelihoods)
     scores[f"log_likelihood_{SAMPLES}_samples"] = float(log_likelihoods.mean())

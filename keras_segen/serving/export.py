@@ -89,8 +89,8 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
             (extra / "classes.txt").write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
-        said = re.sub(r"\s*\[Op:.*", "", error.message.splitlines()[0])
-        reason = re.split("[:;] ", said)[-1]  # before it: the temporary file's path
+        message = re.sub(r"\s*\[Op:.*", "", error.message.splitlines()[0])
+        reason = re.split("[:;] ", message)[-1]  # before it: the temporary file's path
         raise OSError(f"{folder}: cannot be written: {reason}: fix this, or name another folder") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
@@ -169,7 +169,7 @@ def _name_classes(class_names: Sequence[str]) -> Any:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "label")])
     def name_classes(label: Tensor) -> dict[str, Any]:
-        known = (label >= 0) & (label < count)
-        return {"class_name": tf.gather([*class_names, ""], tf.where(known, label, count))}
+        in_range = (label >= 0) & (label < count)
+        return {"class_name": tf.gather([*class_names, ""], tf.where(in_range, label, count))}
 
     return name_classes

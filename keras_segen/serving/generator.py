@@ -51,11 +51,11 @@ def _label_spec(model: keras.Model) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([None], tf.int32, "label") if ids else tf.TensorSpec([None, None], name="label")]
 
 
-def _label_checks(model: keras.Model, name: str, beside: Tensor, label: Tensor) -> list[Any]:
+def _label_checks(model: keras.Model, name: str, batch: Tensor, label: Tensor) -> list[Any]:
     if label is None:
         return []
     message = f"each {name} wants one label"
-    checks = [tf.debugging.assert_equal(tf.shape(label)[0], tf.shape(beside)[0], message)]
+    checks = [tf.debugging.assert_equal(tf.shape(label)[0], tf.shape(batch)[0], message)]
     classes = label_count(model)
     if len(model.inputs[1].shape) == 2:
         width = tf.debugging.assert_equal(tf.shape(label)[1], classes, f"a label has {classes} attributes")

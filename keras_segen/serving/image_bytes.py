@@ -125,9 +125,9 @@ def _jpeg(contents: Tensor) -> Tensor:
     header = tf.strings.bytes_split(tf.strings.substr(contents, frame, tf.constant(19, tf.int64)))
     sampling = tf.strings.reduce_join(header[11::3])
     grey, colour = header[9] == b"\1", (header[9] == b"\3") & tf.reduce_any(sampling == tf.constant(SAMPLINGS))
-    known = tf.reduce_any(header[1] == tf.constant([b"\xc0", b"\xc1", b"\xc2"])) & (header[4] == b"\x08")
+    supported = tf.reduce_any(header[1] == tf.constant([b"\xc0", b"\xc1", b"\xc2"])) & (header[4] == b"\x08")
     with tf.control_dependencies([_require(pixels & ended, DAMAGED)]):
-        checks = [_require(known & (grey | colour), NOT_PLAIN)]
+        checks = [_require(supported & (grey | colour), NOT_PLAIN)]
     with tf.control_dependencies(checks):
         image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
     return _upright(image, contents, exif, elsewhere)
@@ -149,7 +149,7 @@ def _orientation(contents: Tensor, exif: Tensor) -> Tensor:
     tiff = tf.strings.substr(contents, exif[0], exif[1])
     size = tf.cast(tf.strings.length(tiff), tf.int64)
     little = tf.strings.substr(tiff, 0, 4) == b"II*\0"
-    known = (little | (tf.strings.substr(tiff, 0, 4) == b"MM\0*")) & (size >= 10)
+    readable = (little | (tf.strings.substr(tiff, 0, 4) == b"MM\0*")) & (size >= 10)
 
     def number(data: Any) -> Tensor:
         return _number(tf.where(little, tf.reverse(data, [-1]), data))
@@ -163,7 +163,7 @@ def _orientation(contents: Tensor, exif: Tensor) -> Tensor:
         value = tf.where(((kind == 3) | (kind == 4)) & (count == 1), value, 1)
         return tf.concat([tf.zeros([1], tf.int64), value[tag == 0x0112]], 0)[-1]
 
-    return tf.cond(known, find, lambda: tf.constant(0, tf.int64))
+    return tf.cond(readable, find, lambda: tf.constant(0, tf.int64))
 
 
 def _bytes(contents: Tensor, at: Tensor, count: Tensor) -> Tensor:

@@ -103,10 +103,10 @@ class Players(keras.Model):
         if keras.config.dtype_policy().compute_dtype == "float16":
             scaled = keras.optimizers.LossScaleOptimizer
             prepared = {p: o if isinstance(o, scaled) else scaled(o) for p, o in prepared.items()}
-        both = PlayerOptimizers(prepared)
-        both.build_players({p: network.trainable_variables for p, network in self._players().items()})
+        combined = PlayerOptimizers(prepared)
+        combined.build_players({p: network.trainable_variables for p, network in self._players().items()})
         super().compile(
-            optimizer=both,
+            optimizer=combined,
             loss=None,
             auto_scale_loss=False,
             jit_compile=jit_compile,
@@ -202,8 +202,8 @@ class Players(keras.Model):
         if self.average is None or self.averaged is None or self.half_life is None:
             return
         images = ops.cast(images, "float32")
-        seen = ops.cast(self.optimizer.iterations, "float32") * images
-        half_life = ops.minimum(self.half_life, ops.maximum(self.ramp_up * seen, 1e-3))
+        images_seen = ops.cast(self.optimizer.iterations, "float32") * images
+        half_life = ops.minimum(self.half_life, ops.maximum(self.ramp_up * images_seen, 1e-3))
         share = 1 - 0.5 ** (images / half_life)
         for ours, theirs in zip(self.average.weights, self.averaged.weights, strict=True):
             if theirs.trainable:

@@ -89,7 +89,7 @@ class VAE(LatentModel):
         beta: float = 1.0,
         warm_up: int = 0,
         free_bits: float = 0.0,
-        samples: int = 1,
+        importance_samples: int = 1,
         **kwargs: Any,
     ) -> None:
         """Compile for `fit`.
@@ -100,20 +100,22 @@ class VAE(LatentModel):
             warm_up: steps over which the weight rises to `beta` from 0 (Bowman et al., 2016, section 3.1). `evaluate`
                 has it at `beta` from the start.
             free_bits: divergence in nats that each latent has for nothing (Kingma et al., 2016, appendix C.8).
-            samples: over 1, the bound is the importance-weighted one (Burda et al., 2016, arXiv:1509.00519, eq. 8);
-                `beta` and `free_bits` are none of its. The other numbers that are reported stay those of one sample.
+            importance_samples: The number of latents for each image. Over 1, the bound is the importance-weighted one
+                (Burda et al., 2016, arXiv:1509.00519, eq. 8), which has no `beta` or `free_bits`. The other numbers
+                that are reported stay those of one latent.
             kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
         """
-        for name, value, least in (("beta", beta, 0), ("free_bits", free_bits, 0), ("warm_up", warm_up, 0)):
-            if not least <= value < math.inf:
-                raise ValueError(f"`{name}` is a finite number of at least {least}. Received: {name}={value}")
-        if samples < 1 or samples != int(samples):
-            raise ValueError(f"`samples` is a whole number from 1. Received: samples={samples}")
-        if samples > 1 and (beta != 1 or free_bits or warm_up):
+        for name, value in (("beta", beta), ("free_bits", free_bits), ("warm_up", warm_up)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` is a finite number of at least 0. Received: {name}={value}")
+        if importance_samples < 1 or importance_samples != int(importance_samples):
+            raise ValueError(f"`importance_samples` is a whole number from 1. Received: {importance_samples=}")
+        if importance_samples > 1 and (beta != 1 or free_bits or warm_up):
             raise ValueError(
-                "The bound of several samples has no beta, warm-up or free bits: leave them, or samples=1."
+                "The importance-weighted bound has no beta, warm-up or free bits: leave them out, or use "
+                "importance_samples=1."
             )
-        self.beta, self.warm_up, self.free_bits, self.samples = beta, warm_up, free_bits, samples
+        self.beta, self.warm_up, self.free_bits, self.importance_samples = beta, warm_up, free_bits, importance_samples
         names = ["reconstruction", "kl", *(["bits_per_dim"] if self.likelihood.discrete else [])]
         self._compile_players(
             {"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs
@@ -126,7 +128,7 @@ class VAE(LatentModel):
         """The negative bound on a batch of images, or of (images, labels), in nats an image."""
         images, labels = unpacked(data)
         labels = labels if self.conditional else None
-        batch, k = ops.shape(images)[0], self.samples
+        batch, k = ops.shape(images)[0], self.importance_samples
         mean, log_variance = self.encoder(joined(images, labels), training=bool(training))
         log_variance = bounded(log_variance)
         noise = self._draw(keras.random.normal, batch, (k, self.latent_dim))
@@ -187,26 +189,26 @@ class VAE(LatentModel):
         images: Tensor,
         labels: Tensor = None,
         *,
-        samples: int = 64,
+        importance_samples: int = 64,
         seed: int = 0,
         batch_size: int = 64,
         verbose: bool = False,
     ) -> np.ndarray:
         """Return an estimate of each image's log-likelihood in nats, from below, (count,) float64.
 
-        The importance-weighted bound (Burda et al., 2016, eq. 8): the higher `samples`, the nearer. An image that is
-        far less likely than others is an anomaly.
+        The importance-weighted bound (Burda et al., 2016, eq. 8): the higher `importance_samples`, the nearer. An image
+        that is far less likely than others is an anomaly.
 
         Args:
             images: as `encode` takes them.
             labels: likewise.
-            samples: latents drawn for each image.
+            importance_samples: The number of latents drawn for each image.
             seed: of the draws, which follow from it and the image.
             batch_size: images at once.
             verbose: show a progress bar.
         """
-        if samples < 1:
-            raise ValueError(f"`samples` is at least 1. Received: samples={samples}")
+        if importance_samples < 1:
+            raise ValueError(f"`importance_samples` is at least 1. Received: {importance_samples=}")
         estimates: list[np.ndarray] = []
         parts = self._parts(images, labels, batch_size)
         bar = keras.utils.Progbar(len(parts), unit_name="batch") if verbose else None
@@ -214,16 +216,16 @@ class VAE(LatentModel):
             posterior = self.encoder.predict_on_batch(joined(x, its_labels))
             mean, log_variance = (np.asarray(parameter, np.float64) for parameter in posterior)
             log_variance = np.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
-            weights = np.empty((len(mean), samples))
+            weights = np.empty((len(mean), importance_samples))
             # By image, so that its estimate does not depend on which others come with it.
             generators = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
-            for i in range(samples):
+            for i in range(importance_samples):
                 noise = np.stack([rng.standard_normal(self.latent_dim) for rng in generators])
                 latents = mean + np.exp(log_variance / 2) * noise
                 decoded = self.decoder.predict_on_batch(joined(latents.astype(np.float32), its_labels))
                 likelihood = ops.convert_to_numpy(self.likelihood.log_prob(x, decoded))
                 weights[:, i] = likelihood + 0.5 * (noise**2 + log_variance - latents**2).sum(-1)
-            estimates.append(np.logaddexp.reduce(weights, axis=1) - math.log(samples))
+            estimates.append(np.logaddexp.reduce(weights, axis=1) - math.log(importance_samples))
             if bar:
                 bar.add(1)
         return np.concatenate(estimates)
@@ -265,13 +267,15 @@ class VAE(LatentModel):
             "beta": self.beta,
             "warm_up": self.warm_up,
             "free_bits": self.free_bits,
-            "samples": self.samples,
+            "importance_samples": self.importance_samples,
             "jit_compile": self._jit_choice,
             "steps_per_execution": self.steps_per_execution,
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as it was when saved."""
+        # Models of earlier versions call them samples.
+        config = {("importance_samples" if name == "samples" else name): value for name, value in config.items()}
         self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
 
 
