@@ -70,13 +70,13 @@ def test_eager_graph_and_xla_take_the_same_steps(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_what_the_papers_say(kind):
     vae = build(kind)
-    options = {"beta": 1.0, "free_bits": 0.0, "samples": 1, **KINDS[kind]}
+    options = {"beta": 1.0, "free_bits": 0.0, "importance_samples": 1, **KINDS[kind]}
     x, labels = images(BATCH), np.arange(BATCH) % CLASSES
     y = [labels] if vae.conditional else []
     data = tf.data.Dataset.from_tensors((x, labels) if y else x)
     logs = vae.evaluate(data, verbose=0, return_dict=True)
     mean, log_variance = (np.asarray(part, "float64") for part in vae.encoder([x, *y] if y else x))
-    k = options["samples"]
+    k = options["importance_samples"]
     noise = np.asarray(vae._draw(None, BATCH, (k, LATENT)), "float64")
     bounds, reconstructions = np.empty((BATCH, k)), np.empty((BATCH, k))
     for i in range(k):  # one sample after another, where the loss takes all at once
@@ -123,7 +123,7 @@ def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
     for kind, options in (("gaussian", (4.0, 1)), ("importance-weighted", (1.0, 3))):
         build(kind, cls=VAE).save(tmp_path / "other.keras")
         other = keras.saving.load_model(tmp_path / "other.keras")
-        assert (other.beta, other.samples) == options
+        assert (other.beta, other.importance_samples) == options
 
 
 # A model whose likelihood is known: x = W z + b + noise of one scale, so x is normal.
@@ -284,11 +284,11 @@ def test_what_cannot_be_is_refused():
         with pytest.raises(ValueError, match="Either both networks take labels"):
             VAE(labelled, vae_decoder(SHAPE, latent_dim=4, filters=2, **other))
     vae = VAE(encoder, decoder)
-    for options in ({"samples": 2, "beta": 2.0}, {"samples": 2, "free_bits": 0.1}, {"samples": 2, "warm_up": 1}):
-        with pytest.raises(ValueError, match="several samples"):
-            vae.compile(**options)
+    for options in ({"beta": 2.0}, {"free_bits": 0.1}, {"warm_up": 1}):
+        with pytest.raises(ValueError, match="importance-weighted bound"):
+            vae.compile(importance_samples=2, **options)
     for name, value in (
-        *(("samples", value) for value in (0, -3, 2.5)),
+        *(("importance_samples", value) for value in (0, -3, 2.5)),
         *((name, value) for name in ("beta", "free_bits", "warm_up") for value in (-1, math.nan, math.inf)),
     ):
         with pytest.raises(ValueError, match=f"Received: {name}={value}"):
