@@ -115,7 +115,7 @@ def step(
     images: np.ndarray, masks: np.ndarray, alpha: float, metrics: list[keras.metrics.Metric]
 ) -> Callable[[], float]:
     """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
-    model = fcn(CLASSES, backbone="mobilenet", alpha=alpha, weights=None)
+    model = fcn(CLASSES, backbone="mobilenet", backbone_width=alpha, backbone_weights=None)
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=CrossEntropy(), metrics=metrics)
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def networks() -> tuple[keras.Model, keras.Model]:
-    return dcgan_generator(SHAPE, LATENT), dcgan_discriminator(SHAPE)
+    return dcgan_generator(SHAPE, latent_dim=LATENT), dcgan_discriminator(SHAPE)
 
 
 def adam() -> keras.optimizers.Optimizer:

@@ -57,7 +57,7 @@ def reading(count: int, side: int) -> Callable[[], None]:
 
 def training(side: int) -> Callable[[], None]:
     shape = (side, side, 3)
-    gan = GAN(dcgan_generator(shape, 100), dcgan_discriminator(shape), seed=0)
+    gan = GAN(dcgan_generator(shape, latent_dim=100), dcgan_discriminator(shape), seed=0)
     gan.compile()
     images = tf.random.uniform((BATCH, *shape), -1, 1)
 

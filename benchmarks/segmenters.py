@@ -55,9 +55,7 @@ def main() -> None:
 def race(network: str, backbone: str, alpha: float, images: np.ndarray, masks: np.ndarray, **how: Any) -> None:
     """Check that the networks are the same, and print one table for prediction and one for the step."""
     build: Any = {"fcn": fcn, "unet": unet}[network]
-    model = build(CLASSES, backbone=backbone, alpha=alpha, weights=None)
-    if network == "fcn":
-        model.get_layer("fc7_dropout").rate = 0  # the two would drop other cells
+    model = build(CLASSES, backbone=backbone, backbone_width=alpha, backbone_weights=None, dropout=0)
     shake(model)
     layers = [*model.get_layer("backbone").layers, *(layer for layer in model.layers if layer.name != "backbone")]
     weights = {layer.name: layer.get_weights() for layer in layers if layer.weights}

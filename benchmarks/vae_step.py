@@ -50,8 +50,8 @@ def main() -> None:
 
 def networks() -> tuple[keras.Model, keras.Model]:
     return (
-        vae_encoder(SHAPE, LATENT, latent_side=SIDE, filters=FILTERS),
-        vae_decoder(SHAPE, LATENT, latent_side=SIDE, filters=FILTERS),
+        vae_encoder(SHAPE, latent_dim=LATENT, latent_side=SIDE, filters=FILTERS),
+        vae_decoder(SHAPE, latent_dim=LATENT, latent_side=SIDE, filters=FILTERS),
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_segen.types import Tensor
+
 
 def losses_and_gradients(
     compute: Callable[[], tuple[dict[str, Any], Any]],
@@ -57,12 +59,12 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
 
     players = list(variables)
     trained = [variable for own in variables.values() for variable in own]
-    known = {id(variable) for variable in trained}
-    state = [variable for variable in state if id(variable) not in known]
-    before = [variable.value for variable in state]
+    trained_ids = {id(variable) for variable in trained}
+    state = [variable for variable in state if id(variable) not in trained_ids]
+    state_values = [variable.value for variable in state]
 
     def pure(values: Any) -> Any:
-        mapping = [*zip(trained, values, strict=True), *zip(state, before, strict=True)]
+        mapping = [*zip(trained, values, strict=True), *zip(state, state_values, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             losses, extras = compute()
             after = [scope.get_current_value(variable) for variable in state]
@@ -80,16 +82,16 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
     return dict(zip(players, losses, strict=True)), extras, gradients
 
 
-def call_without_updates(model: keras.Model, inputs: Any) -> Any:
+def call_without_updates(model: keras.Model, inputs: Tensor) -> Tensor:
     """Run a model as in training, but drop what it would assign (running statistics); returns its outputs."""
-    trainable, others = (
+    trainable, non_trainable = (
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     )
-    return model.stateless_call(trainable, others, inputs, training=True)[0]
+    return model.stateless_call(trainable, non_trainable, inputs, training=True)[0]
 
 
-def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, Any]:
+def input_gradient(model: keras.Model, x: Tensor, *conditions: Any) -> tuple[Tensor, Tensor]:
     """Differentiate a model's outputs by its input.
 
     The model runs as `call_without_updates` runs it.
@@ -106,7 +108,7 @@ def input_gradient(model: keras.Model, x: Any, *conditions: Any) -> tuple[Any, A
         NotImplementedError: on a backend other than TensorFlow and JAX.
     """
 
-    def outputs(x: Any) -> Any:
+    def outputs(x: Tensor) -> Tensor:
         return call_without_updates(model, [x, *conditions] if conditions else x)
 
     if _on_tensorflow():

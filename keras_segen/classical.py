@@ -19,11 +19,11 @@ import keras
 import numpy as np
 
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
 from keras_segen.metrics import MeanIoU
 
 __all__ = ["choose", "otsu", "region_growing", "watershed"]
 
-VOID = 255
 Objects = Literal["bright", "dark", "rare"]
 GROUND, OBJECT = 1, 2  # of markers, whose 0 is undecided
 # What `choose` tries, one setting after the other in this order.

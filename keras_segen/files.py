@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 INCOMPLETE = ".incomplete-"
 
@@ -42,7 +43,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not.
 
     Raises:

@@ -1,20 +1,21 @@
-"""Masks of class ids as losses and metrics read them."""
-
-from typing import Any
+"""Masks of class ids: the id of void, and the ids as losses and metrics read them."""
 
 import keras
 from keras import ops
 
+from keras_segen.types import Tensor
+
+VOID = 255  # the id of pixels that do not count
 NO_CLASS = -(2**31)  # what an id becomes that cannot be one
 _EXACT = ("bool", "int8", "uint8", "int16", "uint16", "int32")
 
 
-def flat_masks(masks: Any) -> Any:
+def flat_masks(masks: Tensor) -> Tensor:
     """Return masks (batch, height, width, 1) as (batch, height, width), and others as they are."""
     return ops.squeeze(masks, -1) if len(masks.shape) == 4 and masks.shape[-1] == 1 else masks
 
 
-def class_ids(masks: Any) -> Any:
+def class_ids(masks: Tensor) -> Tensor:
     """Return the ids as int32.
 
     An id that is not a whole number, as in a resized or scaled mask, or that int32 does not hold, becomes `NO_CLASS`:

@@ -9,8 +9,8 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from keras_segen.files import replacing
+from keras_segen.masks import VOID
 
-VOID = 255
 SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 
@@ -39,13 +39,13 @@ def class_ids(colours: np.ndarray) -> np.ndarray:
     pixels = colours.astype(np.int64)
     codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
     palette = voc_palette().astype(np.int64)
-    known = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
-    order = np.argsort(known)
-    found = order[np.searchsorted(known, codes, sorter=order).clip(max=255)]
-    wrong = known[found] != codes
+    palette_codes = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
+    order = np.argsort(palette_codes)
+    ids = order[np.searchsorted(palette_codes, codes, sorter=order).clip(max=255)]
+    wrong = palette_codes[ids] != codes
     if wrong.any():
         raise ValueError(f"Pascal VOC's palette has no colour {tuple(colours[wrong][0].tolist())}")
-    return found.astype(np.uint8)
+    return ids.astype(np.uint8)
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:
@@ -182,8 +182,8 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         names: one a row.
     """
     count = len(rows[0])
-    beside = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
-    figure = Figure(figsize=(0.75 * count + beside, 0.75 * len(rows)), layout="compressed")
+    name_width = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
+    figure = Figure(figsize=(0.75 * count + name_width, 0.75 * len(rows)), layout="compressed")
     for axis, row, name in zip(np.atleast_1d(figure.subplots(len(rows), 1)), rows, names, strict=True):
         axis.imshow(grid(row, count))
         axis.set_ylabel(name, rotation=0, ha="right", va="center")

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_segen.types import Tensor
+
 SLACK = 0.01  # over 1, as interpolation leaves it
 # Floats that begin between 0 and this, and do not end in mid-grey, are taken for images in [0, 1]: there nearly every
 # image has something so dark, and in [-1, 1] hardly any set of images has nothing darker.
@@ -21,7 +23,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
-def in_range(images: Any) -> np.ndarray:
+def in_range(images: Tensor) -> np.ndarray:
     """Return images as float32 in [-1, 1], whether they come so or as uint8.
 
     Args:
@@ -40,7 +42,7 @@ def in_range(images: Any) -> np.ndarray:
     return _floats_in_range(images)
 
 
-def require_floats(images: Any) -> np.ndarray:
+def require_floats(images: Tensor) -> np.ndarray:
     """Return images as float32 if they are floats in [-1, 1], as networks take them.
 
     Args:

@@ -6,7 +6,7 @@ final.keras     the model after the last epoch
 backup/         what `--resume` goes on from
 history.csv     one row an epoch
 metrics.json    scores of model.keras
-metrics-*.json  its scores on other data, or by several looks
+metrics-*.json  its scores on other data, or with test-time augmentation
 posterior.npz   a VAE's: what its encoder makes of the data; see `training.Posterior`
 figures/        pictures
 logs/           for TensorBoard
@@ -27,6 +27,7 @@ import numpy as np
 
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, replacing, require_place
+from keras_segen.types import PathLike
 
 MISSING = "NA"  # in history.csv: a score that an epoch lacks
 
@@ -34,7 +35,7 @@ MISSING = "NA"  # in history.csv: a score that an epoch lacks
 class Run:
     """A run folder by its path; nothing is read or written before it is asked for."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self.config_json = self.path / "config.json"
         self.model = self.path / "model.keras"
@@ -111,8 +112,8 @@ class Run:
     def best_epoch(self, monitor: str, mode: str) -> int | None:
         """Return which epoch's model is the best, counted from 1, by a score where "max" or "min" is best; or None."""
         scores = {int(row["epoch"]) + 1: row.get(monitor, math.nan) for row in self.history()}
-        known = {epoch: score for epoch, score in scores.items() if math.isfinite(score)}
-        return {"max": max, "min": min}[mode](known, key=known.__getitem__, default=None)
+        finite_scores = {epoch: score for epoch, score in scores.items() if math.isfinite(score)}
+        return {"max": max, "min": min}[mode](finite_scores, key=finite_scores.__getitem__, default=None)
 
     def history(self) -> list[dict[str, float]]:
         """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
@@ -134,11 +135,11 @@ class Run:
     def add_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Add an epoch's row to history.csv. A score that other epochs have and this one lacks becomes NA."""
         names, rows = self._rows()
-        known = names or ["epoch"]
-        further = sorted(set(logs) - set(known))
+        columns = names or ["epoch"]
+        new_columns = sorted(set(logs) - set(columns))
         values = {"epoch": str(epoch), **{name: repr(float(value)) for name, value in logs.items()}}
-        rows = [row + [MISSING] * len(further) for row in rows]
-        self._write(known + further, [*rows, [values.get(name, MISSING) for name in known + further]])
+        rows = [row + [MISSING] * len(new_columns) for row in rows]
+        self._write(columns + new_columns, [*rows, [values.get(name, MISSING) for name in columns + new_columns]])
 
     def _rows(self) -> tuple[list[str], list[list[str]]]:
         """Return the names of history.csv's columns, and its complete rows."""

@@ -6,7 +6,7 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from keras_segen.data.archives import Archive
+from keras_segen.downloads import Download
 
 
 def tar_of(files, mode="w"):
@@ -58,4 +58,4 @@ class Host:
     def archive(self, content, *paths, name="kit.tar"):
         address = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.files |= {path: content for path in paths if path not in self.files and path != "/gone"}
-        return Archive(name, hashlib.sha256(content).hexdigest(), tuple(address + path for path in paths))
+        return Download(name, hashlib.sha256(content).hexdigest(), tuple(address + path for path in paths))

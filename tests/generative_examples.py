@@ -48,7 +48,7 @@ def assert_equal(ours, theirs, tolerance=1e-4):
 class GivenNoise:
     """Its noise is a function of step and row alone, whatever the backend."""
 
-    def draw(self, draw, batch, shape):
+    def _draw(self, random, batch, shape):
         step = ops.cast(self.optimizer.iterations.value, "float32")
 
         def numbers(count):

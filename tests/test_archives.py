@@ -98,12 +98,13 @@ def test_no_host_has_it(host, tmp_path):
     with pytest.raises(
         InputError,
         match=r"kit.tar: is not there, and could not be fetched \(127.0.0.1: .*404.*; 127.0.0.1: gave a file with "
-        rf"another SHA-256\): fetch {archive.urls[0]} or {archive.urls[1]} by other means, and put it into {tmp_path}$",
+        rf"another SHA-256\): fetch {archive.urls[0]} or {archive.urls[1]} by other means, and put it "
+        rf"into {tmp_path} as kit.tar$",
     ):
         provide(archive, tmp_path)
     assert there(tmp_path) == {}
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"kit.tar is wanted, and there is no place for it: .*file: is a file"):
+    with pytest.raises(InputError, match=r"kit.tar is needed, and cannot be written: .*file: is a file"):
         provide(archive, tmp_path / "file")
 
 

@@ -10,7 +10,7 @@ from keras_segen.models.backbones import backbone
 
 def features(stages, images):
     image = keras.Input((None, None, 3))
-    return keras.Model(image, stages.model(stages.preprocess(image))).predict(images, verbose=0)
+    return keras.Model(image, stages.features(stages.preprocess(image))).predict(images, verbose=0)
 
 
 @pytest.mark.slow
@@ -62,23 +62,23 @@ def test_weights_from_a_file_give_the_applications_features(name, application, p
 
 def test_the_published_weights_load(real_data):
     path = real_data("weights/mobilenet_2_5_224_tf_no_top.h5")
-    stages = backbone("mobilenet", alpha=0.25, weights=path)
+    stages = backbone("mobilenet", width=0.25, weights=path)
     original = applications.MobileNet(alpha=0.25, include_top=False, weights=str(path), input_shape=(224, 224, 3))
-    kernels = stages.model.get_layer("conv1").get_weights()
+    kernels = stages.features.get_layer("conv1").get_weights()
     np.testing.assert_array_equal(kernels[0], original.get_layer("conv1").get_weights()[0])
-    assert stages.model.count_params() == original.count_params() == 218_544
+    assert stages.features.count_params() == original.count_params() == 218_544
 
 
 def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"nowhere.h5: no such file"):
-        fcn(3, backbone="mobilenet", weights=tmp_path / "nowhere.h5")
+        fcn(3, backbone="mobilenet", backbone_weights=tmp_path / "nowhere.h5")
     (tmp_path / "text.h5").write_text("no weights")
     with pytest.raises(InputError, match=r"text.h5: holds no weights for this resnet50"):
-        unet(3, backbone="resnet50", weights=tmp_path / "text.h5")
+        unet(3, backbone="resnet50", backbone_weights=tmp_path / "text.h5")
     other = applications.MobileNet(alpha=0.5, include_top=False, weights=None, input_shape=(32, 32, 3))
     other.save_weights(tmp_path / "half.weights.h5")
     with pytest.raises(InputError, match=r"half.weights.h5: holds no weights for this mobilenet"):
-        fcn(3, backbone="mobilenet", alpha=0.25, weights=tmp_path / "half.weights.h5")
+        fcn(3, backbone="mobilenet", backbone_width=0.25, backbone_weights=tmp_path / "half.weights.h5")
 
     def unreachable(*_, **__):
         raise Exception("URL fetch failure on https://example.org: None -- no address")
@@ -91,7 +91,10 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="backbone='alexnet'"):
         backbone("alexnet")
-    with pytest.raises(ValueError, match="alpha=0.5"):
-        backbone("vgg16", alpha=0.5)
-    with pytest.raises(ValueError, match="alpha=0"):
-        backbone("mobilenet", alpha=0)
+    with pytest.raises(ValueError, match="backbone_width=0.5"):
+        backbone("vgg16", width=0.5)
+    with pytest.raises(ValueError, match="backbone_width=0"):
+        backbone("mobilenet", width=0)
+    for build in (fcn, unet):
+        with pytest.raises(ValueError, match="backbone_weights=None. Received: input_channels=4"):
+            build(2, backbone="resnet50", input_channels=4)

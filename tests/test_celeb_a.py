@@ -8,7 +8,7 @@ from keras_segen.data.celeb_a import CROP, celeb_a
 def test_the_real_ones(real_data):
     tfds = pytest.importorskip("tensorflow_datasets")
     root = real_data("tfds")
-    dataset = celeb_a("val", data_dir=root, batch_size=50, attributes=["Smiling", "Male"])
+    dataset = celeb_a("val", data_dir=root, batch_size=50, target=["Smiling", "Male"])
     images, labels = (np.concatenate(part) for part in zip(*dataset.as_numpy_iterator(), strict=True))
     assert images.shape == (400, 64, 64, 3)
     assert -1 <= images.min() < images.max() <= 1
@@ -21,7 +21,7 @@ def test_the_real_ones(real_data):
         np.testing.assert_allclose(image, expected, atol=0.5 / 127.5 + 1e-5)
     assert next(iter(celeb_a("test", data_dir=root, image_size=None))).shape == (16, CROP, CROP, 3)
     with pytest.raises(ValueError, match="'Smilling'"):
-        celeb_a("val", data_dir=root, attributes=["Smilling"])
+        celeb_a("val", data_dir=root, target=["Smilling"])
 
 
 def test_another_split_is_named():

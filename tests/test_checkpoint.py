@@ -92,7 +92,9 @@ def test_validation_every_other_epoch(tmp_path):
 
 
 def test_a_gan_with_the_default_score(tmp_path):
-    gan = GAN(dcgan_generator((16, 16, 3), 2, filters=2), dcgan_discriminator((16, 16, 3), filters=2), seed=0)
+    gan = GAN(
+        dcgan_generator((16, 16, 3), latent_dim=2, filters=2), dcgan_discriminator((16, 16, 3), filters=2), seed=0
+    )
     gan.compile()
     images = np.zeros((2, 16, 16, 3), "float32")
     with pytest.warns(UserWarning, match="has no 'val_mean_iou'.*discriminator_loss.*generator_loss"):

@@ -100,7 +100,11 @@ def test_a_discriminator_that_has_won_is_told_stopped_and_left(real, tmp_path):
 
 
 def test_it_goes_back_to_the_best(real, tmp_path):
-    gan = GAN(dcgan_generator((16, 16, 3), 4, filters=4), dcgan_discriminator((16, 16, 3), filters=4), half_life=100.0)
+    gan = GAN(
+        dcgan_generator((16, 16, 3), latent_dim=4, filters=4),
+        dcgan_discriminator((16, 16, 3), filters=4),
+        half_life=100.0,
+    )
     gan.compile()
     gan.save(tmp_path / "best.keras")
     before = [np.array(weight) for weight in gan.weights]
@@ -116,7 +120,7 @@ def test_it_goes_back_to_the_best(real, tmp_path):
 def test_what_is_saved_after_a_collapse_is_the_best(real, tmp_path):
     def fresh():
         keras.utils.set_random_seed(0)
-        networks = dcgan_generator((16, 16, 3), 4, filters=4), dcgan_discriminator((16, 16, 3), filters=4)
+        networks = dcgan_generator((16, 16, 3), latent_dim=4, filters=4), dcgan_discriminator((16, 16, 3), filters=4)
         gan = GAN(*networks, half_life=100.0, seed=0)
         gan.compile(run_eagerly=True)
         return gan
@@ -178,7 +182,7 @@ def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not(real_data):
     def warnings(normalization, generator_rate, discriminator_rate, loss, epochs):
         keras.utils.set_random_seed(0)
         gan = GAN(
-            dcgan_generator((32, 32, 3), 64, filters=16),
+            dcgan_generator((32, 32, 3), latent_dim=64, filters=16),
             dcgan_discriminator((32, 32, 3), filters=16, normalization=normalization),
             half_life=3000,
             seed=0,

@@ -8,7 +8,7 @@ from keras_segen.models import dcgan_discriminator, dcgan_generator
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_every_size(size, channels):
-    generator = dcgan_generator((size, size, channels), 7, filters=4)
+    generator = dcgan_generator((size, size, channels), latent_dim=7, filters=4)
     images = generator(np.random.default_rng(0).normal(size=(2, 7)))
     assert images.shape == (2, size, size, channels)
     assert np.abs(images).max() <= 1
@@ -19,7 +19,9 @@ def test_images_of_every_size(size, channels):
 
 def test_as_many_weights_as_the_paper_has():
     # At 64×64 with kernels of 4: the counts of PyTorch's DCGAN tutorial, whose networks are these.
-    assert dcgan_generator((64, 64, 3)).count_params() == 3_576_704 + 3 + 2 * 960  # a bias, and running statistics
+    assert (
+        dcgan_generator((64, 64, 3), latent_dim=100).count_params() == 3_576_704 + 3 + 2 * 960
+    )  # a bias, and running statistics
     trainable = sum(w.numpy().size for w in dcgan_discriminator((64, 64, 3)).trainable_weights)
     assert trainable == 2_765_568 + 64 + 1  # biases of the first and the last layer
 

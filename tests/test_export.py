@@ -184,7 +184,7 @@ def test_class_names_are_in_the_servable(model, tmp_path):
     assert [name.decode() for name in answer["class_name"].numpy()] == ["größer", "ground", "", "", ""]
     assert "class_names" not in tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures
     assert not (tmp_path / "unet/2/assets.extra").exists()
-    gan = cgan_generator((16, 16, 3), 4, 2, filters=4)
+    gan = cgan_generator((16, 16, 3), latent_dim=4, num_classes=2, filters=4)
     answer = tf.saved_model.load(str(export(gan, tmp_path / "gan", class_names=["a", "b"]))).signatures["class_names"](
         label=tf.constant([1])
     )
@@ -198,7 +198,7 @@ def test_class_names_are_in_the_servable(model, tmp_path):
         with pytest.raises(ValueError, match=message):
             export(model, tmp_path / "bad", class_names=bad)
     with pytest.raises(ValueError, match="has 0 classes"):
-        export(dcgan_generator((16, 16, 3), 4, filters=4), tmp_path / "bad", class_names=["a"])
+        export(dcgan_generator((16, 16, 3), latent_dim=4, filters=4), tmp_path / "bad", class_names=["a"])
     assert not (tmp_path / "bad").exists()
 
 
@@ -214,8 +214,14 @@ def test_a_network_of_one_size_refuses_others(tmp_path):
 
 def test_gans_and_vaes_are_exported_as_a_whole(tmp_path):
     latents = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
-    gan = GAN(dcgan_generator((16, 16, 3), 4, filters=4), dcgan_discriminator((16, 16, 3), filters=4), half_life=10)
-    vae = VAE(vae_encoder((8, 8, 1), 4, filters=4), vae_decoder((8, 8, 1), 4, filters=4, parameters=1), Bernoulli())
+    gan = GAN(
+        dcgan_generator((16, 16, 3), latent_dim=4, filters=4), dcgan_discriminator((16, 16, 3), filters=4), half_life=10
+    )
+    vae = VAE(
+        vae_encoder((8, 8, 1), latent_dim=4, filters=4),
+        vae_decoder((8, 8, 1), latent_dim=4, filters=4, parameters=1),
+        Bernoulli(),
+    )
     for model, names in ((gan, {"serving_default"}), (vae, {"serving_default", "encode"})):
         signatures = tf.saved_model.load(str(export(model, tmp_path / model.name))).signatures
         assert set(signatures) == names
@@ -240,7 +246,7 @@ def test_a_generators_inputs_may_have_any_name(tmp_path):
 
 
 def test_attributes_of_another_number_or_range_are_refused(tmp_path):
-    generator = cgan_generator((16, 16, 3), 4, 2, filters=4, multi_label=True)
+    generator = cgan_generator((16, 16, 3), latent_dim=4, num_classes=2, filters=4, multi_label=True)
     serve = tf.saved_model.load(str(export(generator, tmp_path / "faces"))).signatures["serving_default"]
     latent = tf.zeros([2, 4])
     assert serve(latent=latent, label=tf.constant([[0, 1], [1, 0.5]]))["image"].shape == (2, 16, 16, 3)
@@ -294,15 +300,15 @@ def test_what_cannot_be_exported_is_named(model, tmp_path):
     image = keras.Input((8, 8, 3))
     two_outputs = keras.Model(image, [keras.layers.Conv2D(2, 1)(image) for _ in range(4)])
     likelihood = DiscretizedLogistic()
-    decoder = vae_decoder((8, 8, 3), 4, filters=4, parameters=likelihood.parameters)
+    decoder = vae_decoder((8, 8, 3), latent_dim=4, filters=4, parameters=likelihood.parameters)
     for wrong, message in (
         (keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), "takes a segmenter"),
         (unet(256, filters=(4, 8)), "255"),
         (unet(1, filters=(4, 8)), "2 to 255"),
         (two_outputs, "takes a segmenter"),
         (decoder, "export the VAE"),
-        (vae_decoder((8, 8, 3), 4, filters=4, parameters=1), "export the VAE"),
-        (vae_encoder((8, 8, 3), 4, filters=4), "takes a segmenter"),
+        (vae_decoder((8, 8, 3), latent_dim=4, filters=4, parameters=1), "export the VAE"),
+        (vae_encoder((8, 8, 3), latent_dim=4, filters=4), "takes a segmenter"),
         (keras.Sequential([keras.layers.Conv2D(2, 1)]), "begins with its Input"),
         (Subclassed(), "begins with its Input. .* a Subclassed without them"),
     ):

@@ -7,7 +7,7 @@ from keras_segen.models import fcn
 
 
 def build(stride, **options):
-    return fcn(3, backbone="mobilenet", alpha=0.25, weights=None, stride=stride, **options)
+    return fcn(3, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=stride, **options)
 
 
 def batch():
@@ -61,6 +61,8 @@ def test_finer_scores_come_from_finer_maps():
     ("options", "message"),
     [
         ({"stride": 4}, "stride=4"),
+        ({"stride": 8, "up_sampling": "nearest"}, "nearest"),
+        ({"stride": 8, "input_channels": 0}, "input_channels=0"),
         ({"stride": 8, "coarser": keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="dense")}, "dense"),
     ],
 )
@@ -71,9 +73,9 @@ def test_wrong_arguments_are_named(options, message):
 
 def test_only_a_coarser_network_of_the_same_kind_will_do():
     with pytest.raises(ValueError, match="num_classes=0"):
-        fcn(0, weights=None)
+        fcn(0, backbone_weights=None)
     with pytest.raises(ValueError, match="greater stride"):
         build(16, coarser=build(8))
-    other = fcn(4, backbone="mobilenet", alpha=0.25, weights=None, stride=32)
+    other = fcn(4, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=32)
     with pytest.raises(ValueError, match="same backbone and classes"):
         build(16, coarser=other)

@@ -51,7 +51,7 @@ class Weights(keras.callbacks.Callback):
 @pytest.mark.slow
 def test_a_frozen_backbone_does_not_move_in_one_bit_and_a_released_one_does(data):
     keras.utils.set_random_seed(0)
-    model, seen = compiled(fcn(3, backbone="mobilenet", alpha=0.25, weights=None)), Weights()
+    model, seen = compiled(fcn(3, backbone="mobilenet", backbone_width=0.25, backbone_weights=None)), Weights()
     before = {w.path: w.numpy().copy() for w in model.get_layer("backbone").weights}
     model.fit(data, epochs=4, callbacks=[FineTuning(2, learning_rate=1e-3), seen], verbose=0, shuffle=False)
     for path, value in before.items():

@@ -18,7 +18,9 @@ def extractor():
 
 @pytest.fixture
 def gan():
-    model = GAN(dcgan_generator((16, 16, 3), 4, filters=2), dcgan_discriminator((16, 16, 3), filters=2), seed=0)
+    model = GAN(
+        dcgan_generator((16, 16, 3), latent_dim=4, filters=2), dcgan_discriminator((16, 16, 3), filters=2), seed=0
+    )
     model.compile()
     return model
 

@@ -23,10 +23,10 @@ def images(count=BATCH * STEPS):
 def networks(normalization="batch", synchronized=False):
     keras.utils.set_random_seed(0)
     if normalization in ("projection", "concat"):
-        generator = cgan_generator(SHAPE, LATENT, CLASSES, conditioning=normalization, filters=4)
-        discriminator = cgan_discriminator(SHAPE, CLASSES, conditioning=normalization, filters=4)
+        generator = cgan_generator(SHAPE, latent_dim=LATENT, num_classes=CLASSES, conditioning=normalization, filters=4)
+        discriminator = cgan_discriminator(SHAPE, num_classes=CLASSES, conditioning=normalization, filters=4)
     else:
-        generator = dcgan_generator(SHAPE, LATENT, filters=4)
+        generator = dcgan_generator(SHAPE, latent_dim=LATENT, filters=4)
         discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
     if synchronized:
         generator = with_synchronized_normalization(generator)
@@ -54,7 +54,7 @@ def with_synchronized_normalization(network):
 class WithGivenNoise(GAN):
     """Its noise is a function of step and row alone, whatever the backend."""
 
-    def draw(self, draw, batch, shape):
+    def _draw(self, random, batch, shape):
         from keras_segen.training.replicas import rows
 
         step = keras.ops.cast(self.optimizer.iterations.value, "float32")
@@ -62,7 +62,7 @@ class WithGivenNoise(GAN):
         def numbers(count):
             waves = keras.ops.arange(count * int(np.prod(shape)), dtype="float32") * 1.7 + 13 * step
             waves = keras.ops.sin(keras.ops.reshape(waves, (count, *shape)))
-            return waves if draw is keras.random.normal else (waves + 1) / 2
+            return waves if random is keras.random.normal else (waves + 1) / 2
 
         return rows(numbers, batch)
 
@@ -183,12 +183,12 @@ def test_replicas_draw_different_noise():
         "import keras\n"
         "with strategy.scope():\n"
         "    gan = t.GAN(*t.networks(), seed=0)\n"
-        "run = tf.function(lambda: strategy.run(lambda: gan.draw(keras.random.normal, 4, (3,))))\n"
+        "run = tf.function(lambda: strategy.run(lambda: gan._draw(keras.random.normal, 4, (3,))))\n"
         "first, second = (x.numpy().tolist() for x in strategy.experimental_local_results(run()))\n"
         "print('RESULT', json.dumps([first, second]))\n"
     )
     halves = np.array(in_process(code, "test_gan"))
-    whole = GAN(*networks(), seed=0).draw(keras.random.normal, 8, (3,))
+    whole = GAN(*networks(), seed=0)._draw(keras.random.normal, 8, (3,))
     np.testing.assert_array_equal(halves.reshape(8, 3), whole)
 
 
@@ -221,13 +221,13 @@ def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
 
 def test_only_players_in_training_move_their_statistics():
     gan = build("dcgan")
-    before = {player: [np.array(w) for w in n.non_trainable_weights] for player, n in gan.networks.items()}
+    before = {player: [np.array(w) for w in n.non_trainable_weights] for player, n in gan._players().items()}
     gan.evaluate(images(), batch_size=BATCH, verbose=0)
-    for player, network in gan.networks.items():
+    for player, network in gan._players().items():
         for ours, theirs in zip(before[player], network.non_trainable_weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     trained(gan)
-    for player, network in gan.networks.items():
+    for player, network in gan._players().items():
         for ours, theirs in zip(before[player], network.non_trainable_weights, strict=True):
             assert np.abs(ours - np.asarray(theirs)).max() > 1e-3
 
@@ -267,7 +267,7 @@ def test_the_average_follows():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_losses_stay_finite_in_half_precision(policy):
     keras.config.set_dtype_policy(policy)
-    gan = GAN(dcgan_generator(SHAPE, LATENT, filters=4), dcgan_discriminator(SHAPE, filters=4), seed=0)
+    gan = GAN(dcgan_generator(SHAPE, latent_dim=LATENT, filters=4), dcgan_discriminator(SHAPE, filters=4), seed=0)
     gan.compile(regularizer=R1(0.1, interval=4))
     data = tf.data.Dataset.from_tensor_slices(images(64)).repeat().batch(BATCH)
     history = gan.fit(data, steps_per_epoch=100, epochs=5, shuffle=False, verbose=0).history
@@ -279,7 +279,7 @@ def test_losses_stay_finite_in_half_precision(policy):
 def test_what_does_not_fit_together_is_refused():
     generator, discriminator = networks()
     with pytest.raises(ValueError, match="what the discriminator takes"):
-        GAN(dcgan_generator((32, 32, 3), LATENT, filters=4), discriminator)
+        GAN(dcgan_generator((32, 32, 3), latent_dim=LATENT, filters=4), discriminator)
     with pytest.raises(ValueError, match="half_life"):
         GAN(generator, discriminator, half_life=0)
     optimizer = keras.optimizers.Adam()
@@ -382,7 +382,7 @@ def test_mismatched_labels_count_as_fake():
     batch = tuple(map(keras.ops.convert_to_tensor, (real, labels)))
     losses, _ = gan.compute_losses(batch, training=())
     logits = np.asarray(gan.discriminator([real, labels]))
-    latents = np.asarray(gan.draw(keras.random.normal, 4, (LATENT,)))  # the same at each call, here
+    latents = np.asarray(gan._draw(keras.random.normal, 4, (LATENT,)))  # the same at each call, here
     fake = np.asarray(gan.discriminator([np.asarray(gan.generator([latents, labels])), labels]))
     wrong = np.array(gan.discriminator([real, np.roll(labels, 1)]))
     wrong[2] = fake[2]  # its neighbour is of the same class

@@ -11,9 +11,9 @@ LEVELS = [
     {"recipes"},
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
-    {"layers"},
-    {"files", "autodiff", "latents", "masks", "encoded", "ranges"},
-    {"errors"},
+    {"layers", "downloads"},
+    {"codebooks", "files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
+    {"errors", "types"},
 ]
 
 

@@ -172,3 +172,24 @@ def test_the_choice_of_xla_is_saved_as_it_was_made(kind, choice, tmp_path):
     model = BUILD[kind](jit_compile=choice)
     model.save(tmp_path / "model.keras")
     assert keras.saving.load_model(tmp_path / "model.keras").get_compile_config()["jit_compile"] == choice
+
+
+@each_model
+def test_it_says_what_it_takes(kind):
+    model = BUILD[kind]()
+    assert (model.image_shape, model.latent_dim) == (SHAPE, LATENT)
+    assert (model.conditional, model.multi_label, model.num_classes) == (False, False, None)
+    ends = {"gan": ["generator", "discriminator"], "vae": ["decoder", "encoder"]}[kind]
+    assert list(model.networks()) == ends
+    assert [model.networks()[name] for name in ends] == [getattr(model, name) for name in ends]
+
+
+@each_model
+def test_an_evaluation_with_the_same_noise_leaves_the_training_as_it_was(kind):
+    model = BUILD[kind]()
+    scores = []
+    for _ in range(2):
+        with model.same_noise():
+            scores.append(model.evaluate(images(8), verbose=0, return_dict=True))
+    assert scores[0] == scores[1]
+    assert scores[0] == model.evaluate(images(8), verbose=0, return_dict=True)

@@ -10,8 +10,8 @@ IMAGE = (16, 16, 3)
 NETWORKS = {
     "unet": lambda: models.unet(3, filters=(4, 8)),
     "classifier": lambda: models.classifier(IMAGE, 4, filters=4),
-    "dcgan_generator": lambda: models.dcgan_generator(IMAGE, 5, filters=4),
-    "sngan_generator": lambda: models.sngan_generator(IMAGE, 5, num_classes=3, filters=4),
+    "dcgan_generator": lambda: models.dcgan_generator(IMAGE, latent_dim=5, filters=4),
+    "sngan_generator": lambda: models.sngan_generator(IMAGE, latent_dim=5, num_classes=3, filters=4),
     "sngan_discriminator": lambda: models.sngan_discriminator(IMAGE, num_classes=3, filters=4),
     **{
         f"dcgan_discriminator {norm}": lambda norm=norm: models.dcgan_discriminator(
@@ -20,10 +20,13 @@ NETWORKS = {
         for norm in ("batch", "spectral", None)
     },
     **{
-        f"{builder.__name__} {way}": lambda builder=builder, inputs=inputs, way=way: builder(
-            IMAGE, *inputs, conditioning=way, filters=4
+        f"{builder.__name__} {way}": lambda builder=builder, options=options, way=way: builder(
+            IMAGE, **options, conditioning=way, filters=4
         )
-        for builder, inputs in ((models.cgan_generator, (5, 3)), (models.cgan_discriminator, (3,)))
+        for builder, options in (
+            (models.cgan_generator, {"num_classes": 3, "latent_dim": 5}),
+            (models.cgan_discriminator, {"num_classes": 3}),
+        )
         for way in ("projection", "concat")
     },
 }

@@ -4,7 +4,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_segen.data.order import DRAWS, batched, order
+from keras_segen.data import celeb_a, cifar10, coco, folder, oxford_iiit_pet, shapes, voc
+from keras_segen.data.batching import batched
+from keras_segen.data.order import DRAWS, order
 
 
 def taken(count, number, **options):
@@ -54,3 +56,26 @@ def test_a_last_batch_that_is_not_full(training, sizes):
 def test_a_batch_of_none_is_refused():
     with pytest.raises(ValueError, match="batch_size=0"):
         batched(tf.data.Dataset.range(10), 0, training=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batchsize": 4}, TypeError, "'batchsize'"),
+        ({"batch_size": 0}, ValueError, "batch_size=0"),
+        ({"image_size": 3.5}, ValueError, "image_size=3.5"),
+        ({"training": True}, ValueError, "image_size=None"),
+    ],
+)
+@pytest.mark.parametrize("loader", [voc, coco, oxford_iiit_pet, folder])
+def test_wrong_arguments_are_refused_before_any_file_is_read(loader, options, error, message):
+    with pytest.raises(error, match=message):
+        loader("train", data_dir="nowhere", **options)
+
+
+def test_generators_data_too_check_what_they_share_first():
+    for loader in (cifar10, celeb_a):
+        with pytest.raises(TypeError, match="'batchsize'"):
+            loader("train", data_dir="nowhere", batchsize=4)
+    with pytest.raises(TypeError, match="'batchsize'"):
+        shapes("train", batchsize=4)

@@ -56,7 +56,7 @@ def test_jax_does_as_tensorflow_does(on_one_device):
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8])
 def test_every_image_is_used_and_no_round_is_empty(count, steps):
     gan = small_gan(steps=steps)
-    rounds = gan.rounds(images(count))
+    rounds = gan._rounds(images(count))
     parts = [np.asarray(part[0]) for part, _ in rounds]
     sizes = [len(part) for part in parts]
     assert len(parts) == steps

@@ -156,45 +156,53 @@ class TestUNetDeeplySupervised(SegmenterTests):
 @pytest.mark.slow
 class TestUNetMobileNet(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return unet(num_classes, backbone="mobilenet", alpha=0.25, weights=None, filters=(4, 8, 8, 16, 16))
+        return unet(
+            num_classes,
+            backbone="mobilenet",
+            backbone_width=0.25,
+            backbone_weights=None,
+            decoder_filters=(4, 8, 8, 16, 16),
+        )
 
 
 @pytest.mark.slow
 class TestUNetResNet50(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return unet(num_classes, backbone="resnet50", weights=None, filters=(4, 8, 8, 16, 16))
+        return unet(num_classes, backbone="resnet50", backbone_weights=None, decoder_filters=(4, 8, 8, 16, 16))
 
 
 @pytest.mark.slow
 class TestUNetVGG16(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return unet(num_classes, backbone="vgg16", weights=None, filters=(4, 8, 8, 16, 16))
+        return unet(num_classes, backbone="vgg16", backbone_weights=None, decoder_filters=(4, 8, 8, 16, 16))
 
 
 class TestFCNMobileNet(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=8)
+        return fcn(num_classes, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=8)
 
 
 @pytest.mark.slow
 class TestFCNResNet50(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return fcn(num_classes, backbone="resnet50", weights=None, stride=16)
+        return fcn(num_classes, backbone="resnet50", backbone_weights=None, stride=16)
 
 
 @pytest.mark.slow
 class TestFCNVGG16(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return fcn(num_classes, backbone="vgg16", weights=None, stride=8, learned_up_sampling=True)
+        return fcn(num_classes, backbone="vgg16", backbone_weights=None, stride=8, up_sampling="transposed")
 
 
 @pytest.mark.slow
 class TestFCN32s(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=32)
+        return fcn(num_classes, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=32)
 
 
 @pytest.mark.slow
 class TestFCNRefined(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return refined(fcn(num_classes, backbone="mobilenet", alpha=0.25, weights=None, stride=16), filters=8)
+        return refined(
+            fcn(num_classes, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=16), filters=8
+        )

@@ -12,12 +12,17 @@ from keras_segen.training import GAN
 def test_shapes_and_ranges(size, num_classes):
     latents = np.random.default_rng(0).normal(size=(2, 7))
     labels = [] if num_classes is None else [np.array([0, 2])]
-    generator = sngan_generator((size, size, 3), 7, num_classes=num_classes, filters=4)
+    generator = sngan_generator((size, size, 3), latent_dim=7, num_classes=num_classes, filters=4)
     images = np.asarray(generator([latents, *labels] if labels else latents))
     assert images.shape == (2, size, size, 3)
     assert np.abs(images).max() <= 1
     discriminator = sngan_discriminator((size, size, 3), num_classes=num_classes, filters=4)
     assert discriminator([images, *labels] if labels else images).shape == (2, 1)
+    plain = sngan_discriminator((size, size, 3), num_classes=num_classes, normalization=None, filters=4)
+    assert len(plain.trainable_weights) == len(discriminator.trainable_weights)
+    assert not plain.non_trainable_weights  # spectral norm's singular vectors
+    with pytest.raises(ValueError, match="'batch'"):
+        sngan_discriminator((size, size, 3), normalization="batch")
 
 
 def test_as_many_weights_as_the_papers_table_has():
@@ -37,7 +42,7 @@ def test_as_many_weights_as_the_papers_table_has():
 def test_it_trains():
     keras.utils.set_random_seed(0)
     gan = GAN(
-        sngan_generator((16, 16, 3), 4, num_classes=2, filters=8),
+        sngan_generator((16, 16, 3), latent_dim=4, num_classes=2, filters=8),
         sngan_discriminator((16, 16, 3), num_classes=2, filters=8),
         seed=0,
     )

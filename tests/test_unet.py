@@ -155,8 +155,18 @@ def test_learns_what_a_pixel_says():
         ({"num_classes": 2, "up_sampling": "nearest"}, "nearest"),
         ({"num_classes": 2, "padding": "full"}, "full"),
         ({"num_classes": 2, "filters": (8, 8), "deep_supervision": True}, "between top and bottom"),
-        ({"num_classes": 2, "backbone": "mobilenet", "filters": (8, 8), "weights": None}, "five numbers"),
-        ({"num_classes": 2, "backbone": "mobilenet", "padding": "valid", "weights": None}, "padding='valid'"),
+        (
+            {"num_classes": 2, "backbone": "mobilenet", "decoder_filters": (8, 8), "backbone_weights": None},
+            "hold 5 pos",
+        ),
+        ({"num_classes": 2, "backbone": "mobilenet", "filters": (8,) * 5, "backbone_weights": None}, "decoder_filters"),
+        (
+            {"num_classes": 2, "backbone": "mobilenet", "up_sampling": "transposed", "backbone_weights": None},
+            "bilinear",
+        ),
+        ({"num_classes": 2, "filters": (8, 8), "decoder_filters": (8, 8)}, "hold 1 pos"),
+        ({"num_classes": 2, "backbone_width": 0.5}, "need a `backbone`"),
+        ({"num_classes": 2, "backbone": "mobilenet", "padding": "valid", "backbone_weights": None}, "padding='valid'"),
         ({"num_classes": 2, "backbone": "alexnet"}, "alexnet"),
     ],
 )

@@ -24,7 +24,7 @@ def images(count=BATCH * STEPS, seed=1):
 class WithGivenNoise(VAE):
     """Its noise is a function of step and row alone, whatever the backend."""
 
-    def draw(self, draw, batch, shape):
+    def _draw(self, random, batch, shape):
         step = ops.cast(self.optimizer.iterations.value, "float32")
         waves = ops.arange(batch * int(np.prod(shape)), dtype="float32") * 1.7 + 13 * step
         return ops.sin(ops.reshape(waves, (batch, *shape)))
@@ -35,15 +35,15 @@ KINDS = {
     "gaussian": {"likelihood": Gaussian(None), "beta": 4.0},
     "free bits": {"likelihood": Gaussian(0.2), "free_bits": 0.5, "warm_up": 3},
     "bernoulli": {"likelihood": Bernoulli(), "num_classes": CLASSES},
-    "importance-weighted": {"samples": 3, "num_classes": CLASSES},
+    "importance-weighted": {"importance_samples": 3, "num_classes": CLASSES},
 }
 
 
 def build(kind="elbo", cls=WithGivenNoise, **compiling):
     options = dict(KINDS[kind])
     likelihood, classes = options.pop("likelihood", DiscretizedLogistic()), options.pop("num_classes", None)
-    encoder = vae_encoder(SHAPE, LATENT, filters=4, num_classes=classes)
-    decoder = vae_decoder(SHAPE, LATENT, parameters=likelihood.parameters, filters=4, num_classes=classes)
+    encoder = vae_encoder(SHAPE, latent_dim=LATENT, filters=4, num_classes=classes)
+    decoder = vae_decoder(SHAPE, latent_dim=LATENT, parameters=likelihood.parameters, filters=4, num_classes=classes)
     rng = np.random.default_rng(2)  # the backends' own initializers differ
     for network in (encoder, decoder):
         network.set_weights([rng.normal(0, 0.1, w.shape) for w in network.weights])
@@ -70,14 +70,14 @@ def test_eager_graph_and_xla_take_the_same_steps(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_what_the_papers_say(kind):
     vae = build(kind)
-    options = {"beta": 1.0, "free_bits": 0.0, "samples": 1, **KINDS[kind]}
+    options = {"beta": 1.0, "free_bits": 0.0, "importance_samples": 1, **KINDS[kind]}
     x, labels = images(BATCH), np.arange(BATCH) % CLASSES
     y = [labels] if vae.conditional else []
     data = tf.data.Dataset.from_tensors((x, labels) if y else x)
     logs = vae.evaluate(data, verbose=0, return_dict=True)
     mean, log_variance = (np.asarray(part, "float64") for part in vae.encoder([x, *y] if y else x))
-    k = options["samples"]
-    noise = np.asarray(vae.draw(None, BATCH, (k, LATENT)), "float64")
+    k = options["importance_samples"]
+    noise = np.asarray(vae._draw(None, BATCH, (k, LATENT)), "float64")
     bounds, reconstructions = np.empty((BATCH, k)), np.empty((BATCH, k))
     for i in range(k):  # one sample after another, where the loss takes all at once
         z = mean + np.exp(log_variance / 2) * noise[:, i]
@@ -123,7 +123,7 @@ def test_saved_and_loaded_goes_on_to_the_same_bits(tmp_path):
     for kind, options in (("gaussian", (4.0, 1)), ("importance-weighted", (1.0, 3))):
         build(kind, cls=VAE).save(tmp_path / "other.keras")
         other = keras.saving.load_model(tmp_path / "other.keras")
-        assert (other.beta, other.samples) == options
+        assert (other.beta, other.importance_samples) == options
 
 
 # A model whose likelihood is known: x = W z + b + noise of one scale, so x is normal.
@@ -169,7 +169,7 @@ def test_a_linear_vae_is_probabilistic_pca():
     values = np.sort(np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True)))[::-1]
     noise = values[3:].mean()
     best = -0.5 * (8 * math.log(2 * math.pi) + np.log(values[:3]).sum() + 5 * math.log(noise) + 8)
-    ours = vae.log_likelihood(data, samples=100).mean()
+    ours = vae.log_likelihood(data, importance_samples=100).mean()
     assert ours == pytest.approx(best, rel=0.005)
     assert -vae.evaluate(data, verbose=0, return_dict=True)["vae_loss"] == pytest.approx(best, rel=0.005)
 
@@ -184,14 +184,16 @@ def test_the_bound_rises_to_the_exact_likelihood():
     exact = scipy.stats.multivariate_normal(bias, kernel.T @ kernel + np.exp(-2) * np.eye(8))
     exact = exact.logpdf(data.reshape(60, 8))
     draws = {1: 50, 10: 20, 100: 5, 3000: 1}  # a bound of few samples is noisier
-    bounds = [np.mean([vae.log_likelihood(data, samples=k, seed=s) for s in range(n)]) for k, n in draws.items()]
+    bounds = [
+        np.mean([vae.log_likelihood(data, importance_samples=k, seed=s) for s in range(n)]) for k, n in draws.items()
+    ]
     assert bounds == sorted(bounds)
-    np.testing.assert_allclose(vae.log_likelihood(data, samples=3000), exact, atol=0.15)
+    np.testing.assert_allclose(vae.log_likelihood(data, importance_samples=3000), exact, atol=0.15)
     # As the loss has it, too.
     for k in (1, 50):
-        vae.compile(samples=k)
+        vae.compile(importance_samples=k)
         of_loss = -vae.evaluate(np.repeat(data, 50, 0), batch_size=3000, verbose=0, return_dict=True)["vae_loss"]
-        drawn = np.concatenate([vae.log_likelihood(data, samples=k, seed=seed) for seed in range(2, 52)])
+        drawn = np.concatenate([vae.log_likelihood(data, importance_samples=k, seed=seed) for seed in range(2, 52)])
         assert of_loss == pytest.approx(drawn.mean(), abs=5 * drawn.std() / np.sqrt(len(drawn)))
 
 
@@ -200,7 +202,7 @@ def test_bits_per_dimension_and_parts():
     logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
     assert logs["vae_loss"] == pytest.approx(logs["reconstruction"] + logs["kl"], rel=1e-5)
     assert logs["bits_per_dim"] == pytest.approx(logs["vae_loss"] / (16 * 16 * 3 * math.log(2)), rel=1e-5)
-    vae.compile(samples=3)  # the bound is higher, the parts are one sample's
+    vae.compile(importance_samples=3)  # the bound is higher, the parts are one sample's
     logs = vae.evaluate(images(), batch_size=40, verbose=0, return_dict=True)
     assert logs["vae_loss"] < logs["reconstruction"] + logs["kl"]
     one_sample = logs["reconstruction"] + logs["kl"]
@@ -240,8 +242,8 @@ def test_use():
     np.testing.assert_allclose(drawn, again, atol=1e-5)
     assert active_units(np.array([[0.0, 1, 0.05], [0, -1, -0.05]])) == 1
     # An image's estimate does not depend on which others come with it.
-    whole = vae.log_likelihood(images(6), labels[:6], samples=8)
-    part = vae.log_likelihood(images(6)[2:4], labels[2:4], samples=8, batch_size=1)
+    whole = vae.log_likelihood(images(6), labels[:6], importance_samples=8)
+    part = vae.log_likelihood(images(6)[2:4], labels[2:4], importance_samples=8, batch_size=1)
     np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
 
 
@@ -254,7 +256,10 @@ def test_use():
 def test_extremes_stay_finite(extreme, colour, likelihood):
     keras.utils.set_random_seed(0)
     parameters = likelihood.parameters
-    encoder, decoder = vae_encoder(SHAPE, 1, filters=2), vae_decoder(SHAPE, 1, parameters=parameters, filters=2)
+    encoder, decoder = (
+        vae_encoder(SHAPE, latent_dim=1, filters=2),
+        vae_decoder(SHAPE, latent_dim=1, parameters=parameters, filters=2),
+    )
     head = encoder.get_layer("log_variance")
     head.set_weights([0 * head.kernel.numpy(), 0 * head.bias.numpy() + extreme])
     vae = VAE(encoder, decoder, likelihood, seed=0)
@@ -265,25 +270,25 @@ def test_extremes_stay_finite(extreme, colour, likelihood):
 
 
 def test_what_cannot_be_is_refused():
-    encoder, decoder = vae_encoder(SHAPE, 4, filters=2), vae_decoder(SHAPE, 4, filters=2)
+    encoder, decoder = vae_encoder(SHAPE, latent_dim=4, filters=2), vae_decoder(SHAPE, latent_dim=4, filters=2)
     with pytest.raises(ValueError, match=r"Bernoulli .* takes \(16, 16, 3\) from the decoder"):
         VAE(encoder, decoder, Bernoulli())
     with pytest.raises(ValueError, match="such as Gaussian"):
         VAE(encoder, decoder, "gaussian")
     with pytest.raises(ValueError, match=r"\(None, 4\)\], decoder's input \(None, 5\)"):
-        VAE(encoder, vae_decoder(SHAPE, 5, filters=2))
+        VAE(encoder, vae_decoder(SHAPE, latent_dim=5, filters=2))
     with pytest.raises(ValueError, match="encoder's outputs"):
         VAE(keras.Model(encoder.input, encoder.outputs[0]), decoder)
-    labelled = vae_encoder(SHAPE, 4, filters=2, num_classes=3)
+    labelled = vae_encoder(SHAPE, latent_dim=4, filters=2, num_classes=3)
     for other in ({"num_classes": 5}, {"num_classes": 3, "multi_label": True}, {}):
         with pytest.raises(ValueError, match="Either both networks take labels"):
-            VAE(labelled, vae_decoder(SHAPE, 4, filters=2, **other))
+            VAE(labelled, vae_decoder(SHAPE, latent_dim=4, filters=2, **other))
     vae = VAE(encoder, decoder)
-    for options in ({"samples": 2, "beta": 2.0}, {"samples": 2, "free_bits": 0.1}, {"samples": 2, "warm_up": 1}):
-        with pytest.raises(ValueError, match="several samples"):
-            vae.compile(**options)
+    for options in ({"beta": 2.0}, {"free_bits": 0.1}, {"warm_up": 1}):
+        with pytest.raises(ValueError, match="importance-weighted bound"):
+            vae.compile(importance_samples=2, **options)
     for name, value in (
-        *(("samples", value) for value in (0, -3, 2.5)),
+        *(("importance_samples", value) for value in (0, -3, 2.5)),
         *((name, value) for name in ("beta", "free_bits", "warm_up") for value in (-1, math.nan, math.inf)),
     ):
         with pytest.raises(ValueError, match=f"Received: {name}={value}"):
@@ -292,7 +297,7 @@ def test_what_cannot_be_is_refused():
         vae.compile(metrics=["mae"])
     for call in (
         lambda: vae.encode(images(0)),
-        lambda: vae.log_likelihood(images(2), samples=0),
+        lambda: vae.log_likelihood(images(2), importance_samples=0),
         lambda: vae.log_likelihood(images(2), [0, 1]),
         lambda: vae.generate(np.zeros((0, 4))),
         lambda: vae.generate(np.full((2, 4), np.nan)),
@@ -302,4 +307,4 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"Images lie in \[-1, 1\]"):
         vae.encode(np.full((1, *SHAPE), 200.0))
     with pytest.raises(ValueError, match="power of two times 4"):
-        vae_encoder((24, 24, 3), 4)
+        vae_encoder((24, 24, 3), latent_dim=4)

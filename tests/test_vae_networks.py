@@ -34,7 +34,10 @@ def test_shapes(image_shape, options, labels):
 @pytest.mark.parametrize("labels", [None, "ids", "attributes"])
 def test_fully_connected(labels):
     options = {"units": (5, 6), "num_classes": 3 if labels else None, "multi_label": labels == "attributes"}
-    encoder, decoder = vae_dense_encoder((6, 5, 1), 4, **options), vae_dense_decoder((6, 5, 1), 4, **options)
+    encoder, decoder = (
+        vae_dense_encoder((6, 5, 1), latent_dim=4, **options),
+        vae_dense_decoder((6, 5, 1), latent_dim=4, **options),
+    )
     given = {None: [], "ids": [np.array([0, 2])], "attributes": [np.array([[1.0, 0, 1], [0, 0, 0]])]}[labels]
     images = np.zeros((2, 6, 5, 1), "float32")
     mean, log_variance = (np.asarray(y) for y in encoder([images, *given] if given else images))
@@ -46,7 +49,7 @@ def test_fully_connected(labels):
 @pytest.mark.parametrize("build", [vae_encoder, vae_decoder, vae_dense_encoder, vae_dense_decoder])
 def test_the_class_changes_what_comes_out(build):
     keras.utils.set_random_seed(0)
-    network = build(SHAPE, LATENT, num_classes=3)
+    network = build(SHAPE, latent_dim=LATENT, num_classes=3)
     network.set_weights([w + np.random.default_rng(0).normal(0, 0.05, w.shape) for w in network.get_weights()])
     x = np.ones((1, *network.inputs[0].shape[1:]), "float32")
     one, other = (keras.tree.flatten(network([x, np.array([i])]))[0] for i in (0, 1))
@@ -55,7 +58,7 @@ def test_the_class_changes_what_comes_out(build):
 
 def test_a_latent_that_is_a_map_describes_places():
     keras.utils.set_random_seed(0)
-    decoder = vae_decoder((32, 32, 3), 64, latent_side=8, filters=2)
+    decoder = vae_decoder((32, 32, 3), latent_dim=64, latent_side=8, filters=2)
     latents = np.zeros((2, 64), "float32")
     latents[1, 0] = 1  # of the upper left corner
     here, there = np.asarray(decoder(latents))
@@ -66,7 +69,7 @@ def test_a_latent_that_is_a_map_describes_places():
 
 def test_the_straight_way_is_linear():
     keras.utils.set_random_seed(0)
-    encoder = vae_encoder(SHAPE, LATENT, filters=2)  # its blocks start from nothing
+    encoder = vae_encoder(SHAPE, latent_dim=LATENT, filters=2)  # its blocks start from nothing
     images = np.random.default_rng(0).uniform(-1, 1, (2, *SHAPE)).astype("float32")
     both = encoder(images.sum(0, keepdims=True))[0]
     np.testing.assert_allclose(both[0], np.asarray(encoder(images)[0]).sum(0), atol=1e-4)
@@ -87,4 +90,4 @@ def test_the_straight_way_is_linear():
 @pytest.mark.parametrize("build", [vae_encoder, vae_decoder])
 def test_what_cannot_be_is_refused(build, image_shape, options, message):
     with pytest.raises(ValueError, match=message):
-        build(image_shape, LATENT, **options)
+        build(image_shape, latent_dim=LATENT, **options)

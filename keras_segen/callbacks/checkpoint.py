@@ -10,18 +10,19 @@ from typing import Any, Literal
 import keras
 
 from keras_segen.files import replacing
+from keras_segen.types import PathLike
 
 # Where a backup, which is a zip file as every `.keras` is, says which epoch it ends.
 EPOCH = "keras_segen_epoch.json"
 
 
-def save(model: keras.Model, path: Path | str) -> None:
+def save(model: keras.Model, path: PathLike) -> None:
     """Save a model as `.keras`; what lay at `path` stays whole until the new file is complete."""
     with replacing(path) as temporary:
         model.save(temporary)
 
 
-def back_up(model: keras.Model, path: Path | str, epoch: int, logs: dict[str, Any]) -> None:
+def back_up(model: keras.Model, path: PathLike, epoch: int, logs: dict[str, Any]) -> None:
     """Save a model as `save` does, and in the same file the epoch that it has done, counted from 0, and its logs."""
     content = {"epoch": epoch, "logs": {name: float(value) for name, value in logs.items()}}
     with replacing(path) as temporary:
@@ -30,7 +31,7 @@ def back_up(model: keras.Model, path: Path | str, epoch: int, logs: dict[str, An
             file.writestr(EPOCH, json.dumps(content))
 
 
-def read_epoch(path: Path | str) -> tuple[int, dict[str, float]] | None:
+def read_epoch(path: PathLike) -> tuple[int, dict[str, float]] | None:
     """Return the epoch that `back_up` wrote and its logs; None of a `.keras` file that holds none."""
     with zipfile.ZipFile(path) as file:
         if EPOCH not in file.namelist():
@@ -54,7 +55,7 @@ class Backup(keras.callbacks.Callback):
         FloatingPointError: if a loss is not finite at an epoch's end; the file is then that of the epoch before.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: PathLike) -> None:
         super().__init__()
         self.path = Path(path)
 
@@ -84,8 +85,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(
         self,
-        best: Path | str,
-        backup: Path | str | None = None,
+        best: PathLike,
+        backup: PathLike | None = None,
         *,
         monitor: str = "val_mean_iou",
         mode: Literal["max", "min"] = "max",

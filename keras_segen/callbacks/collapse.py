@@ -8,11 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.labels import joined
 from keras_segen.latents import standard_normal
 from keras_segen.metrics.cifar10_features import cifar10_features
 from keras_segen.metrics.distances import Moments
 from keras_segen.metrics.features import generated_features
 from keras_segen.ranges import in_range, require_whole_range
+from keras_segen.types import PathLike
 
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
 # counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
@@ -56,7 +58,7 @@ class CollapseWatch(keras.callbacks.Callback):
         seed: int = 0,
         warm_up: int = 300,
         stop: bool = False,
-        restore: Path | str | None = None,
+        restore: PathLike | None = None,
         extractor: keras.Model | None = None,
     ) -> None:
         super().__init__()
@@ -79,10 +81,10 @@ class CollapseWatch(keras.callbacks.Callback):
             return  # the losses report it
         spread, variances = self._variety(samples)
         # Below this a variance is no direction but rounding.
-        least = 1e-4 * self.real_variances.mean()
+        min_variance = 1e-4 * self.real_variances.mean()
         signals = {
             "sample_spread": spread / self.real_spread,
-            "sample_rank": _rank(variances, least) / _rank(self.real_variances, least),
+            "sample_rank": _rank(variances, min_variance) / _rank(self.real_variances, min_variance),
             "separation": self._separation(samples),
         }
         if logs is not None:
@@ -108,17 +110,16 @@ class CollapseWatch(keras.callbacks.Callback):
         return spread, np.linalg.eigvalsh(covariance)
 
     def _separation(self, samples: np.ndarray) -> float:
-        labels = [] if self.labels is None else [self.labels]
         real, fake = (
-            self.model.discriminator.predict([x, *labels] if labels else x, batch_size=256, verbose=0).ravel()
+            self.model.discriminator.predict(joined(x, self.labels), batch_size=256, verbose=0).ravel()
             for x in (self.real, samples)
         )
         return float((real[:, None] > fake).mean())
 
 
-def _rank(variances: np.ndarray, least: float) -> float:
+def _rank(variances: np.ndarray, min_variance: float) -> float:
     """Return in how many directions something varies, large variances counting more: 1 for one, n for n alike."""
-    shares = variances[variances > least]
+    shares = variances[variances > min_variance]
     shares = shares / shares.sum() if len(shares) else np.ones(1)
     return float(np.exp(-(shares * np.log(shares)).sum()))
 

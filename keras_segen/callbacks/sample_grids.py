@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_segen import plotting
 from keras_segen.ranges import to_uint8
+from keras_segen.types import PathLike
 
 
 class SampleGrids(keras.callbacks.Callback):
@@ -24,12 +25,12 @@ class SampleGrids(keras.callbacks.Callback):
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: PathLike,
         latents: np.ndarray,
         labels: np.ndarray | None = None,
         *,
         columns: int = 8,
-        logs: Path | str | None = None,
+        logs: PathLike | None = None,
     ) -> None:
         super().__init__()
         self.folder = Path(folder)

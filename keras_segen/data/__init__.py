@@ -1,6 +1,7 @@
 """Data sets: functions that return a `tf.data.Dataset` ready for `fit`."""
 
 from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching
 from keras_segen.data.celeb_a import celeb_a
 from keras_segen.data.cifar10 import cifar10
 from keras_segen.data.coco import coco
@@ -12,6 +13,7 @@ from keras_segen.data.voc import voc
 
 __all__ = [
     "Augmentation",
+    "Batching",
     "celeb_a",
     "cifar10",
     "coco",

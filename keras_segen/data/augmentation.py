@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-VOID = 255
+from keras_segen.types import Tensor
+
 # Beyond the image: mid-grey, which the networks' scaling turns into 0.
 FILL = 127
 
@@ -63,7 +64,7 @@ class Variation(NamedTuple):
     offset: Any
 
 
-def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: Any) -> Variation:
+def vary(augmentation: Augmentation, height: Tensor, width: Tensor, size: int, draw: Tensor) -> Variation:
     """Turn draws, float32 (..., 7) in [0, 1), into what is done to images of `height` and `width` for crops of `size`².
 
     The window is at most as large as the image's longer side, or as the crop if that is larger: shrinking an image
@@ -71,15 +72,15 @@ def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: A
     window that is larger than the image holds all of it at a random place; top or left is then negative.
     """
     zoom, top, left, flip, brightness, contrast, saturation = tf.unstack(draw, axis=-1)
-    least, most = augmentation.scale
+    min_scale, max_scale = augmentation.scale
     # Uniform in the logarithm: enlarging by 2 is as likely as shrinking by 2.
-    side = tf.cast(tf.round(size / (least * (most / least) ** zoom)), tf.int32)
+    side = tf.cast(tf.round(size / (min_scale * (max_scale / min_scale) ** zoom)), tf.int32)
     side = tf.clip_by_value(side, 1, tf.maximum(tf.maximum(height, width), size))
 
-    def place(extent: Any, share: Any) -> Any:
+    def place(extent: Tensor, share: Tensor) -> Tensor:
         return tf.cast(tf.round(tf.cast(extent - side, tf.float32) * share), tf.int32)
 
-    def around(middle: float, reach: float, share: Any) -> Any:
+    def around(middle: float, reach: float, share: Tensor) -> Tensor:
         return middle + reach * (2 * share - 1)
 
     # Contrast, saturation and brightness are linear in the colour: one matrix and one offset do all three in one pass.
@@ -95,7 +96,13 @@ def vary(augmentation: Augmentation, height: Any, width: Any, size: int, draw: A
 
 
 def plan(
-    height: Any, width: Any, draw: Any, *, image_size: int | None, training: bool, augmentation: Augmentation | None
+    height: Tensor,
+    width: Tensor,
+    draw: Tensor,
+    *,
+    image_size: int | None,
+    training: bool,
+    augmentation: Augmentation | None,
 ) -> tuple[Any, ...]:
     """Say what becomes of images: window, its part inside, padding (see `inside`); in training what `vary` says."""
     if not training:
@@ -105,13 +112,13 @@ def plan(
     return varied.window, *inside(varied.window, height, width), varied
 
 
-def fit_in(height: Any, width: Any, size: int) -> Any:
+def fit_in(height: Tensor, width: Tensor, size: int) -> Tensor:
     """Return the least square of `size` or more around each image as its window, int32 (..., 4)."""
     side = tf.maximum(tf.maximum(height, width), size)
     return tf.stack([(height - side) // 2, (width - side) // 2, side, side], -1)
 
 
-def inside(window: Any, height: Any, width: Any) -> tuple[Any, Any]:
+def inside(window: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Split windows, int32 (..., 4), into the parts inside the images, likewise, and the padding, int32 (..., 3, 2)."""
     extent = tf.stack([height, width], -1)
     corner, end = window[..., :2], window[..., :2] + window[..., 2:]
@@ -121,14 +128,14 @@ def inside(window: Any, height: Any, width: Any) -> tuple[Any, Any]:
     return tf.concat([first, last - first], -1), tf.concat([padding, channels], -2)
 
 
-def place_image(part: Any, padding: Any, size: int, *, antialias: bool = False) -> Any:
+def place_image(part: Tensor, padding: Tensor, size: int, *, antialias: bool = False) -> Tensor:
     """Pad uint8 (height, width, 3) with grey and resize it, bilinear, to float32 (size, size, 3)."""
     part = tf.cast(part, tf.float32)  # TensorFlow resizes floats in half the time that bytes take
     part = tf.cond(tf.reduce_any(padding > 0), lambda: tf.pad(part, padding, constant_values=FILL), lambda: part)
     return tf.image.resize(part, [size, size], antialias=antialias)
 
 
-def place_mask(turned: Any, window: Any, size: int) -> Any:
+def place_mask(turned: Tensor, window: Tensor, size: int) -> Tensor:
     """Cut the window out of a mask and resize it, nearest neighbour, to uint8 (size, size).
 
     Args:
@@ -143,7 +150,7 @@ def place_mask(turned: Any, window: Any, size: int) -> Any:
     return tf.gather(tf.transpose(tf.gather(turned, columns)), rows)
 
 
-def place_pixels(pixels: Any, window: Any, size: int, *, void: int) -> Any:
+def place_pixels(pixels: Tensor, window: Tensor, size: int, *, void: int) -> Tensor:
     """Do what `place_mask` does to a mask as it was just decoded, which turning would cost more than it saves.
 
     Args:
@@ -163,14 +170,14 @@ def place_pixels(pixels: Any, window: Any, size: int, *, void: int) -> Any:
     return tf.where((beyond[0, :, None] | beyond[1])[..., None], tf.cast(void, placed.dtype), placed)
 
 
-def _cells(window: Any, size: int) -> Any:
+def _cells(window: Tensor, size: int) -> Tensor:
     """Return the rows and columns, int32 (2, size), in which the centres of the result's pixels lie."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     return window[:2, None] + tf.cast(centres * tf.cast(window[2:, None], tf.float32), tf.int32)
 
 
 @tf.function(jit_compile=True, autograph=False)
-def flip_and_colour(images: Any, masks: Any, variation: Variation) -> tuple[Any, Any]:
+def flip_and_colour(images: Tensor, masks: Tensor, variation: Variation) -> tuple[Tensor, Tensor]:
     """Mirror each of a batch of images and masks or not, vary the images' colours and keep them in [0, 255].
 
     XLA makes one pass of it, a quarter of the time of the operations one by one.

@@ -1,16 +1,16 @@
 """CelebA (Liu et al., 2015, arXiv:1411.7766): 202,599 aligned faces of 178×218 with 40 attributes."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import in_memory
+from keras_segen.data.batching import Batching, check_batching, check_image_size
 from keras_segen.data.named import prepared
-from keras_segen.data.order import check_image_size
+from keras_segen.types import PathLike, Tensor
 
 # The middle 140×140 pixels, as in the papers on score-based models (Song and Ermon, 2020; Song et al., 2021): a number
 # that is to be compared with theirs depends on it.
@@ -27,13 +27,11 @@ BY_HAND = (
 def celeb_a(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = 64,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
-    attributes: Sequence[str] = (),
-    start: int | None = None,
+    target: Sequence[str] | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read CelebA as a data set that is ready for `fit`.
 
@@ -44,14 +42,13 @@ def celeb_a(
         split: "train", "val" or "test".
         data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
         image_size: side of the images in pixels; None for `CROP`.
-        batch_size: images a batch.
-        training: shuffle, and mirror left and right every other time.
-        seed: what order and mirroring follow from.
-        attributes: names such as "Smiling" and "Eyeglasses", for labels; none for images alone.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        target: The names of attributes, such as "Smiling" and "Eyeglasses", or None for images alone.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
+            training images are mirrored left and right every other time.
 
     Returns:
-        Batches of image float32 (batch, image_size, image_size, 3) in [-1, 1]; with attributes, of (image, label
+        Batches of image float32 (batch, image_size, image_size, 3) in [-1, 1]; with a target, of (image, label
         float32 (batch, attributes), 1 where the face has it, else 0).
 
     Raises:
@@ -60,20 +57,15 @@ def celeb_a(
     """
     if split not in SPLITS:
         raise ValueError(f"CelebA's splits are {', '.join(SPLITS)}. Received: split={split!r}")
-    images, labels = read_celeb_a(split, data_dir, image_size=image_size, attributes=attributes)
-    return in_memory.dataset(
-        images,
-        labels if attributes else None,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        start=start,
-    )
+    check_batching(batching, image_size=image_size)
+    attributes = (target,) if isinstance(target, str) else tuple(target or ())
+    images, labels = read_celeb_a(split, data_dir, image_size=image_size, attributes=attributes, verbose=verbose)
+    return in_memory.dataset(images, labels if attributes else None, **batching)
 
 
 def read_celeb_a(
     split: str,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     *,
     image_size: int | None = 64,
     attributes: Sequence[str] = (),
@@ -81,15 +73,15 @@ def read_celeb_a(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (count, side, side, 3) and labels float32 (count, attributes) of a split; see `celeb_a`."""
     builder = prepared("celeb_a:2.1.0", data_dir, by_hand=BY_HAND)
-    known = sorted(builder.info.features["attributes"])
-    unknown = [name for name in attributes if name not in known]
+    names = sorted(builder.info.features["attributes"])
+    unknown = tuple(name for name in attributes if name not in names)
     if unknown:
-        raise ValueError(f"CelebA's attributes are {', '.join(known)}. Received: attributes={tuple(unknown)}")
+        raise ValueError(f"CelebA's attributes are {', '.join(names)}. Received: {unknown}")
     check_image_size(image_size)
     size = image_size or CROP
 
     @tf.autograph.experimental.do_not_convert
-    def face(example: Any) -> Any:
+    def face(example: Any) -> Tensor:
         image = tf.image.resize_with_crop_or_pad(example["image"], CROP, CROP)
         image = tf.image.resize(image, [size, size], antialias=True)
         label = tf.stack([tf.cast(example["attributes"][name], tf.float32) for name in attributes] or [0.0])
@@ -102,9 +94,10 @@ def read_celeb_a(
     images = np.empty((count, size, size, 3), np.uint8)
     labels = np.empty((count, len(attributes)), np.float32)
     first = 0
-    for some, answers in examples.batch(256).as_numpy_iterator():
-        images[first : first + len(some)], labels[first : first + len(some)] = some, answers[:, : len(attributes)]
-        first += len(some)
+    for batch, its_labels in examples.batch(256).as_numpy_iterator():
+        part = slice(first, first + len(batch))
+        images[part], labels[part] = batch, its_labels[:, : len(attributes)]
+        first += len(batch)
         if bar:
             bar.update(first)
     return images[:first], labels[:first]

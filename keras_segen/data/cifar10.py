@@ -1,13 +1,14 @@
 """CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 photographs of 32×32 in ten classes."""
 
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import in_memory
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
+from keras_segen.types import PathLike
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("train", "test")
@@ -20,13 +21,10 @@ BY_HAND = (
 def cifar10(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     target: Literal["label"] | None = "label",
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read CIFAR-10 as a data set that is ready for `fit`; it is held decoded in memory.
 
@@ -34,11 +32,9 @@ def cifar10(
         split: "train" or "test".
         data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
         image_size: 32, or None for the same.
-        batch_size: images a batch.
-        training: shuffle, and mirror left and right every other time.
-        seed: what order and mirroring follow from.
         target: "label" or None.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
+            training images are mirrored left and right every other time.
 
     Returns:
         Batches of (image float32 (batch, 32, 32, 3) in [-1, 1], label int32 (batch,) of indices into `CLASS_NAMES`), or
@@ -53,18 +49,12 @@ def cifar10(
             'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
             f"Received: split={split!r}, image_size={image_size}, target={target!r}"
         )
+    check_batching(batching)
     images, labels = read_cifar10(split, data_dir)
-    return in_memory.dataset(
-        images,
-        labels if target == "label" else None,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        start=start,
-    )
+    return in_memory.dataset(images, labels if target == "label" else None, **batching)
 
 
-def read_cifar10(split: str, data_dir: Path | str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`."""
     builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
     whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)

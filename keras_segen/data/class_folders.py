@@ -3,17 +3,18 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import images, in_memory
+from keras_segen.data.batching import Batching, batched, batches, check_batching
 from keras_segen.data.image_files import is_hidden, only_images
 from keras_segen.data.in_threads import in_threads
-from keras_segen.data.order import batched, check_image_size, order
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
+from keras_segen.types import Tensor
 
 # What `folder.existing_folder` says such a folder holds.
 LAYOUT = "one sub-folder of images a class, below train and val or not"
@@ -47,7 +48,7 @@ class ClassFolders:
             digest.update(f"{path.parent.name}/{path.name}".encode() + checked.digest)
         return digest.hexdigest()
 
-    def load(self, image_size: int) -> Any:
+    def load(self, image_size: int) -> Tensor:
         """Return a function of a graph: index -> the image's middle square, uint8 (image_size, image_size, 3)."""
         paths = tf.constant([str(path) for path in self.paths])
         ways = tf.constant([c.way for c in self.checked])
@@ -56,7 +57,7 @@ class ClassFolders:
         widths = tf.constant([c.width for c in self.checked])
 
         @tf.autograph.experimental.do_not_convert
-        def image(index: Any) -> Any:
+        def image(index: Tensor) -> Tensor:
             side = tf.minimum(heights[index], widths[index])
             corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
             window = tf.concat([corner, [side, side]], 0)
@@ -148,38 +149,23 @@ def _images(path: Path) -> list[Path]:
 
 
 def dataset(
-    found: ClassFolders,
-    *,
-    image_size: int | None,
-    batch_size: int,
-    training: bool,
-    seed: int,
-    labels: bool,
-    start: int | None = None,
+    files: ClassFolders, *, image_size: int | None, labels: bool, **batching: Unpack[Batching]
 ) -> tf.data.Dataset:
     """Turn class folders into batches; see `folder.folder`."""
-    check_image_size(image_size)
+    check_batching(batching, image_size=image_size)
     if image_size is None:
         raise ValueError("Images for generation need `image_size`, their side in pixels. Received: image_size=None")
-    count = len(found.paths)
-    if training and start is None and count < batch_size:
-        raise InputError(f"{found.root}: {count} images do not fill one batch of {batch_size}: lower `batch_size`")
+    count, training = len(files.paths), batching.get("training", False)
+    batch_size = batching.get("batch_size", 16)
+    if training and batching.get("start") is None and count < batch_size:
+        raise InputError(f"{files.root}: {count} images do not fill one batch of {batch_size}: lower `batch_size`")
     if count * image_size**2 * 3 <= MOST_BYTES:
-        return in_memory.dataset(
-            found.decode(image_size),
-            found.labels if labels else None,
-            batch_size=batch_size,
-            training=training,
-            seed=seed,
-            start=start,
-        )
-    load, class_ids = found.load(image_size), tf.constant(found.labels)
+        return in_memory.dataset(files.decode(image_size), files.labels if labels else None, **batching)
+    load, class_ids = files.load(image_size), tf.constant(files.labels)
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image = in_memory.prepare(load(index), draw, training=training)
         return (image, class_ids[index]) if labels else image
 
-    samples = order(count, training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched(samples, batch_size, training=training)
+    return batches(count, sample, **batching)

@@ -1,14 +1,16 @@
 """COCO 2017 with a class for every pixel: 80 things and 53 kinds of stuff (Kirillov et al., 2019, arXiv:1801.00868)."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import tensorflow as tf
 
 from keras_segen.data import records
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
+from keras_segen.types import PathLike, Tensor
 
 # In the order of the published list: things, then stuff.
 # fmt: off
@@ -41,13 +43,11 @@ BY_HAND = (
 def coco(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read COCO's images and panoptic masks, things of one class taken together, as a data set ready for `fit`.
 
@@ -57,11 +57,9 @@ def coco(
         split: "train", 118,287 images, or "val", 5,000.
         data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (21 GB) if it is not there yet.
         image_size: as for `folder`; without it images come one by one.
-        batch_size: images a batch.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
-        augmentation: how far training images are varied; by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
@@ -71,18 +69,12 @@ def coco(
         InputError: if the data are not there and cannot be downloaded, or are damaged.
         ValueError: for another split.
     """
-    return records.dataset(
-        read_coco(split, data_dir),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        augmentation=augmentation,
-        start=start,
-    )
+    check_batching(batching, image_size=image_size, crops=True)
+    examples = read_coco(split, data_dir, verbose=verbose)
+    return records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
-def read_coco(split: str, data_dir: Path | str | None = None, *, verbose: bool = False) -> records.Examples:
+def read_coco(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> records.Examples:
     """Find every example of a split; see `coco`."""
     if split not in SPLITS:
         raise ValueError(f"COCO's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
@@ -95,15 +87,15 @@ def read_coco(split: str, data_dir: Path | str | None = None, *, verbose: bool =
     )
 
 
-def _class_ids(pixels: Any, example: dict[str, Any]) -> Any:
+def _class_ids(pixels: Tensor, example: dict[str, Any]) -> Tensor:
     """Look up which segment each pixel belongs to, R + 256 G + 256² B, and the segment's class."""
     weights = tf.constant([1, 256, 256**2])
     segment = tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, -1)
     things = example["panoptic_objects"]
-    known = tf.concat([[0], tf.cast(things["id"], tf.int32)], 0)  # 0: none
+    segment_ids = tf.concat([[0], tf.cast(things["id"], tf.int32)], 0)  # 0: none
     classes = tf.concat([tf.constant([VOID], tf.uint8), tf.cast(things["label"], tf.uint8)], 0)
-    ascending = tf.argsort(known)
-    known, classes = tf.gather(known, ascending), tf.gather(classes, ascending)
-    at = tf.searchsorted(known, tf.reshape(segment, [-1]), side="right") - 1
-    found = tf.where(tf.gather(known, at) == tf.reshape(segment, [-1]), tf.gather(classes, at), VOID)
-    return tf.reshape(found, tf.shape(segment))
+    ascending = tf.argsort(segment_ids)
+    segment_ids, classes = tf.gather(segment_ids, ascending), tf.gather(classes, ascending)
+    at = tf.searchsorted(segment_ids, tf.reshape(segment, [-1]), side="right") - 1
+    class_ids = tf.where(tf.gather(segment_ids, at) == tf.reshape(segment, [-1]), tf.gather(classes, at), VOID)
+    return tf.reshape(class_ids, tf.shape(segment))

@@ -4,16 +4,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import tensorflow as tf
 
 from keras_segen.data import class_folders, images, pairs
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.image_files import is_hidden
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
+from keras_segen.types import PathLike
 
 # Without classes.txt: so many classes at most, of which so many may be missing, or as many as occur.
 MOST_UNNAMED, MOST_MISSING = 100, 16
@@ -22,15 +25,13 @@ MOST_UNNAMED, MOST_MISSING = 100, 16
 def folder(
     split: str,
     *,
-    data_dir: Path | str,
+    data_dir: PathLike,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     target: Literal["mask", "label"] | None = "mask",
     val_fraction: float = 0.2,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read a folder of images as a data set that is ready for `fit`.
 
@@ -50,13 +51,12 @@ def folder(
         image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
             image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
             What lies beyond an image is void. Generation needs it.
-        batch_size: images a batch; with `image_size=None` at most, for a batch has 2^19 pixels at most, or one image.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
         target: "mask", "label" or None.
         val_fraction: share in (0, 1] kept for validation where the folder has no split of its own.
         augmentation: how far training images are varied (segmentation); by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. With
+            `image_size=None` a batch has 2^19 pixels at most, or one image.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width)) for "mask";
@@ -67,28 +67,13 @@ def folder(
     """
     if target not in ("mask", "label", None):
         raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
+    check_batching(batching, image_size=image_size, crops=target == "mask")
     if target == "mask":
-        found = read_folder(split, data_dir, val_fraction=val_fraction)
-        return pairs.dataset(
-            found.pairs,
-            image_size=image_size,
-            batch_size=batch_size,
-            training=training,
-            seed=seed,
-            augmentation=augmentation,
-            start=start,
-        )
-    return class_folders.dataset(
-        class_folders.read_class_folders(
-            split, existing_folder(data_dir, class_folders.LAYOUT), val_fraction=val_fraction
-        ),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        labels=target == "label",
-        start=start,
-    )
+        segmentation = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+        return pairs.dataset(segmentation.pairs, image_size=image_size, augmentation=augmentation, **batching)
+    root = existing_folder(data_dir, class_folders.LAYOUT)
+    files = class_folders.read_class_folders(split, root, val_fraction=val_fraction, verbose=verbose)
+    return class_folders.dataset(files, image_size=image_size, labels=target == "label", **batching)
 
 
 @dataclass(frozen=True)
@@ -113,7 +98,7 @@ class SegmentationFolder:
 
 def read_folder(
     split: str,
-    data_dir: Path | str,
+    data_dir: PathLike,
     *,
     val_fraction: float = 0.2,
     class_names: Sequence[str] | None = None,
@@ -132,22 +117,22 @@ def read_folder(
     own_names = read_class_names(root / "classes.txt")
     names = own_names or class_names
     paths = find_pairs(root, split, val_fraction)
-    found = in_threads(lambda both: pairs.read_pair(*both), paths, verbose=verbose)
-    images.warn_of_dim([pair.properties.peak for pair in found])
-    ids_of = {pair.mask: pair.ids for pair in found}
+    read_pairs = in_threads(lambda paths_of_pair: pairs.read_pair(*paths_of_pair), paths, verbose=verbose)
+    images.warn_of_dim([pair.properties.peak for pair in read_pairs])
+    ids_of = {pair.mask: pair.ids for pair in read_pairs}
     ids = _union(ids_of)
     maybe_binary = ids <= {0, VOID} and (names is None or len(names) == 2)
     if maybe_binary or (names is None and not _dense(ids)):
         # By chance this split may hold few of the classes: the others tell.
-        others = sorted({mask for _, mask in find_pairs(root, ALL)} - ids_of.keys())
-        read_ids = in_threads(lambda mask: pairs.class_ids(images.read_mask(mask)), others)
-        ids_of |= dict(zip(others, read_ids, strict=True))
+        other_masks = sorted({mask for _, mask in find_pairs(root, ALL)} - ids_of.keys())
+        read_ids = in_threads(lambda mask: pairs.class_ids(images.read_mask(mask)), other_masks)
+        ids_of |= dict(zip(other_masks, read_ids, strict=True))
         ids = _union(ids_of)
     black_and_white = maybe_binary and ids == {0, VOID}
     if black_and_white:
-        found = pairs.binary(found)
+        read_pairs = pairs.binary(read_pairs)
     elif names is not None:
-        pairs.check_ids(found, len(names))
+        pairs.check_ids(read_pairs, len(names))
     elif not _dense(ids):
         worst = max(ids_of, key=lambda mask: max(ids_of[mask] - {VOID}, default=0))
         greatest = max(ids - {VOID})
@@ -157,8 +142,8 @@ def read_folder(
             "ids 0, 1, 2, … (resize them by nearest neighbour), or name every class in classes.txt, one a line"
         )
     if ids == {0, 1, VOID} and (names is None or len(names) == 2):
-        _warn_of_white([pair.mask for pair in found if pair.ids == {0, VOID}], len(found))
-    return SegmentationFolder(found, own_names, black_and_white)
+        _warn_of_white([pair.mask for pair in read_pairs if pair.ids == {0, VOID}], len(read_pairs))
+    return SegmentationFolder(read_pairs, own_names, black_and_white)
 
 
 def _warn_of_white(masks: Sequence[Path], count: int) -> None:
@@ -176,13 +161,13 @@ def _union(ids_of: dict[Path, frozenset[int]]) -> frozenset[int]:
 
 def _dense(ids: frozenset[int]) -> bool:
     """Say whether values are likely class ids, rather than grey levels or edges that were smoothed."""
-    known = ids - {VOID}
-    greatest = max(known, default=0)
+    class_ids = ids - {VOID}
+    greatest = max(class_ids, default=0)
     # A class may be missing, or several in a few images of many classes.
-    return greatest < MOST_UNNAMED and greatest + 1 - len(known) <= max(len(known), MOST_MISSING)
+    return greatest < MOST_UNNAMED and greatest + 1 - len(class_ids) <= max(len(class_ids), MOST_MISSING)
 
 
-def existing_folder(path: Path | str, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
+def existing_folder(path: PathLike, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
     """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
     path = Path(path)
     if not path.is_dir():
@@ -222,28 +207,28 @@ def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[
         own = [split]  # without images, which is said below
     require_split(root, split, own)
     if split == ALL and own:
-        return [both for name in own for both in _match(root / name).values()]
+        return [pair for name in own for pair in _match(root / name).values()]
     if own:
         return list(_match(root / split).values())
-    found = _match(root)
+    paths = _match(root)
     if split == ALL:
-        return list(found.values())
-    kept = choose(found, split, val_fraction)
+        return list(paths.values())
+    kept = choose(paths, split, val_fraction)
     if not kept:
-        raise InputError(f"{root / 'images'}: too few images for a split {split!r} ({len(found)}): add some")
-    return [found[stem] for stem in found if stem in kept]
+        raise InputError(f"{root / 'images'}: too few images for a split {split!r} ({len(paths)}): add some")
+    return [paths[stem] for stem in paths if stem in kept]
 
 
 def _match(base: Path) -> dict[str, tuple[Path, Path]]:
     """Return each image of a folder and its mask by their common name, in its order."""
-    found_images, found_masks = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
-    for stem, image in found_images.items():
-        if stem not in found_masks:
+    images_by_stem, masks_by_stem = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
+    for stem, image in images_by_stem.items():
+        if stem not in masks_by_stem:
             raise InputError(f"{image}: has no mask: add {base / 'masks' / stem}.png, or remove the image")
-    for stem, mask in found_masks.items():
-        if stem not in found_images:
+    for stem, mask in masks_by_stem.items():
+        if stem not in images_by_stem:
             raise InputError(f"{mask}: has no image of its name in {base / 'images'}: add it, or remove the mask")
-    return {stem: (found_images[stem], found_masks[stem]) for stem in sorted(found_images)}
+    return {stem: (images_by_stem[stem], masks_by_stem[stem]) for stem in sorted(images_by_stem)}
 
 
 def _files_by_stem(path: Path) -> dict[str, Path]:

@@ -29,12 +29,12 @@ def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
         folder: what the warning names.
         paths: files, among which hidden ones are passed over in silence.
     """
-    seen = sorted(path for path in paths if not is_hidden(path))
-    found = [path for path in seen if path.suffix.lower() in EXTENSIONS]
-    if skipped := Counter(path.suffix or path.name for path in seen if path.suffix.lower() not in EXTENSIONS):
+    visible = sorted(path for path in paths if not is_hidden(path))
+    image_paths = [path for path in visible if path.suffix.lower() in EXTENSIONS]
+    if skipped := Counter(path.suffix or path.name for path in visible if path.suffix.lower() not in EXTENSIONS):
         kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
         warnings.warn(f"{folder}: {skipped.total()} files that are not {FORMATS} are skipped: {kinds}", stacklevel=2)
-    return found
+    return image_paths
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -48,15 +48,15 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder}: {what}: name a folder of images")
-    paths, seen = [], set()
-    for where, below, names in os.walk(folder, followlinks=True):
-        here = Path(where)
-        if here.resolve() in seen:  # a link to a folder above
-            below.clear()
+    paths, visited = [], set()
+    for folder_path, sub_folders, names in os.walk(folder, followlinks=True):
+        place = Path(folder_path)
+        if place.resolve() in visited:  # a link to a folder above
+            sub_folders.clear()
             continue
-        seen.add(here.resolve())
-        below[:] = [name for name in below if not is_hidden(here / name)]
-        paths += [here / name for name in names]
+        visited.add(place.resolve())
+        sub_folders[:] = [name for name in sub_folders if not is_hidden(place / name)]
+        paths += [place / name for name in names]
     paths = only_images(folder, paths)
     if not paths:
         raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}): name a folder of images")

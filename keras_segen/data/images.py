@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from keras_segen.encoded import DAMAGED, SIGNATURE, UNCLEAR, jpeg_segments, plain_jpeg, png_chunks
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike, Tensor
 
 # The ways to read an image inside a graph.
 JPEG, PNG, OTHER = range(3)
@@ -42,7 +42,7 @@ TURNS = {
 }
 
 
-def read_image(path: Path | str) -> np.ndarray:
+def read_image(path: PathLike) -> np.ndarray:
     """Read an image file as RGB.
 
     Grey becomes three equal channels, 16 bits are scaled to 8, palettes are looked up, what is transparent is laid over
@@ -81,7 +81,7 @@ def middle_square(image: np.ndarray, side: int) -> np.ndarray:
     return np.clip(np.round(resized.numpy()), 0, 255).astype(np.uint8)
 
 
-def read_mask(path: Path | str) -> np.ndarray:
+def read_mask(path: PathLike) -> np.ndarray:
     """Read a segmentation mask: the indices of a palette image, or the values of a grey one, upright as `read_image`.
 
     Returns:
@@ -204,7 +204,7 @@ def _check_png(contents: bytes, path: Path) -> tuple[int, int | None]:
     return bits, level if bits == 16 else level * 255 // most  # which Pillow leaves out
 
 
-def _check_tiff(image: Any, path: Path) -> int:
+def _check_tiff(image: Tensor, path: Path) -> int:
     """Return the bits of a channel of a TIFF; `InputError` for one that Pillow would read wrongly, or in part."""
     if image.n_frames > 1:
         raise InputError(f"{path}: has {image.n_frames} pages: save each page as a file of its own")
@@ -312,8 +312,8 @@ def _read_encoded_path(encoded: np.ndarray) -> np.ndarray:
 
 
 def load_window(
-    path: Any, way: Any, window: Any, *, among: Collection[int] = (JPEG, PNG, OTHER), quick: bool = False
-) -> Any:
+    path: Tensor, way: Tensor, window: Tensor, *, among: Collection[int] = (JPEG, PNG, OTHER), quick: bool = False
+) -> Tensor:
     """Read part of an image inside a TensorFlow graph.
 
     A JPEG's pixels outside the window are not decoded.
@@ -330,16 +330,16 @@ def load_window(
         uint8 (height, width, 3).
     """
 
-    def jpeg() -> Any:
+    def jpeg() -> Tensor:
         return decode_jpeg_window(tf.io.read_file(path), window, quick=quick)
 
-    def png() -> Any:
+    def png() -> Tensor:
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
 
-    def other() -> Any:
+    def other() -> Tensor:
         return cut(tf.numpy_function(_read_encoded_path, [path], tf.uint8, stateful=False))
 
-    def cut(image: Any) -> Any:
+    def cut(image: Tensor) -> Tensor:
         return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
 
     ways = {JPEG: jpeg, PNG: png, OTHER: other}
@@ -347,10 +347,10 @@ def load_window(
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def decode_jpeg_window(contents: Any, window: Any, *, quick: bool = False) -> Any:
+def decode_jpeg_window(contents: Tensor, window: Tensor, *, quick: bool = False) -> Tensor:
     """Decode part of a JPEG in memory; arguments and result as for `load_window`."""
 
-    def decode(part: Any) -> Any:
+    def decode(part: Tensor) -> Tensor:
         return tf.io.decode_and_crop_jpeg(
             contents, part, channels=3, fancy_upscaling=not quick, dct_method="INTEGER_ACCURATE"
         )

@@ -1,32 +1,21 @@
-"""Images for generators that lie decoded in memory: 50,000 of 32×32 take 154 MB."""
+"""Images for generators, decoded and held in memory: 50,000 of 32×32 take 154 MB."""
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data.order import batched, order
-from keras_segen.errors import InputError
+from keras_segen.data.batching import Batching, batches
+from keras_segen.types import Tensor
 
 
-def dataset(
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    *,
-    batch_size: int,
-    training: bool,
-    seed: int,
-    start: int | None = None,
-) -> tf.data.Dataset:
+def dataset(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
     """Turn images into batches; in training they are shuffled, and mirrored left and right every other time.
 
     Args:
         images: uint8 (count, height, width, channels).
         labels: (count, ...), or None.
-        batch_size: images a batch.
-        training: shuffle and mirror.
-        seed: what order and mirroring follow from.
-        start: see `order.order`.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of image float32 (batch, height, width, channels) in [-1, 1], or of (image, label).
@@ -34,22 +23,19 @@ def dataset(
     Raises:
         InputError: for fewer training images than make a batch.
     """
-    if training and start is None and len(images) < batch_size:
-        raise InputError(f"{len(images)} images do not fill one batch of {batch_size}: lower `batch_size`")
+    training = batching.get("training", False)
     pixels = tf.constant(images)
-    answers = None if labels is None else tf.constant(labels)
+    classes = None if labels is None else tf.constant(labels)
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image = prepare(pixels[index], draw, training=training)
-        return image if answers is None else (image, answers[index])
+        return image if classes is None else (image, classes[index])
 
-    samples = order(len(images), training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched(samples, batch_size, training=training)
+    return batches(len(images), sample, **batching)
 
 
-def prepare(image: Any, draw: Any, *, training: bool) -> Any:
+def prepare(image: Tensor, draw: Tensor, *, training: bool) -> Tensor:
     """Turn bytes into [-1, 1], in training mirrored every other time."""
     if training:
         image = tf.cond(draw[0] < 0.5, lambda: image[:, ::-1], lambda: image)

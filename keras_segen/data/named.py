@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 
-def prepared(name: str, data_dir: Path | str | None, *, by_hand: str) -> Any:
+def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
     """Return TensorFlow Datasets' builder of a data set that lies prepared on disk, downloading it first if need be.
 
     Args:

@@ -1,10 +1,8 @@
-"""In which order a data set is read, and with which draws: all of it a function of the seed."""
+"""The order of a data set's samples, and the random numbers of each: all of it a function of the seed."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 DRAWS = 7
@@ -55,30 +53,3 @@ def order(
         passes = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
         return passes.flat_map(one_pass).apply(tf.data.experimental.assert_cardinality(count))
     return tf.data.Dataset.range(start // count, tf.int64.max).flat_map(one_pass).skip(start % count)
-
-
-def check_image_size(image_size: Any) -> None:
-    """Raise `ValueError` unless this is the side of a square in pixels, or None."""
-    if image_size is not None and (not isinstance(image_size, int | np.integer) or image_size < 1):
-        raise ValueError(
-            "`image_size` must be one whole number, the side of a square in pixels. Received: "
-            f"image_size={image_size!r}"
-        )
-
-
-def batched(
-    dataset: tf.data.Dataset, batch_size: int, *, training: bool, finish: Callable[..., Any] | None = None
-) -> tf.data.Dataset:
-    """Batch, `finish` each batch, and prefetch; in training a last batch that is not full is dropped."""
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
-    options = tf.data.Options()
-    # The process may have one inter-op thread, which makes training repeatable; decoding wants every core all the same.
-    options.threading.private_threadpool_size = os.cpu_count() or 1
-    # One thread an operation: the parallelism is across images.
-    options.threading.max_intra_op_parallelism = 1
-    dataset = dataset.batch(batch_size, drop_remainder=training)
-    if finish:
-        dataset = dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    # One batch ahead is enough where samples are made in parallel, and AUTOTUNE might hold many.
-    return dataset.prefetch(tf.data.AUTOTUNE if training else 1).with_options(options)

@@ -1,13 +1,15 @@
 """Oxford-IIIT Pet (Parkhi et al., 2012): 7,349 photographs of cats and dogs, and which pixels are the animal's."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import tensorflow as tf
 
 from keras_segen.data import records
-from keras_segen.data.augmentation import VOID, Augmentation
+from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.named import prepared
+from keras_segen.masks import VOID
+from keras_segen.types import PathLike, Tensor
 
 CLASS_NAMES = ("background", "pet")
 SPLITS = {"train": "train", "val": "test"}
@@ -22,13 +24,11 @@ PET, BACKGROUND, BORDER = 1, 2, 3
 def oxford_iiit_pet(
     split: str,
     *,
-    data_dir: Path | str | None = None,
+    data_dir: PathLike | None = None,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read Oxford-IIIT Pet's images and masks as a data set that is ready for `fit`.
 
@@ -39,11 +39,9 @@ def oxford_iiit_pet(
         split: "train", 3,680 images, or "val", the 3,669 of the data set's own test split: it has no third.
         data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (0.8 GB) if it is not there yet.
         image_size: as for `folder`; without it images come one by one.
-        batch_size: images a batch.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
-        augmentation: how far training images are varied; by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
@@ -53,18 +51,12 @@ def oxford_iiit_pet(
         InputError: if the data are not there and cannot be downloaded, or are damaged.
         ValueError: for another split.
     """
-    return records.dataset(
-        read_oxford_iiit_pet(split, data_dir),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        augmentation=augmentation,
-        start=start,
-    )
+    check_batching(batching, image_size=image_size, crops=True)
+    examples = read_oxford_iiit_pet(split, data_dir, verbose=verbose)
+    return records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
-def read_oxford_iiit_pet(split: str, data_dir: Path | str | None = None, *, verbose: bool = False) -> records.Examples:
+def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> records.Examples:
     """Find every example of a split; see `oxford_iiit_pet`."""
     if split not in SPLITS:
         raise ValueError(f"Oxford-IIIT Pet's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
@@ -79,7 +71,7 @@ def read_oxford_iiit_pet(split: str, data_dir: Path | str | None = None, *, verb
     )
 
 
-def _class_ids(trimap: Any, example: dict[str, Any]) -> Any:
+def _class_ids(trimap: Tensor, example: dict[str, Any]) -> Tensor:
     ids = [VOID] * 256
     ids[PET], ids[BACKGROUND] = CLASS_NAMES.index("pet"), CLASS_NAMES.index("background")
     return tf.gather(tf.constant(ids, tf.uint8), tf.cast(trimap[..., 0], tf.int32))

@@ -7,15 +7,18 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import augmentation as augment
 from keras_segen.data import images
-from keras_segen.data.order import AHEAD, BATCH, batched, check_image_size, order
+from keras_segen.data.batching import Batching, batches, check_batching
+from keras_segen.data.order import AHEAD, BATCH
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
+from keras_segen.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def read_pair(image_path: Path, mask_path: Path, *, read_mask: Callable[[Path], 
 
 
 def _pack(mask: np.ndarray) -> bytes:
-    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=augment.VOID).tobytes(), 3)
+    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=VOID).tobytes(), 3)
 
 
 def _unpack(pair: Pair) -> np.ndarray:
@@ -70,7 +73,7 @@ def class_ids(mask: np.ndarray) -> frozenset[int]:
 def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
     """Raise `InputError` for the first mask with an id that is neither void nor below `num_classes`."""
     for pair in pairs:
-        wrong = sorted(i for i in pair.ids if i >= num_classes and i != augment.VOID)
+        wrong = sorted(i for i in pair.ids if i >= num_classes and i != VOID)
         if wrong:
             raise InputError(
                 f"{pair.mask}: holds class id {wrong[0]}, but there are {num_classes} classes (0 to {num_classes - 1}, "
@@ -95,15 +98,6 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
     return [renumbered(pair) for pair in pairs]
 
 
-def check_training(count: int, *, image_size: int | None, batch_size: int, training: bool, start: int | None) -> None:
-    """Raise `ValueError` for training without `image_size` or a wrong one, `InputError` for less than a batch."""
-    check_image_size(image_size)
-    if training and image_size is None:
-        raise ValueError("Training needs `image_size`, the side of the crops in pixels. Received: image_size=None")
-    if training and start is None and count < batch_size:
-        raise InputError(f"{count} images do not fill one batch of {batch_size}: lower `batch_size`")
-
-
 def _warn_of_small(pairs: Sequence[Pair], image_size: int) -> None:
     longer = sorted(max(pair.properties.height, pair.properties.width) for pair in pairs)
     median = longer[len(longer) // 2]
@@ -119,11 +113,8 @@ def dataset(
     pairs: Sequence[Pair],
     *,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     augmentation: augment.Augmentation | None = None,
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Turn pairs into batches.
 
@@ -133,25 +124,25 @@ def dataset(
         pairs: what to read.
         image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
             shrunk if it is larger, the rest void; None for each image as it is.
-        batch_size: images a batch. With `image_size=None` it is the most that a batch holds: images of different sizes
-            come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow with the images.
-        training: shuffle, and crop and vary each image by a draw of its own.
-        seed: what the order and the draws follow from.
-        augmentation: how far training images are varied; by default `Augmentation()`.
-        start: see `order`.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        batching: See `Batching`. With `image_size=None`, `batch_size` is the most that a batch holds: images of
+            different sizes come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow
+            with the images.
 
     Raises:
         InputError: for fewer training pairs than make a batch.
         ValueError: for training without `image_size`, or one that is not a whole number.
     """
-    check_training(len(pairs), image_size=image_size, batch_size=batch_size, training=training, start=start)
+    check_batching(batching, image_size=image_size, crops=True)
+    training = batching.get("training", False)
     if training and image_size:
         _warn_of_small(pairs, image_size)
     parallel = tf.data.AUTOTUNE
     if image_size is None:
         sizes = {(p.properties.height, p.properties.width) for p in pairs}
         largest = max(height * width for height, width in sizes)
-        batch_size = min(batch_size, max(BATCH // largest, 1)) if len(sizes) == 1 else min(batch_size, 1)
+        max_batch = max(BATCH // largest, 1) if len(sizes) == 1 else 1
+        batching = {**batching, "batch_size": min(batching.get("batch_size", 16), max_batch)}
         parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
 
     image_paths = tf.constant([str(p.image) for p in pairs])
@@ -161,13 +152,15 @@ def dataset(
     packed = tf.constant([p.packed for p in pairs])
     among = {p.properties.way for p in pairs}
 
-    def plan(indices: Any, draws: Any) -> tuple[Any, ...]:
+    def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
         height, width = tf.gather(heights, indices), tf.gather(widths, indices)
         cut = augment.plan(height, width, draws, image_size=image_size, training=training, augmentation=augmentation)
         return indices, *cut
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, window: Any, part: Any, padding: Any, *varied: augment.Variation) -> tuple[Any, ...]:
+    def sample(
+        index: Tensor, window: Tensor, part: Tensor, padding: Tensor, *varied: augment.Variation
+    ) -> tuple[Any, ...]:
         ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
         turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
         image = images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
@@ -176,6 +169,5 @@ def dataset(
         image = augment.place_image(image, padding, image_size, antialias=not training)
         return image, augment.place_mask(turned, window, image_size), *varied
 
-    samples = order(len(pairs), training=training, seed=seed, start=start, plan=plan)
-    samples = samples.map(sample, num_parallel_calls=parallel, deterministic=True)
-    return batched(samples, batch_size, training=training, finish=augment.flip_and_colour if training else None)
+    finish = augment.flip_and_colour if training else None
+    return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)

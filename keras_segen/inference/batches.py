@@ -13,6 +13,7 @@ from PIL import Image
 
 from keras_segen.inference import tiles
 from keras_segen.inference.network import Network, check, logits_function, pixels_of
+from keras_segen.types import Tensor
 
 # Larger images go through in tiles by default: a network's activations fill the memory, and they grow with the pixels
 # that go through at once. A U-Net of the paper's widths takes 2.1 GB for so many.
@@ -77,7 +78,7 @@ def predict(
     return (label_map for _, _, label_map in stream)
 
 
-def _brief(image: Any) -> str:
+def _brief(image: Tensor) -> str:
     return f"one of shape {tuple(image.shape)}" if hasattr(image, "shape") else repr(image)
 
 
@@ -173,5 +174,5 @@ def _by_tiles(call: Network, image: np.ndarray, grid: tiles.Grid, batch_size: in
     return label_map
 
 
-def _labels(logits: Any) -> np.ndarray:
+def _labels(logits: Tensor) -> np.ndarray:
     return tf.argmax(logits, -1, tf.int32).numpy().astype(np.uint8)

@@ -10,14 +10,14 @@ from keras_segen.layers import ResizeLike
 
 
 def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] = (1.0,)) -> keras.Model:
-    """Make a segmenter that looks at each image several times: flipped left and right, enlarged and shrunk.
+    """Return a segmenter with test-time augmentation: each image is also flipped left and right, enlarged and shrunk.
 
-    The probabilities of all looks, at the image's own size, are averaged. What comes back is a segmenter like any
+    The probabilities of all augmented images, at the image's own size, are averaged. The result is a segmenter like any
     other, which `predict`, metrics and `serving.export` take. It shares its weights with the model.
 
     Args:
         model: as for `predict`.
-        flip: look at the mirrored image, too, at each scale.
+        flip: Whether to add the mirrored image at each scale.
         scales: factors of height and width. Images are resized bilinearly without antialiasing, as in training.
 
     Returns:
@@ -33,12 +33,12 @@ def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] 
     if not scales or len(set(scales)) < len(scales) or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"`scales` must be factors over 0, each once. Received: scales={scales}")
     image = keras.Input(model.input_shape[1:], name="image")
-    looks = []
+    probabilities = []
     for scale in scales:
         scaled = image if scale == 1 else ResizeLike(scale, dtype="float32")([image, image])
-        views = [ops.softmax(model(scaled, training=False))]
+        at_scale = [ops.softmax(model(scaled, training=False))]
         if flip:
-            views.append(ops.flip(ops.softmax(model(ops.flip(scaled, 2), training=False)), 2))
-        looks += views if scale == 1 else [ResizeLike(dtype="float32")([view, image]) for view in views]
-    mean = sum(looks[1:], looks[0]) / len(looks)
+            at_scale.append(ops.flip(ops.softmax(model(ops.flip(scaled, 2), training=False)), 2))
+        probabilities += at_scale if scale == 1 else [ResizeLike(dtype="float32")([p, image]) for p in at_scale]
+    mean = sum(probabilities[1:], probabilities[0]) / len(probabilities)
     return keras.Model(image, ops.log(ops.maximum(mean, 1e-30)), name=f"{model.name}_augmented")  # 0 has no logarithm

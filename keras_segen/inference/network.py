@@ -12,6 +12,8 @@ import tensorflow as tf
 from keras import ops
 from PIL import Image
 
+from keras_segen.types import Tensor
+
 Network = Callable[[np.ndarray], Any]  # images (batch, height, width, channels) -> logits, a float32 TensorFlow tensor
 
 # By model, so that a second call traces nothing anew. They must not hold the model, or it would never go.
@@ -34,7 +36,7 @@ def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
         reference: Any = weakref.ref(model)
 
         @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
-        def call(images: Any) -> Any:
+        def call(images: Tensor) -> Tensor:
             return tf.cast(reference()(images, training=False), tf.float32)
 
         _COMPILED[model] = call
@@ -52,7 +54,7 @@ def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None)
         raise ValueError(f"`overlap` must be in [0, 1). Received: overlap={overlap}")
 
 
-def pixels_of(model: keras.Model, image: Any, number: int = 0) -> np.ndarray:
+def pixels_of(model: keras.Model, image: Tensor, number: int = 0) -> np.ndarray:
     """Return an image as an array (height, width, channels); `ValueError` if it is none, or not one for the model."""
     if isinstance(image, str | Path | Image.Image):
         raise ValueError(

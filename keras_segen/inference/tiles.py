@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_segen.inference.network import Network, check, logits_function, pixels_of
 from keras_segen.layers import MirrorPad, PadToStride
+from keras_segen.types import Tensor
 
 TILE = 512
 
@@ -181,13 +182,13 @@ def blocks(call: Network, image: np.ndarray, grid: Grid, batch_size: int, bar: A
         return
     tiles = _tiles(call, image, grid, batch_size)
     # Logits that tiles to come will change: of the tile to the left, and of those above, one a column.
-    beside, above = None, [None] * len(grid.columns.starts)
+    left_logits, upper_logits = None, [None] * len(grid.columns.starts)
     for i, top in enumerate(grid.rows.starts):
         for j, left in enumerate(grid.columns.starts):
-            logits = _blend(beside, next(tiles), grid.columns.shares[j], axis=1)
-            logits, beside = _split(logits, grid.columns.finished(j), axis=1)
-            logits = _blend(above[j], logits, grid.rows.shares[i], axis=0)
-            logits, above[j] = _split(logits, grid.rows.finished(i), axis=0)
+            logits = _blend(left_logits, next(tiles), grid.columns.shares[j], axis=1)
+            logits, left_logits = _split(logits, grid.columns.finished(j), axis=1)
+            logits = _blend(upper_logits[j], logits, grid.rows.shares[i], axis=0)
+            logits, upper_logits[j] = _split(logits, grid.rows.finished(i), axis=0)
             logits = logits[: max(height - top, 0), : max(width - left, 0)]
             if tf.size(logits):
                 yield Block(slice(top, top + logits.shape[0]), slice(left, left + logits.shape[1]), logits)
@@ -211,14 +212,14 @@ def _tiles(call: Network, image: np.ndarray, grid: Grid, batch_size: int) -> Ite
         yield from call(batch)[: len(parts)]
 
 
-def _blend(earlier: Any, logits: Any, share: np.ndarray, axis: int) -> Any:
+def _blend(earlier: Tensor, logits: Tensor, share: np.ndarray, axis: int) -> Tensor:
     if not len(share):
         return logits
-    both, own = _split(logits, len(share), axis)
+    shared, own = _split(logits, len(share), axis)
     # A running weighted mean. Written as a step towards what is new, it leaves equal logits as they are, to the bit.
-    blended = earlier + (both - earlier) * np.expand_dims(share, (1 - axis, 2))
+    blended = earlier + (shared - earlier) * np.expand_dims(share, (1 - axis, 2))
     return tf.concat([blended, own], axis)
 
 
-def _split(logits: Any, first: int, axis: int) -> Any:
+def _split(logits: Tensor, first: int, axis: int) -> Tensor:
     return tf.split(logits, [first, logits.shape[axis] - first], axis)

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class BilinearUpSampling(keras.layers.Layer):
@@ -38,7 +40,7 @@ class BilinearUpSampling(keras.layers.Layer):
         # first pixel of its own.
         self._first = math.floor(self.origin - factor) + 1
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the kernel, (2·factor, 2·factor, channels, 1)."""
         pixels = np.arange(2 * self.factor) + self._first
         tent = np.maximum(0, 1 - np.abs(pixels - self.origin) / self.factor)
@@ -49,7 +51,7 @@ class BilinearUpSampling(keras.layers.Layer):
                 name="kernel", shape=kernel.shape, initializer=keras.initializers.Constant(self.kernel)
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Enlarge."""
         batch, height, width, channels = ops.shape(inputs)
         x = self._repeat_edge(self._repeat_edge(inputs, axis=1), axis=2)
@@ -58,11 +60,11 @@ class BilinearUpSampling(keras.layers.Layer):
         return ops.slice(x, [0, start, start, 0], [batch, height * self.factor, width * self.factor, channels])
 
     @staticmethod
-    def _repeat_edge(x: Any, axis: int) -> Any:
+    def _repeat_edge(x: Tensor, axis: int) -> Tensor:
         every = [slice(None)] * axis
         return ops.concatenate([x[(*every, slice(None, 1))], x, x[(*every, slice(-1, None))]], axis)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width times the factor; None stays None."""
         batch, height, width, channels = input_shape
         return batch, height and height * self.factor, width and width * self.factor, channels
@@ -72,7 +74,7 @@ class BilinearUpSampling(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor, "origin": self.origin, "learned": self.learned}
 
 
-def _transposed_convolution(x: Any, kernel: Any, stride: int) -> Any:
+def _transposed_convolution(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Depthwise, without padding: (batch, h, w, channels) -> (batch, (h + 1)·stride, (w + 1)·stride, channels)."""
     _, height, width, channels = ops.shape(x)
     if keras.backend.backend() == "tensorflow":

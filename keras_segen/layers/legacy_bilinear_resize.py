@@ -5,6 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.layers.interpolation import interpolated
+from keras_segen.types import Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class LegacyBilinearResize(keras.layers.Layer):
@@ -23,25 +26,21 @@ class LegacyBilinearResize(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # half precision would round images before they are resized
         self.size = size
 
-    def call(self, images: Any) -> Any:
+    def call(self, images: Tensor) -> Tensor:
         """Resize one side, then the other."""
         x = ops.cast(images, "float32")
         return self._along(self._along(x, axis=2), axis=1)
 
-    def _along(self, x: Any, axis: int) -> Any:
+    def _along(self, x: Tensor, axis: int) -> Tensor:
         length = ops.shape(x)[axis]
         position = ops.arange(self.size, dtype="float32") * (ops.cast(length, "float32") / self.size)
-        before = ops.floor(position)
-        share = ops.reshape(position - before, [-1] + [1] * (3 - axis))
-        before = ops.cast(before, "int32")
-        first = ops.take(x, before, axis=axis)
-        return first + (ops.take(x, ops.minimum(before + 1, length - 1), axis=axis) - first) * share
+        return interpolated(x, position, axis)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of what comes out."""
         return (input_shape[0], self.size, self.size, input_shape[3])
 
-    def compute_output_spec(self, images: Any) -> Any:
+    def compute_output_spec(self, images: Tensor) -> Any:
         """Return shape and type of what comes out."""
         return keras.KerasTensor(self.compute_output_shape(images.shape), "float32")
 

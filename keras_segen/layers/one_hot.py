@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class OneHot(keras.layers.Layer):
@@ -21,19 +23,19 @@ class OneHot(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_classes = num_classes
 
-    def call(self, ids: Any, training: bool = False) -> Any:
+    def call(self, ids: Tensor, training: bool = False) -> Tensor:
         """Turn ids into vectors."""
         vectors = ops.one_hot(ids, self.num_classes, dtype=self.compute_dtype)
-        known = ops.logical_and(ids >= 0, ids < self.num_classes)
+        in_range = ops.logical_and(ids >= 0, ids < self.num_classes)
         if training and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            stranger = ids[tf.argmin(tf.cast(known, tf.int32))]
+            wrong_id = ids[tf.argmin(tf.cast(in_range, tf.int32))]
             message = f"Labels are class ids from 0 to {self.num_classes - 1}. Received:"
-            tf.debugging.Assert(tf.reduce_all(known), [message, stranger])
-        return ops.where(known[:, None], vectors, float("nan"))
+            tf.debugging.Assert(tf.reduce_all(in_range), [message, wrong_id])
+        return ops.where(in_range[:, None], vectors, float("nan"))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (batch, num_classes)."""
         return (*input_shape, self.num_classes)
 

@@ -1,8 +1,4 @@
-"""Error-correcting output codes (Dietterich and Bakiri, 1995, J. Artif. Intell. Res. 2): a code word for each class.
-
-The network tells bits apart instead of classes. Where words are far from each other, some bits may be wrong, and the
-nearest word is still the right one.
-"""
+"""The layer of error-correcting output codes: a network tells bits apart, and the nearest code word is the class."""
 
 from typing import Any
 
@@ -10,104 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-
-def hadamard_codebook(num_classes: int) -> np.ndarray:
-    """Return the words of a Hadamard code: any two differ in half of their bits, and one more.
-
-    Rows of Sylvester's matrix of the next power of two, without the first column, which is the same for all.
-
-    Args:
-        num_classes: at least 2.
-
-    Returns:
-        int (num_classes, bits) of 0 and 1; 31 bits for 21 classes, a distance of 16.
-    """
-    if num_classes < 2:
-        raise ValueError(f"A code tells two classes or more apart. Received: num_classes={num_classes}")
-    size = 1 << (num_classes - 1).bit_length()
-    both = np.arange(num_classes)[:, None] & np.arange(1, size)
-    return np.bitwise_count(both).astype(int) % 2
-
-
-def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int = 1000) -> np.ndarray:
-    """Return the random code with the greatest distance among some trials.
-
-    Args:
-        num_classes: at least 2.
-        bits: of each word.
-        seed: of the draws.
-        trials: codes that are drawn.
-
-    Returns:
-        int (num_classes, bits) of 0 and 1.
-
-    Raises:
-        ValueError: for too few bits to tell the classes apart, or so few that no trial did; or more than there are
-            useful columns.
-    """
-    columns = 2 ** (num_classes - 1) - 1  # that are neither constant nor another one's opposite
-    if num_classes < 2 or not 2**bits >= num_classes or bits > columns:
-        raise ValueError(
-            f"{num_classes} classes have codes of {(num_classes - 1).bit_length()} to {columns} bits. "
-            f"Received: bits={bits}"
-        )
-    rng = np.random.default_rng(seed)
-    best, distance = np.zeros((num_classes, bits), int), -1
-    for _ in range(trials):
-        drawn: dict[bytes, np.ndarray] = {}
-        while len(drawn) < bits:
-            column = np.concatenate([[0], rng.integers(0, 2, num_classes - 1)])
-            if column.any():
-                drawn[column.tobytes()] = column
-        found = np.stack(list(drawn.values()), axis=1) ^ rng.integers(0, 2, bits)
-        if minimum_distance(found) > distance:
-            best, distance = found, minimum_distance(found)
-    if distance == 0:
-        raise ValueError(
-            f"No code of {bits} bits whose {num_classes} words all differ was found in {trials} trials: take more bits."
-            f" Received: bits={bits}, trials={trials}, seed={seed}"
-        )
-    return check_codebook(best)
-
-
-def minimum_distance(codebook: np.ndarray) -> int:
-    """Return in how many bits the two nearest words differ: fewer than half so many wrong bits are corrected."""
-    codebook = np.asarray(codebook)
-    distances = (codebook[:, None] != codebook[None]).sum(-1)
-    return int(distances[~np.eye(len(codebook), dtype=bool)].min())
-
-
-def check_codebook(codebook: Any) -> np.ndarray:
-    """Return a codebook as int (num_classes, bits); ValueError for one that cannot serve.
-
-    Refused are words that two classes share, and columns that say nothing: the same bit for all classes, or the same
-    as another column or its opposite, whose errors come together.
-    """
-    codebook = np.asarray(codebook)
-    if codebook.ndim != 2 or len(codebook) < 2 or not np.isin(codebook, (0, 1)).all():
-        raise ValueError(
-            "A codebook holds a word of 0 and 1 for each of two classes or more, (num_classes, bits). "
-            f"Received: shape {codebook.shape}, values {np.unique(codebook)[:5]}"
-        )
-    codebook = codebook.astype(int)
-    fault = _fault(codebook)
-    if fault:
-        raise ValueError(f"The codebook cannot serve: {fault}. Received: {codebook.shape[1]} bits for {len(codebook)}")
-    return codebook
-
-
-def _fault(codebook: np.ndarray) -> str | None:
-    if minimum_distance(codebook) == 0:
-        return "two classes have the same word"
-    constant = (codebook == codebook[0]).all(0)
-    if constant.any():
-        return f"column {int(constant.argmax())} is the same for all classes"
-    columns = (codebook ^ codebook[0]).T  # a column and its opposite are alike here
-    _, first = np.unique(columns, axis=0, return_index=True)
-    if len(first) < len(columns):
-        again = min(set(range(len(columns))) - set(first.tolist()))
-        return f"column {again} repeats another one, or its opposite"
-    return None
+from keras_segen.codebooks import check_codebook
+from keras_segen.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -127,15 +27,15 @@ class OutputCodes(keras.layers.Layer):
         # Whatever the precision: the sum over many bits is one of small differences.
         self._signs = np.concatenate([self.codebook, 1 - self.codebook], axis=1).T.astype("float32")
 
-    def call(self, logits: Any) -> Any:
+    def call(self, logits: Tensor) -> Tensor:
         """Score the classes."""
         if logits.shape[-1] != self.codebook.shape[1]:
             raise ValueError(f"The code has {self.codebook.shape[1]} bits. Received: logits {tuple(logits.shape)}")
         logits = ops.cast(logits, "float32")
-        both = ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], -1)
-        return ops.matmul(both, self._signs)
+        log_probabilities = ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], -1)
+        return ops.matmul(log_probabilities, self._signs)
 
-    def compute_output_spec(self, logits: Any) -> Any:
+    def compute_output_spec(self, logits: Tensor) -> Any:
         """Return shape and type of the scores."""
         return keras.KerasTensor((*logits.shape[:-1], len(self.codebook)), "float32")
 

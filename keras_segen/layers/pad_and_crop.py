@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class PadToStride(keras.layers.Layer):
@@ -18,7 +20,7 @@ class PadToStride(keras.layers.Layer):
         super().__init__(**kwargs)
         self.stride = stride
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Pad."""
         for axis in (1, 2):
             size = ops.shape(inputs)[axis]
@@ -26,7 +28,7 @@ class PadToStride(keras.layers.Layer):
             inputs = ops.take(inputs, indices, axis)
         return inputs
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width rounded up; None stays None."""
         batch, height, width, channels = input_shape
         return batch, self._rounded(height), self._rounded(width), channels
@@ -59,7 +61,7 @@ class MirrorPad(keras.layers.Layer):
         self.multiple = multiple
         self.remainder = remainder
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Pad."""
         for axis in (1, 2):
             size = ops.shape(inputs)[axis]
@@ -68,11 +70,11 @@ class MirrorPad(keras.layers.Layer):
             inputs = ops.take(inputs, ops.minimum(period - ops.abs(way - period), size - 1), axis)
         return inputs
 
-    def _padded(self, size: Any) -> Any:
+    def _padded(self, size: Tensor) -> Tensor:
         least = size + 2 * self.margin
         return least + (self.remainder - least) % self.multiple
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Height and width after padding; None stays None."""
         batch, height, width, channels = input_shape
         return batch, height and self._padded(height), width and self._padded(width), channels
@@ -98,15 +100,15 @@ class CropLike(keras.layers.Layer):
         super().__init__(**kwargs)
         self.centre = centre
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Crop."""
         x, reference = inputs
         _, height, width, _ = ops.shape(reference)
-        batch, above, before, channels = ops.shape(x)
-        start = [0, (above - height) // 2, (before - width) // 2, 0] if self.centre else [0, 0, 0, 0]
+        batch, rows, columns, channels = ops.shape(x)
+        start = [0, (rows - height) // 2, (columns - width) // 2, 0] if self.centre else [0, 0, 0, 0]
         return ops.slice(x, start, [batch, height, width, channels])  # its gradient is faster than x[…]'s
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """The first input's batch and channels, the second's height and width."""
         (batch, _, _, channels), (_, height, width, _) = input_shape
         return batch, height, width, channels

@@ -6,6 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.layers.interpolation import interpolated
+from keras_segen.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class ResizeLike(keras.layers.Layer):
@@ -28,27 +31,22 @@ class ResizeLike(keras.layers.Layer):
         # Whole numbers do for sizes, be they tensors or not; nothing is rounded to a side of 0.
         self._ratio = Fraction(scale).limit_denominator(1000) or Fraction(1, 1000)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Resize one side, then the other."""
         x, reference = inputs
         _, height, width, _ = ops.shape(reference)
         return self._along(self._along(x, self._scaled(height), axis=1), self._scaled(width), axis=2)
 
-    def _scaled(self, size: Any) -> Any:
+    def _scaled(self, size: Tensor) -> Tensor:
         return -(-size * self._ratio.numerator // self._ratio.denominator)
 
-    def _along(self, x: Any, size: Any, axis: int) -> Any:
+    def _along(self, x: Tensor, size: Tensor, axis: int) -> Tensor:
         length = ops.shape(x)[axis]
         ratio = ops.cast(length, "float32") / ops.cast(size, "float32")
         position = (ops.cast(ops.arange(size), "float32") + 0.5) * ratio - 0.5
-        position = ops.clip(position, 0, ops.cast(length - 1, "float32"))
-        before = ops.floor(position)
-        share = ops.cast(ops.reshape(position - before, [-1] + [1] * (3 - axis)), x.dtype)
-        before = ops.cast(before, "int32")
-        first = ops.take(x, before, axis=axis)
-        return first + (ops.take(x, ops.minimum(before + 1, length - 1), axis=axis) - first) * share
+        return interpolated(x, ops.clip(position, 0, ops.cast(length - 1, "float32")), axis)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """The first input's batch and channels, the second's height and width times the scale; None stays None."""
         (batch, _, _, channels), (_, height, width, _) = input_shape
         return batch, height and self._scaled(height), width and self._scaled(width), channels

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class SpectralConv2D(keras.layers.Conv2D):
@@ -29,7 +31,7 @@ class SpectralConv2D(keras.layers.Conv2D):
             name="u",
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Convolve by the normalised kernel; in training, first take a step of power iteration."""
         matrix = ops.cast(ops.reshape(self.kernel, (-1, self.filters)), "float32")
         constant = ops.stop_gradient(matrix)
@@ -56,5 +58,5 @@ class SpectralConv2D(keras.layers.Conv2D):
         self.u.assign(store["u"])
 
 
-def _unit(vector: Any) -> Any:
+def _unit(vector: Tensor) -> Tensor:
     return vector / (ops.norm(vector) + 1e-12)

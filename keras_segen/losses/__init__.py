@@ -12,7 +12,7 @@ from keras_segen.losses.adversarial import (
 )
 from keras_segen.losses.pixelwise import CrossEntropy, Focal, OutputCodeCrossEntropy, TopKCrossEntropy
 from keras_segen.losses.region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
-from keras_segen.losses.segmentation import Sum
+from keras_segen.losses.sum import Sum
 from keras_segen.losses.variational import Bernoulli, DiscretizedLogistic, Gaussian
 
 __all__ = [

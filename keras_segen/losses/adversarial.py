@@ -10,16 +10,17 @@ import keras
 from keras import ops
 
 from keras_segen.autodiff import input_gradient
+from keras_segen.types import Tensor
 
 
 class AdversarialLoss:
     """One loss for each player; subclasses are saved by the arguments that `get_config` returns."""
 
-    def discriminator(self, real_logits: Any, fake_logits: Any) -> Any:
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         raise NotImplementedError
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         raise NotImplementedError
 
@@ -47,12 +48,12 @@ class NonSaturating(AdversarialLoss):
             raise ValueError(f"`smoothing` must lie in [0, 1). Received: smoothing={smoothing}")
         self.smoothing = smoothing
 
-    def discriminator(self, real_logits: Any, fake_logits: Any) -> Any:
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         # Cross-entropy with target t is softplus(-x) + (1 - t) x.
         return ops.mean(ops.softplus(-real_logits) + self.smoothing * real_logits) + ops.mean(ops.softplus(fake_logits))
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         return ops.mean(ops.softplus(-fake_logits))
 
@@ -65,7 +66,7 @@ class NonSaturating(AdversarialLoss):
 class Minimax(NonSaturating):
     """Cross-entropy for the discriminator; the generator minimises log(1 - D(fake)) (Goodfellow et al., 2014)."""
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         return -ops.mean(ops.softplus(fake_logits))
 
@@ -74,11 +75,11 @@ class Minimax(NonSaturating):
 class LeastSquares(AdversarialLoss):
     """Squared distance to 1 for real and 0 for fake, halved (Mao et al., 2017, arXiv:1611.04076, eq. 9)."""
 
-    def discriminator(self, real_logits: Any, fake_logits: Any) -> Any:
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         return 0.5 * (ops.mean(ops.square(real_logits - 1)) + ops.mean(ops.square(fake_logits)))
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         return 0.5 * ops.mean(ops.square(fake_logits - 1))
 
@@ -87,11 +88,11 @@ class LeastSquares(AdversarialLoss):
 class Hinge(AdversarialLoss):
     """Hinge for the discriminator, the negative logit for the generator (Miyato et al., 2018, arXiv:1802.05957)."""
 
-    def discriminator(self, real_logits: Any, fake_logits: Any) -> Any:
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         return ops.mean(ops.relu(1 - real_logits)) + ops.mean(ops.relu(1 + fake_logits))
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         return -ops.mean(fake_logits)
 
@@ -100,11 +101,11 @@ class Hinge(AdversarialLoss):
 class Wasserstein(AdversarialLoss):
     """Difference of the mean logits (Arjovsky et al., 2017, arXiv:1701.07875); it needs a regularizer."""
 
-    def discriminator(self, real_logits: Any, fake_logits: Any) -> Any:
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         return ops.mean(fake_logits) - ops.mean(real_logits)
 
-    def generator(self, fake_logits: Any) -> Any:
+    def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
         return -ops.mean(fake_logits)
 
@@ -122,8 +123,15 @@ class Regularizer:
         self.weight = weight
 
     def __call__(
-        self, discriminator: Any, real: Any, fake: Any, labels: Sequence[Any], *, draw: Callable[..., Any], step: Any
-    ) -> Any:
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
         """Return the penalty."""
         raise NotImplementedError
 
@@ -137,13 +145,13 @@ class Regularizer:
         return cls(**config)
 
 
-def squared_gradient_norms(discriminator: Any, images: Any, labels: Sequence[Any]) -> Any:
+def squared_gradient_norms(discriminator: Any, images: Tensor, labels: Sequence[Any]) -> Tensor:
     """Return |∇D|² of each image, float32 (batch,)."""
     gradient, _ = input_gradient(discriminator, images, *labels)
     return ops.sum(ops.square(ops.cast(gradient, "float32")), axis=(1, 2, 3))
 
 
-def distance_to_one(squared_norms: Any) -> Any:
+def distance_to_one(squared_norms: Tensor) -> Tensor:
     """Return the mean of (|∇D| - 1)²; the root's slope stays finite at 0."""
     return ops.mean(ops.square(ops.sqrt(squared_norms + 1e-12) - 1))
 
@@ -156,8 +164,15 @@ class GradientPenalty(Regularizer):
         super().__init__(weight)
 
     def __call__(
-        self, discriminator: Any, real: Any, fake: Any, labels: Sequence[Any], *, draw: Callable[..., Any], step: Any
-    ) -> Any:
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
         """Return the penalty."""
         share = ops.cast(draw(keras.random.uniform, ops.shape(real)[0], (1, 1, 1)), real.dtype)
         between = share * real + (1 - share) * ops.cast(fake, real.dtype)
@@ -178,8 +193,15 @@ class DRAGAN(Regularizer):
         self.spread = spread
 
     def __call__(
-        self, discriminator: Any, real: Any, fake: Any, labels: Sequence[Any], *, draw: Callable[..., Any], step: Any
-    ) -> Any:
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
         """Return the penalty."""
         noise = ops.cast(draw(keras.random.normal, ops.shape(real)[0], tuple(real.shape[1:])), real.dtype)
         around = real + self.spread * ops.std(real) * noise
@@ -207,11 +229,18 @@ class R1(Regularizer):
         self.interval = interval
 
     def __call__(
-        self, discriminator: Any, real: Any, fake: Any, labels: Sequence[Any], *, draw: Callable[..., Any], step: Any
-    ) -> Any:
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
         """Return the penalty."""
 
-        def penalty() -> Any:
+        def penalty() -> Tensor:
             return self.weight * self.interval / 2 * ops.mean(squared_gradient_norms(discriminator, real, labels))
 
         if self.interval == 1:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_segen.losses.segmentation import Pixels, SegmentationLoss
+from keras_segen.types import Tensor
 
 
 class PixelwiseLoss(SegmentationLoss):
@@ -14,11 +15,11 @@ class PixelwiseLoss(SegmentationLoss):
     With class weights w and sample weights s it is sum(s·w·loss) / sum(w).
     """
 
-    def each(self, pixels: Pixels) -> Any:
+    def each(self, pixels: Pixels) -> Tensor:
         """Return the loss of each pixel, in the shape of `pixels.valid`."""
         raise NotImplementedError
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of each pixel, how much it counts, and its sample weight."""
         return self.each(pixels), pixels.counts(), pixels.sample_weights()
 
@@ -41,7 +42,7 @@ class CrossEntropy(PixelwiseLoss):
             raise ValueError(f"`label_smoothing` is a share from 0 to 1. Received: label_smoothing={label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def each(self, pixels: Pixels) -> Any:
+    def each(self, pixels: Pixels) -> Tensor:
         """Return the loss of each pixel."""
         return pixels.cross_entropy(self.label_smoothing)
 
@@ -67,7 +68,7 @@ class Focal(PixelwiseLoss):
             raise ValueError(f"`gamma` must not be negative. Received: gamma={gamma}")
         self.gamma = gamma
 
-    def each(self, pixels: Pixels) -> Any:
+    def each(self, pixels: Pixels) -> Tensor:
         """Return the loss of each pixel."""
         cross_entropy = pixels.cross_entropy()
         # Of a pixel that is all but certain, 1 - p rounds to 0, where a power below 1 has no gradient.
@@ -96,7 +97,7 @@ class TopKCrossEntropy(SegmentationLoss):
             raise ValueError(f"`share` is over 0 and at most 1. Received: share={share}")
         self.share = share
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return the weighted losses from the greatest on, (pixels,), of which the first count 1 and the rest 0."""
         losses, weights = pixels.cross_entropy() * pixels.counts(), pixels.sample_weights()
         losses = ops.reshape(losses if weights is None else losses * weights, [-1])
@@ -131,7 +132,7 @@ class OutputCodeCrossEntropy(PixelwiseLoss):
             raise ValueError(f"A word has one bit or more. Received: bits={bits}")
         self.bits = bits
 
-    def each(self, pixels: Pixels) -> Any:
+    def each(self, pixels: Pixels) -> Tensor:
         """Return the loss of each pixel."""
         if not pixels.exclusive:
             raise ValueError(

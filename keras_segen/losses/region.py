@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_segen.losses.segmentation import Pixels, SegmentationLoss
+from keras_segen.types import Tensor
 
 
 class RegionLoss(SegmentationLoss):
@@ -17,11 +18,11 @@ class RegionLoss(SegmentationLoss):
     The sample weights of pixels multiply inside the counts; those of images multiply an image's loss.
     """
 
-    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+    def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
         """Return each class's loss of soft true positives, false positives and false negatives, all alike in shape."""
         raise NotImplementedError
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
         counts, probabilities = _counts(pixels), pixels.probabilities()
         truth = pixels.truth() * counts
@@ -50,7 +51,7 @@ class Tversky(RegionLoss):
             raise ValueError(f"None may be negative. Received: alpha={alpha}, beta={beta}, smooth={smooth}")
         self.alpha, self.beta, self.smooth = alpha, beta, smooth
 
-    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+    def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
         """Return each class's loss."""
         whole = hits + self.alpha * false + self.beta * missed
         return 1 - ops.divide_no_nan(hits + self.smooth, whole + self.smooth)
@@ -76,7 +77,7 @@ class FocalTversky(Tversky):
             raise ValueError(f"`gamma` must be over 0. Received: gamma={gamma}")
         self.gamma = gamma
 
-    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+    def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
         """Return each class's loss."""
         lost = super().loss(hits, false, missed)
         # At 0 the gradient of a power below 1 is infinite.
@@ -102,7 +103,7 @@ class Dice(RegionLoss):
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
 
-    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+    def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
         """Return each class's loss."""
         return 1 - ops.divide_no_nan(2 * hits + self.smooth, 2 * hits + false + missed + self.smooth)
 
@@ -125,7 +126,7 @@ class Jaccard(RegionLoss):
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
 
-    def loss(self, hits: Any, false: Any, missed: Any) -> Any:
+    def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
         """Return each class's loss."""
         return 1 - ops.divide_no_nan(hits + self.smooth, hits + false + missed + self.smooth)
 
@@ -146,11 +147,11 @@ class Lovasz(SegmentationLoss):
     def __init__(self, *, name: str = "lovasz", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
         channels = pixels.logits.shape[-1]
 
-        def by_class(x: Any) -> Any:  # -> (batch, channels, pixels)
+        def by_class(x: Tensor) -> Tensor:  # -> (batch, channels, pixels)
             x = ops.broadcast_to(x, ops.shape(pixels.logits))
             return ops.transpose(ops.reshape(x, (ops.shape(x)[0], -1, channels)), (0, 2, 1))
 
@@ -166,12 +167,12 @@ class Lovasz(SegmentationLoss):
         return _mean_over_classes(losses, ops.sum(truth, -1), pixels)
 
 
-def _counts(pixels: Pixels) -> Any:
+def _counts(pixels: Pixels) -> Tensor:
     """Return how much each pixel counts in a region: its sample weight, 0 for void."""
     return pixels.valid if pixels.pixel_weights is None else pixels.valid * pixels.pixel_weights
 
 
-def _jaccard_steps(truth: Any, counts: Any) -> Any:
+def _jaccard_steps(truth: Tensor, counts: Tensor) -> Tensor:
     """Return what each pixel adds to the Jaccard loss as errors are made in this order (Berman et al., algorithm 1)."""
     whole = ops.sum(truth, -1, keepdims=True)
     intersection = whole - ops.cumsum(truth, -1)
@@ -181,7 +182,7 @@ def _jaccard_steps(truth: Any, counts: Any) -> Any:
     return jaccard - ops.pad(jaccard[..., :-1], ((0, 0), (0, 0), (1, 0)))
 
 
-def _mean_over_classes(losses: Any, occurrences: Any, pixels: Pixels) -> tuple[Any, Any, Any]:
+def _mean_over_classes(losses: Any, occurrences: Tensor, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `judge` does, from losses (batch, channels): their weighted mean over the classes that count."""
     counted = occurrences != 0 if pixels.exclusive else ops.ones_like(occurrences, dtype="bool")
     weights = ops.cast(counted, "float32")  # NaN, from an id that is not a class, counts and shows

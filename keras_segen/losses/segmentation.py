@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_segen.masks import class_ids, flat_masks
+from keras_segen.masks import VOID, class_ids, flat_masks
+from keras_segen.types import Tensor
 
 ClassWeights = Sequence[float] | Mapping[int, float]
 
@@ -43,17 +44,17 @@ class Pixels(NamedTuple):
     image_weights: Any
     pixel_weights: Any
 
-    def truth(self) -> Any:
+    def truth(self) -> Tensor:
         """Return what the mask says as float32 of the logits' shape: 1 or 0."""
         if self.exclusive:
             return ops.one_hot(self.ids, self.logits.shape[-1], dtype="float32")
         return ops.reshape(ops.cast(self.ids, "float32"), ops.shape(self.logits))
 
-    def probabilities(self) -> Any:
+    def probabilities(self) -> Tensor:
         """Return those of each class, of the logits' shape."""
         return ops.softmax(self.logits) if self.exclusive else ops.sigmoid(self.logits)
 
-    def cross_entropy(self, smoothing: float = 0.0) -> Any:
+    def cross_entropy(self, smoothing: float = 0.0) -> Tensor:
         """Return the negative log-probability of what the mask says, in the shape of `valid`."""
         if not self.exclusive:
             truth = self.truth() * (1 - smoothing) + smoothing / 2
@@ -64,7 +65,7 @@ class Pixels(NamedTuple):
         even = -ops.mean(ops.log_softmax(self.logits), -1, keepdims=True)
         return (1 - smoothing) * plain + smoothing * even
 
-    def counts(self) -> Any:
+    def counts(self) -> Tensor:
         """Return how much each pixel counts in a mean: `valid` times the weight of the class that the mask names."""
         if self.class_weights is None:
             return self.valid
@@ -73,7 +74,7 @@ class Pixels(NamedTuple):
             return self.valid * weights
         return self.valid * ops.take(weights, self.ids)[..., None]
 
-    def sample_weights(self) -> Any:
+    def sample_weights(self) -> Tensor:
         """Return those of images or of pixels, in a shape that fits `valid`, or None."""
         if self.image_weights is None:
             return self.pixel_weights
@@ -107,7 +108,7 @@ class SegmentationLoss(keras.losses.Loss):
     def __init__(
         self,
         *,
-        ignore_class: int = 255,
+        ignore_class: int = VOID,
         class_weights: ClassWeights | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
@@ -122,14 +123,14 @@ class SegmentationLoss(keras.losses.Loss):
         config = super().get_config()
         return {**config, "ignore_class": self.ignore_class, "class_weights": self.class_weights}
 
-    def judge(self, pixels: Pixels) -> tuple[Any, Any, Any]:
+    def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
         """Return losses, how much each counts in a mean, and the sample weights that are still to be applied.
 
         All are float32 and of shapes that fit the losses'; the sample weights may be None.
         """
         raise NotImplementedError
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return the loss of the batch, a scalar; with reduction None, that of each pixel or image."""
         with keras.name_scope(self.name):
             pixels = self.pixels(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight)
@@ -137,7 +138,7 @@ class SegmentationLoss(keras.losses.Loss):
             losses = losses * counts if weights is None else losses * counts * weights
             return ops.cast(self._reduced(losses, counts, weights), self.dtype)
 
-    def _reduced(self, losses: Any, counts: Any, weights: Any) -> Any:
+    def _reduced(self, losses: Any, counts: Tensor, weights: Tensor) -> Tensor:
         if self.reduction in (None, "none"):
             return flat_masks(losses)
         if self.reduction == "sum":
@@ -147,7 +148,7 @@ class SegmentationLoss(keras.losses.Loss):
         mean, replicas = ops.divide_no_nan(ops.sum(losses), ops.sum(counts)), _replicas()
         return mean if replicas == 1 else mean / replicas
 
-    def pixels(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Pixels:
+    def pixels(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Pixels:
         """Look at a batch of tensors; ValueError for shapes that do not go together."""
         y_true = flat_masks(y_true)
         multi_label = len(y_pred.shape) == len(y_true.shape)
@@ -188,7 +189,7 @@ class SegmentationLoss(keras.losses.Loss):
             f"{classes - 1}. Received: class_weights={self.class_weights}"
         )
 
-    def _sample_weights(self, weights: Any, masks: Any) -> tuple[Any, Any]:
+    def _sample_weights(self, weights: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of images (batch,) and those of pixels (batch, height, width, …); one or both are None."""
         if weights is None:
             return None, None
@@ -211,21 +212,21 @@ def _checked(weights: ClassWeights) -> list[float] | dict[int, float]:
     """Return class weights as floats, in a list or by class id; ValueError for what cannot be weights."""
     try:
         pairs = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
-        found = {float(c): float(w) for c, w in pairs}  # ids that went through JSON are strings
+        by_id = {float(c): float(w) for c, w in pairs}  # ids that went through JSON are strings
     except (TypeError, ValueError):
-        found = {}
-    ids_fit = all(c >= 0 and c.is_integer() for c in found)
-    if not found or not ids_fit or not all(math.isfinite(w) and w >= 0 for w in found.values()):
+        by_id = {}
+    ids_fit = all(c >= 0 and c.is_integer() for c in by_id)
+    if not by_id or not ids_fit or not all(math.isfinite(w) and w >= 0 for w in by_id.values()):
         raise ValueError(
             "`class_weights` holds a number for each class, in the order of their ids or as a dict of id -> weight, "
             f"finite and not negative. Received: class_weights={weights}"
         )
-    return {int(c): w for c, w in found.items()} if isinstance(weights, Mapping) else list(found.values())
+    return {int(c): w for c, w in by_id.items()} if isinstance(weights, Mapping) else list(by_id.values())
 
 
-def _agree(some: Sequence[int | None], others: Sequence[int | None]) -> bool:
+def _agree(shape: Sequence[int | None], other_shape: Sequence[int | None]) -> bool:
     """Say whether two shapes may be one, as far as they are known."""
-    return all(a == b for a, b in zip(some, others, strict=True) if None not in (a, b))
+    return all(a == b for a, b in zip(shape, other_shape, strict=True) if None not in (a, b))
 
 
 def _replicas() -> int:
@@ -235,53 +236,3 @@ def _replicas() -> int:
     import tensorflow as tf
 
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
-
-
-@keras.saving.register_keras_serializable("keras_segen")
-class Sum(keras.losses.Loss):
-    """A weighted sum of losses: `Sum([CrossEntropy(), Dice()])`. All are given the same sample weights.
-
-    Args:
-        losses: the terms, instances of `keras.losses.Loss`.
-        weights: one factor for each term, or None for 1 each.
-    """
-
-    def __init__(
-        self,
-        losses: Sequence[keras.losses.Loss],
-        *,
-        weights: Sequence[float] | None = None,
-        name: str = "sum",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, reduction=None, dtype=dtype)
-        if not isinstance(losses, Sequence) or not all(isinstance(loss, keras.losses.Loss) for loss in losses):
-            raise ValueError(
-                "`losses` is a list of `keras.losses.Loss` instances, such as [CrossEntropy(), Dice()]. "
-                f"Received: losses={losses}"
-            )
-        self.losses = list(losses)
-        factors = [1.0] * len(self.losses) if weights is None else weights
-        fit = not isinstance(factors, Mapping) and len(factors) == len(self.losses)
-        if not self.losses or not fit or not all(math.isfinite(w) for w in factors):
-            raise ValueError(
-                "`weights` must hold one finite factor for each loss, in their order, and there must be a loss. "
-                f"Received: {len(self.losses)} losses, weights={weights}"
-            )
-        self.weights = [float(w) for w in factors]
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the sum of the reduced terms, a scalar."""
-        terms = [w * loss(y_true, y_pred, sample_weight) for w, loss in zip(self.weights, self.losses, strict=True)]
-        return sum(terms[1:], terms[0])
-
-    def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
-        losses = [keras.saving.serialize_keras_object(loss) for loss in self.losses]
-        return {"losses": losses, "weights": self.weights, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Sum":
-        """Rebuild the sum and its terms."""
-        losses = [keras.saving.deserialize_keras_object(loss) for loss in config["losses"]]
-        return cls(**{**config, "losses": losses})

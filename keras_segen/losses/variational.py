@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Tensor
+
 # A posterior's log-variance, and a pixel's log-scale, count as no further from 0 than this: exp stays finite.
 MOST_LOG_VARIANCE = 20.0
 MOST_LOG_SCALE = 7.0
@@ -18,7 +20,7 @@ LEAST_SCALE = 1e-3  # of a Gaussian whose scale is given: an eighth of a step of
 HALF_STEP = 1 / 255
 
 
-def kl_divergence(mean: Any, log_variance: Any) -> Any:
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return each latent's divergence of N(mean, exp(log_variance)) from N(0, 1) in nats (Kingma & Welling, app. B).
 
     Shapes: (batch, latent_dim) both -> (batch, latent_dim).
@@ -27,7 +29,7 @@ def kl_divergence(mean: Any, log_variance: Any) -> Any:
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1 - log_variance)
 
 
-def bounded(log_variance: Any) -> Any:
+def bounded(log_variance: Tensor) -> Tensor:
     """Return log-variances within the bounds in which everything is finite."""
     return ops.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
@@ -43,7 +45,7 @@ class Likelihood:
     parameters = 1
     discrete = False
 
-    def log_prob(self, images: Any, decoded: Any) -> Any:
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
         """Return the log-probability of images (batch, ...), (batch,) in nats.
 
         Args:
@@ -53,11 +55,11 @@ class Likelihood:
         each = self.each(ops.cast(images, "float32"), ops.cast(decoded, "float32"))
         return ops.sum(ops.reshape(each, (ops.shape(each)[0], -1)), -1)
 
-    def each(self, images: Any, decoded: Any) -> Any:
+    def each(self, images: Tensor, decoded: Tensor) -> Tensor:
         """Return the log-probability, or its density, of each value."""
         raise NotImplementedError
 
-    def mean(self, decoded: Any) -> Any:
+    def mean(self, decoded: Tensor) -> Tensor:
         """Return the images that are expected, in [-1, 1]."""
         raise NotImplementedError
 
@@ -89,7 +91,7 @@ class Gaussian(Likelihood):
         self.scale = scale
         self.parameters = 2 if scale is None else 1
 
-    def each(self, images: Any, decoded: Any) -> Any:
+    def each(self, images: Tensor, decoded: Tensor) -> Tensor:
         """Return the log-density of each value."""
         if self.scale is None:
             decoded, log_scale = _split(decoded)
@@ -97,7 +99,7 @@ class Gaussian(Likelihood):
             log_scale = math.log(self.scale)
         return -0.5 * ops.square((images - decoded) * ops.exp(-log_scale)) - log_scale - 0.5 * math.log(2 * math.pi)
 
-    def mean(self, decoded: Any) -> Any:
+    def mean(self, decoded: Tensor) -> Tensor:
         """Return the images that are expected."""
         return ops.clip(_split(decoded)[0] if self.scale is None else decoded, -1, 1)
 
@@ -113,11 +115,11 @@ class Bernoulli(Likelihood):
     For images in black and white it is a probability; of grey ones it is neither that nor a density.
     """
 
-    def each(self, images: Any, decoded: Any) -> Any:
+    def each(self, images: Tensor, decoded: Tensor) -> Tensor:
         """Return the log-probability of each value."""
         return (images + 1) / 2 * decoded - ops.softplus(decoded)
 
-    def mean(self, decoded: Any) -> Any:
+    def mean(self, decoded: Tensor) -> Tensor:
         """Return the images that are expected."""
         return 2 * ops.sigmoid(decoded) - 1
 
@@ -134,7 +136,7 @@ class DiscretizedLogistic(Likelihood):
     parameters = 2
     discrete = True
 
-    def each(self, images: Any, decoded: Any) -> Any:
+    def each(self, images: Tensor, decoded: Tensor) -> Tensor:
         """Return the log-probability of each value."""
         mean, log_scale = _split(decoded)
         images = ops.round((images + 1) / (2 * HALF_STEP)) * (2 * HALF_STEP) - 1
@@ -146,11 +148,11 @@ class DiscretizedLogistic(Likelihood):
         step = up_to + from_on + inner
         return ops.where(images < -1 + HALF_STEP, up_to, ops.where(images > 1 - HALF_STEP, from_on, step))
 
-    def mean(self, decoded: Any) -> Any:
+    def mean(self, decoded: Tensor) -> Tensor:
         """Return the images that are expected, but for what the ends cut off."""
         return ops.clip(_split(decoded)[0], -1, 1)
 
 
-def _split(decoded: Any) -> tuple[Any, Any]:
+def _split(decoded: Tensor) -> tuple[Tensor, Tensor]:
     location, log_scale = ops.split(decoded, 2, axis=-1)
     return location, ops.clip(log_scale, -MOST_LOG_SCALE, MOST_LOG_SCALE)

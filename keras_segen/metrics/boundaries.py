@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_segen.masks import NO_CLASS, class_ids
 from keras_segen.metrics.segmentation import _COUNT, ConfusionMatrixMetric, _argmax, _flat
+from keras_segen.types import Tensor
 
 
 class BoundaryMetric(ConfusionMatrixMetric):
@@ -29,14 +30,14 @@ class BoundaryMetric(ConfusionMatrixMetric):
             raise ValueError(f"`reach` is a share of the image's diagonal, from 0 to 1. Received: reach={reach}")
         self.reach = reach
 
-    def distance(self, masks: Any) -> Any:
+    def distance(self, masks: Tensor) -> Tensor:
         """Return the reach in pixels, float32: a number where the images' size is known, else a tensor."""
         height, width = ops.shape(masks)[1:3]
         if isinstance(height, int) and isinstance(width, int):
             return np.float32(self.reach) * np.sqrt(np.float32(height) ** 2 + np.float32(width) ** 2)
         return self.reach * ops.sqrt(ops.cast(height, "float32") ** 2 + ops.cast(width, "float32") ** 2)
 
-    def labels(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+    def labels(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the ids of truth and prediction, int32 (batch, height, width), and where the mask is not void."""
         truth, prediction = _flat(y_true, y_pred)
         if len(prediction.shape) == len(truth.shape) + 1:
@@ -44,12 +45,14 @@ class BoundaryMetric(ConfusionMatrixMetric):
         truth = class_ids(truth)
         return truth, class_ids(prediction), truth != self.ignore_class
 
-    def count(self, labels: Any, counted: Any) -> Any:
+    def count(self, labels: Tensor, counted: Tensor) -> Tensor:
         """Return in how many counted pixels each class is, int32 (batch, num_classes)."""
         batch, height, width = ops.shape(labels)
-        known = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
+        in_range = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
         # A cell for each class of each image, and one more for what does not count.
-        cell = ops.where(known, labels + self.num_classes * ops.arange(batch)[:, None, None], self.num_classes * batch)
+        cell = ops.where(
+            in_range, labels + self.num_classes * ops.arange(batch)[:, None, None], self.num_classes * batch
+        )
         counts = ops.segment_sum(
             ops.ones((batch * height * width,), "int32"), ops.reshape(cell, [-1]), self.num_classes * batch + 1
         )
@@ -77,7 +80,7 @@ class BoundaryIoU(BoundaryMetric):
         super().__init__(num_classes, reach=reach, name=name, **kwargs)
         self._counts = self.add_variable((2, num_classes), "zeros", dtype=_COUNT, name="band_counts")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Count a batch."""
         super().update_state(y_true, y_pred, sample_weight)
         truth, prediction, valid = self.labels(y_true, y_pred)
@@ -116,7 +119,7 @@ class BoundaryF1(BoundaryMetric):
         super().__init__(num_classes, reach=reach, name=name, **kwargs)
         self._sums = self.add_variable((2, num_classes), "zeros", dtype="float32", name="sums_and_images")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Score a batch."""
         super().update_state(y_true, y_pred, sample_weight)
         truth, prediction, valid = self.labels(y_true, y_pred)
@@ -133,8 +136,8 @@ class BoundaryF1(BoundaryMetric):
             self.count(truth, ops.logical_and(of_truth, near_prediction)),
             self.count(prediction, near_truth),
         )
-        of_truth, of_prediction, found, right = (ops.cast(x, "float32") for x in counts)
-        recall, precision = ops.divide_no_nan(found, of_truth), ops.divide_no_nan(right, of_prediction)
+        of_truth, of_prediction, recalled, correct = (ops.cast(x, "float32") for x in counts)
+        recall, precision = ops.divide_no_nan(recalled, of_truth), ops.divide_no_nan(correct, of_prediction)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)  # (batch, num_classes)
         counted = ops.cast(of_truth + of_prediction > 0, "float32")
         self._sums.assign_add(ops.stack([ops.sum(f1, 0), ops.sum(counted, 0)]))
@@ -148,7 +151,7 @@ class BoundaryF1(BoundaryMetric):
         return self._mean(self._ratio(self._sums[0], self._sums[1]), self._sums[1] > 0)
 
 
-def _window_sum(x: Any, axis: int, half: Any) -> Any:
+def _window_sum(x: Tensor, axis: int, half: Tensor) -> Tensor:
     """Sum int32 over 2·half + 1 places along an axis, zeros beyond the ends; `half` may be a tensor."""
     size = ops.shape(x)[axis]
     before = [(0, 0)] * len(x.shape)
@@ -159,7 +162,7 @@ def _window_sum(x: Any, axis: int, half: Any) -> Any:
     return ops.take(sums, last, axis) - ops.take(sums, first, axis)
 
 
-def _neighbours(labels: Any, mode: str, offsets: Any) -> Any:
+def _neighbours(labels: Tensor, mode: str, offsets: Tensor) -> Tensor:
     """Yield the map of ids moved by each of the offsets; beyond its border lies no class, or the border again."""
     height, width = ops.shape(labels)[1:]
     constant = {"constant_values": NO_CLASS} if mode == "constant" else {}
@@ -168,7 +171,7 @@ def _neighbours(labels: Any, mode: str, offsets: Any) -> Any:
         yield padded[:, 1 + down : 1 + down + height, 1 + across : 1 + across + width]
 
 
-def _band(labels: Any, width: Any) -> Any:
+def _band(labels: Tensor, width: Tensor) -> Tensor:
     """Return where something else lies in the square that reaches `width` pixels to all sides, the outside included."""
     inside = ops.ones_like(labels, dtype="bool")
     around = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
@@ -179,7 +182,7 @@ def _band(labels: Any, width: Any) -> Any:
     return whole != (2 * width - 1) ** 2
 
 
-def _outline(labels: Any) -> Any:
+def _outline(labels: Tensor) -> Tensor:
     """Return where a pixel has a neighbour (of four) in the image that is of another class."""
     outline = ops.zeros_like(labels, dtype="bool")
     for neighbour in _neighbours(labels, "symmetric", ((-1, 0), (1, 0), (0, -1), (0, 1))):
@@ -187,7 +190,7 @@ def _outline(labels: Any) -> Any:
     return outline
 
 
-def _near_of_any_size() -> Any:
+def _near_of_any_size() -> Tensor:
     """Return `_near`; outside a graph one of TensorFlow's that looks at outlines alone, few pixels of a large image."""
     if keras.backend.backend() != "tensorflow":
         return _near
@@ -200,14 +203,14 @@ def _near_of_any_size() -> Any:
 def _compiled_near() -> Any:
     import tensorflow as tf
 
-    def near(some: Any, others: Any, radius: Any) -> tuple[Any, Any]:
-        return _near_outline(some, others, radius), _near_outline(others, some, radius)
+    def near(outlines: Tensor, other_outlines: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        return _near_outline(outlines, other_outlines, radius), _near_outline(other_outlines, outlines, radius)
 
     ids = tf.TensorSpec((None, None, None), tf.int32)
     return tf.function(near, input_signature=(ids, ids, tf.TensorSpec((), tf.float32)), autograph=False)
 
 
-def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
+def _near_outline(labels: Tensor, other_labels: Tensor, radius: Tensor) -> Tensor:
     """Return where a pixel of an outline has one of the others of its id within the radius.
 
     Only places with some outline of the others in the square around them are looked at. All of these are gone through
@@ -218,24 +221,26 @@ def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
 
     reach = tf.cast(tf.floor(radius), tf.int32)
     border = [[0, 0], [reach, reach], [reach, reach]]
-    padded = [tf.pad(x, border, constant_values=NO_CLASS) for x in (labels, others)]
+    padded = [tf.pad(x, border, constant_values=NO_CLASS) for x in (labels, other_labels)]
     shape, row = tf.shape(padded[0]), tf.shape(padded[0])[2]
     ids, other_ids = (tf.reshape(x, [-1]) for x in padded)
     outline = ids > NO_CLASS + 1
-    some = tf.cast(padded[1] > NO_CLASS + 1, tf.int32)
-    in_square = tf.reshape(_window_sum(_window_sum(some, 1, reach), 2, reach), [-1]) > 0
+    has_outline = tf.cast(padded[1] > NO_CLASS + 1, tf.int32)
+    in_square = tf.reshape(_window_sum(_window_sum(has_outline, 1, reach), 2, reach), [-1]) > 0
 
-    def along_row(number: Any, places: Any) -> Any:
+    def along_row(number: Tensor, places: Tensor) -> Tensor:
         down = (number + 1) // 2 * (1 - 2 * (number % 2))  # 0, -1, 1, -2, 2, …
-        most = tf.cast(tf.floor(tf.sqrt(tf.maximum(radius**2 - tf.cast(down, tf.float32) ** 2, 0.0))), tf.int32)
+        reach_across = tf.cast(tf.floor(tf.sqrt(tf.maximum(radius**2 - tf.cast(down, tf.float32) ** 2, 0.0))), tf.int32)
         own, moved = tf.gather(ids, places), places + down * row
 
-        def look(across: Any, found: Any) -> Any:
-            return across + 1, found | (tf.gather(other_ids, moved + across) == own)
+        def look(across: Tensor, is_near: Tensor) -> Any:
+            return across + 1, is_near | (tf.gather(other_ids, moved + across) == own)
 
-        found = tf.zeros_like(places, tf.bool)
-        _, found = tf.while_loop(lambda across, _: across <= most, look, (-most, found), parallel_iterations=1)
-        return number + 1, tf.boolean_mask(places, ~found)
+        is_near = tf.zeros_like(places, tf.bool)
+        _, is_near = tf.while_loop(
+            lambda across, _: across <= reach_across, look, (-reach_across, is_near), parallel_iterations=1
+        )
+        return number + 1, tf.boolean_mask(places, ~is_near)
 
     _, far = tf.while_loop(
         lambda number, _: number <= 2 * reach,
@@ -248,31 +253,35 @@ def _near_outline(labels: Any, others: Any, radius: Any) -> Any:
     return tf.reshape(near, shape)[:, reach:-reach, reach:-reach]
 
 
-def _near(some: Any, others: Any, radius: Any) -> tuple[Any, Any]:
+def _near(outlines: Tensor, other_outlines: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """Return where one of the others of the same id lies within the radius of some, and the reverse, place by place."""
-    shape = ops.shape(some)
+    shape = ops.shape(outlines)
     reach = int(radius) if isinstance(radius, np.float32) else ops.cast(ops.floor(radius), "int32")
     border = ((0, 0), (reach, reach), (reach, reach))
-    some_padded, others_padded = (ops.pad(x, border, constant_values=NO_CLASS + 2) for x in (some, others))
+    padded, other_padded = (ops.pad(x, border, constant_values=NO_CLASS + 2) for x in (outlines, other_outlines))
 
-    def moved(padded: Any, down: Any, across: Any) -> Any:
+    def moved(padded: Tensor, down: Tensor, across: Tensor) -> Tensor:
         """Return what lies so far below and to the right."""
         return ops.slice(padded, [0, reach + down, reach + across], shape)
 
-    def look(down: Any, across: Any, most: Any, near_some: Any, near_others: Any) -> Any:
-        near_some = ops.logical_or(near_some, moved(others_padded, down, across) == some)
-        near_others = ops.logical_or(near_others, moved(some_padded, -down, -across) == others)
-        return down, across + 1, most, near_some, near_others
+    def look(down: Tensor, across: Tensor, reach_across: Tensor, is_near: Tensor, other_is_near: Tensor) -> Any:
+        is_near = ops.logical_or(is_near, moved(other_padded, down, across) == outlines)
+        other_is_near = ops.logical_or(other_is_near, moved(padded, -down, -across) == other_outlines)
+        return down, across + 1, reach_across, is_near, other_is_near
 
-    def along_row(down: Any, near_some: Any, near_others: Any) -> Any:
-        most = ops.cast(ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(down, "float32") ** 2, 0.0))), "int32")
+    def along_row(down: Tensor, is_near: Tensor, other_is_near: Tensor) -> Tensor:
+        reach_across = ops.cast(
+            ops.floor(ops.sqrt(ops.maximum(radius**2 - ops.cast(down, "float32") ** 2, 0.0))), "int32"
+        )
         state = ops.while_loop(
-            lambda _, across, most, *__: across <= most, look, (down, -most, most, near_some, near_others)
+            lambda _, across, reach_across, *__: across <= reach_across,
+            look,
+            (down, -reach_across, reach_across, is_near, other_is_near),
         )
         return down + 1, *state[3:]
 
-    nowhere = ops.zeros_like(some, dtype="bool")
-    _, near_some, near_others = ops.while_loop(
+    nowhere = ops.zeros_like(outlines, dtype="bool")
+    _, is_near, other_is_near = ops.while_loop(
         lambda down, *_: down <= reach, along_row, (ops.convert_to_tensor(-reach), nowhere, nowhere)
     )
-    return near_some, near_others
+    return is_near, other_is_near

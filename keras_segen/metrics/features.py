@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_segen.ranges import in_range, require_whole_range
+from keras_segen.types import Tensor
 
 
 def feature_extractor(network: keras.Model, *, name: str | None = None, channels: int = 3) -> keras.Model:
@@ -60,7 +61,7 @@ def named_extractor(network: keras.Model, name: str, channels: int) -> keras.Mod
 
 
 def feature_batches(
-    images: Any, extractor: keras.Model, *, batch_size: int = 64, verbose: bool = False
+    images: Tensor, extractor: keras.Model, *, batch_size: int = 64, verbose: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yield the features (batch, d) of images, and their logits (batch, classes) if the extractor gives some, float32.
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.types import Tensor
+
 WINDOW, SIGMA = 11, 1.5  # of the Gaussian that SSIM looks through, pixels (Wang et al. 2004, section III.B)
 K1, K2 = 0.01, 0.03
 # Weights of the scales, from the finest on (Wang, Simoncelli and Bovik 2003, section 3.2).
@@ -37,7 +39,7 @@ class ImageQualityMetric(keras.metrics.Metric):
         self._total = self.add_variable((), "zeros", dtype="float32", name="total")
         self._count = self.add_variable((), "zeros", dtype="float32", name="count")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Score a batch."""
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} counts images alike and takes no sample weights.")
@@ -66,7 +68,7 @@ class ImageQualityMetric(keras.metrics.Metric):
         self._total.assign_add(ops.where(in_range, ops.sum(scores), float("nan")))
         self._count.assign_add(ops.cast(ops.shape(scores)[0], "float32"))
 
-    def _refuse(self, low: Any, high: Any, in_range: Any) -> None:
+    def _refuse(self, low: Tensor, high: Tensor, in_range: Any) -> None:
         try:
             fine = bool(ops.convert_to_numpy(in_range))
         except Exception:  # inside a graph there is no value yet; each backend says so by another type
@@ -78,7 +80,7 @@ class ImageQualityMetric(keras.metrics.Metric):
                 f"Received: values from {float(low):g} to {float(high):g}; {hint}"
             )
 
-    def scores(self, originals: Any, images: Any) -> Any:
+    def scores(self, originals: Tensor, images: Tensor) -> Tensor:
         """Return each image's score, (batch,)."""
         raise NotImplementedError
 
@@ -102,7 +104,7 @@ class PSNR(ImageQualityMetric):
     def __init__(self, max_val: float, *, name: str = "psnr", **kwargs: Any) -> None:
         super().__init__(max_val, name=name, **kwargs)
 
-    def scores(self, originals: Any, images: Any) -> Any:
+    def scores(self, originals: Tensor, images: Tensor) -> Tensor:
         """Return each image's ratio."""
         error = ops.mean(ops.square((originals - images) / self.max_val), axis=(1, 2, 3))
         return -10 / math.log(10) * ops.log(error)
@@ -120,7 +122,7 @@ class SSIM(ImageQualityMetric):
     def __init__(self, max_val: float, *, name: str = "ssim", **kwargs: Any) -> None:
         super().__init__(max_val, name=name, **kwargs)
 
-    def scores(self, originals: Any, images: Any) -> Any:
+    def scores(self, originals: Tensor, images: Tensor) -> Tensor:
         """Return each image's similarity."""
         _require_side(originals, WINDOW, "SSIM")
         similarity, _ = _similarities(originals / self.max_val, images / self.max_val)
@@ -143,7 +145,7 @@ class MultiScaleSSIM(ImageQualityMetric):
     def __init__(self, max_val: float, *, name: str = "multi_scale_ssim", **kwargs: Any) -> None:
         super().__init__(max_val, name=name, **kwargs)
 
-    def scores(self, originals: Any, images: Any) -> Any:
+    def scores(self, originals: Tensor, images: Tensor) -> Tensor:
         """Return each image's similarity."""
         side = _require_side(originals, WINDOW, "MultiScaleSSIM")
         count = 1
@@ -160,7 +162,7 @@ class MultiScaleSSIM(ImageQualityMetric):
         return ops.mean(product, -1)
 
 
-def _similarities(x: Any, y: Any) -> tuple[Any, Any]:
+def _similarities(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return SSIM, and its factor for contrast and structure, of each image and channel: (batch, channels) both."""
     c1, c2 = K1**2, K2**2
     # About the images' mean, variances lose less to cancellation.
@@ -175,7 +177,7 @@ def _similarities(x: Any, y: Any) -> tuple[Any, Any]:
     return ops.mean(luminance * structure, (1, 2)), ops.mean(structure, (1, 2))
 
 
-def _blur(x: Any) -> Any:
+def _blur(x: Tensor) -> Tensor:
     """Weight each pixel's neighbourhood, rows then columns; only where the window fits."""
     offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
@@ -185,17 +187,17 @@ def _blur(x: Any) -> Any:
     return sum(float(w) * x[:, :, i : i + width] for i, w in enumerate(weights))
 
 
-def _halve(x: Any) -> Any:
+def _halve(x: Tensor) -> Tensor:
     """Average 2 × 2 pixels; an odd last row or column counts twice."""
     height, width = ops.shape(x)[1], ops.shape(x)[2]
     x = ops.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]], mode="symmetric")
     return ops.average_pool(x, 2, 2, data_format="channels_last")
 
 
-def _require_side(images: Any, least: int, name: str) -> int:
+def _require_side(images: Tensor, window: int, name: str) -> int:
     sides = images.shape[1:3]
     if None in sides:
         raise ValueError(f"{name} needs images of known height and width. Received: shape {tuple(images.shape)}")
-    if min(sides) < least:
-        raise ValueError(f"{name} looks through a window of {least} pixels. Received: images of {sides[0]}×{sides[1]}")
+    if min(sides) < window:
+        raise ValueError(f"{name} looks through a window of {window} pixels. Received: images of {sides[0]}×{sides[1]}")
     return int(min(sides))

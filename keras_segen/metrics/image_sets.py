@@ -1,7 +1,6 @@
 """How a set of images compares with real ones: every score at once, each named for the protocol it follows."""
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +14,8 @@ from keras_segen.metrics.distances import (
     precision_recall_density_coverage,
 )
 from keras_segen.metrics.inception import NAME as INCEPTION
-from keras_segen.metrics.reference import Reference, Seen
+from keras_segen.metrics.reference import FeatureSummary, Reference
+from keras_segen.types import Tensor
 
 FEWEST = 6  # images that have scores: the fifth neighbour, and the image itself
 SPLITS = 10  # of the inception score
@@ -33,7 +33,7 @@ def score_name(score: str, extractor: str) -> str:
 
 
 def image_set_scores(
-    images: Any, reference: Reference, extractor: keras.Model, *, verbose: bool = False
+    images: Tensor, reference: Reference, extractor: keras.Model, *, verbose: bool = False
 ) -> dict[str, float]:
     """Return all scores of a set of images by their names: how like the real ones they are, and how varied.
 
@@ -61,22 +61,22 @@ def image_set_scores(
             f"The reference is by {reference.protocol['extractor']}, the images are to be scored by {extractor.name}: "
             "use one extractor for both."
         )
-    seen = Seen(images, extractor, verbose=verbose)
-    count = seen.moments.count
+    summary = FeatureSummary(images, extractor, verbose=verbose)
+    count = summary.moments.count
     if min(count, reference.count or count) < FEWEST:
         real = "published statistics" if reference.count is None else reference.count
         raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {real}, {count}")
     if not reference.covariance.any():
         raise ValueError(f"All real images have the same features by {extractor.name}: it sees nothing of them.")
     _warn_of_few(count, reference)
-    scores = {"frechet_distance": _distance(seen.moments, reference.mean, reference.covariance)}
+    scores = {"frechet_distance": _distance(summary.moments, reference.mean, reference.covariance)}
     if reference.count is not None:
-        size = min(1000, len(seen.features), len(reference.features))
-        scores["kernel_distance"], _ = kernel_distance(reference.features, seen.features, subset_size=size)
-    if seen.logits is not None and count >= SPLITS:
-        scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(seen.logits)), SPLITS)
+        size = min(1000, len(summary.features), len(reference.features))
+        scores["kernel_distance"], _ = kernel_distance(reference.features, summary.features, subset_size=size)
+    if summary.logits is not None and count >= SPLITS:
+        scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(summary.logits)), SPLITS)
     if reference.count is not None:
-        scores |= precision_recall_density_coverage(reference.features, seen.features)
+        scores |= precision_recall_density_coverage(reference.features, summary.features)
     return {score_name(score, extractor.name): value for score, value in scores.items()}
 
 
@@ -91,12 +91,12 @@ def _warn_of_few(count: int, reference: Reference) -> None:
         )
         return
     rows = min(few, len(reference.features) // 2)
-    some, others = Moments().update(reference.features[:rows]), Moments().update(reference.features[rows:])
+    first_half, second_half = Moments().update(reference.features[:rows]), Moments().update(reference.features[rows:])
     warnings.warn(
         f"{count} images beside {reference.count} real ones are few for {d} features: the Fréchet distance is too high "
-        f"(real images, {some.count} beside {others.count}, have "
-        f"{_distance(some, others.mean, others.covariance):.4g}), the inception score too low; the kernel distance "
-        "does not depend on how many there are",
+        f"(real images, {first_half.count} beside {second_half.count}, have "
+        f"{_distance(first_half, second_half.mean, second_half.covariance):.4g}), the inception score too low; the "
+        "kernel distance does not depend on how many there are",
         stacklevel=3,
     )
 

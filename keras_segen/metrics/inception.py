@@ -15,6 +15,7 @@ from keras_segen.errors import InputError
 from keras_segen.layers import LegacyBilinearResize
 from keras_segen.metrics.features import named_extractor
 from keras_segen.metrics.inception_weights import PUBLISHED_SHA256, URLS, published_weights, read_weights
+from keras_segen.types import PathLike, Tensor
 
 SIDE = 299
 # What numbers are called by that come from the published weights; only they are FID, KID and inception score.
@@ -22,7 +23,7 @@ NAME = "inception_2015_12_05"
 EPSILON = 1e-3  # of the batch normalisation that is folded into the convolutions
 
 
-def inception_features(weights: Path | str | None = None, *, channels: int = 3) -> keras.Model:
+def inception_features(weights: PathLike | None = None, *, channels: int = 3) -> keras.Model:
     """Return FID's extractor: images in [-1, 1] of any size -> features (batch, 2048), and logits (batch, 1008).
 
     As the published protocol has it, images are rounded to 256 steps, resized to 299 × 299 by TensorFlow 1's bilinear
@@ -121,15 +122,17 @@ class _Bias(layers.Layer):
     def build(self, input_shape: Any) -> None:
         self.bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="bias")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return x + self.bias
 
 
-def _convolution(x: Any, filters: int, size: Any, name: str, *, strides: int = 1, padding: str = "same") -> Any:
+def _convolution(
+    x: Tensor, filters: int, size: Tensor, name: str, *, strides: int = 1, padding: str = "same"
+) -> Tensor:
     return layers.Conv2D(filters, size, strides, padding, activation="relu", name=name)(x)
 
 
-def _block_35(x: Any, pooled: int, name: str) -> Any:
+def _block_35(x: Tensor, pooled: int, name: str) -> Tensor:
     one = _convolution(x, 64, 1, f"{name}.branch1x1")
     five = _convolution(x, 48, 1, f"{name}.branch5x5_1")
     five = _convolution(five, 64, 5, f"{name}.branch5x5_2")
@@ -141,7 +144,7 @@ def _block_35(x: Any, pooled: int, name: str) -> Any:
     return ops.concatenate([one, five, double, pool], -1)
 
 
-def _to_17(x: Any, name: str) -> Any:
+def _to_17(x: Tensor, name: str) -> Tensor:
     three = _convolution(x, 384, 3, f"{name}.branch3x3", strides=2, padding="valid")
     double = _convolution(x, 64, 1, f"{name}.branch3x3dbl_1")
     double = _convolution(double, 96, 3, f"{name}.branch3x3dbl_2")
@@ -149,7 +152,7 @@ def _to_17(x: Any, name: str) -> Any:
     return ops.concatenate([three, double, layers.MaxPooling2D(3, 2)(x)], -1)
 
 
-def _block_17(x: Any, filters: int, name: str) -> Any:
+def _block_17(x: Tensor, filters: int, name: str) -> Tensor:
     one = _convolution(x, 192, 1, f"{name}.branch1x1")
     seven = _convolution(x, filters, 1, f"{name}.branch7x7_1")
     seven = _convolution(seven, filters, (1, 7), f"{name}.branch7x7_2")
@@ -164,7 +167,7 @@ def _block_17(x: Any, filters: int, name: str) -> Any:
     return ops.concatenate([one, seven, double, pool], -1)
 
 
-def _to_8(x: Any, name: str) -> Any:
+def _to_8(x: Tensor, name: str) -> Tensor:
     three = _convolution(x, 192, 1, f"{name}.branch3x3_1")
     three = _convolution(three, 320, 3, f"{name}.branch3x3_2", strides=2, padding="valid")
     seven = _convolution(x, 192, 1, f"{name}.branch7x7x3_1")
@@ -174,7 +177,7 @@ def _to_8(x: Any, name: str) -> Any:
     return ops.concatenate([three, seven, layers.MaxPooling2D(3, 2)(x)], -1)
 
 
-def _block_8(x: Any, pooling: Any, name: str) -> Any:
+def _block_8(x: Tensor, pooling: Any, name: str) -> Tensor:
     one = _convolution(x, 320, 1, f"{name}.branch1x1")
     three = _convolution(x, 384, 1, f"{name}.branch3x3_1")
     wide = _convolution(three, 384, (1, 3), f"{name}.branch3x3_2a")

@@ -1,11 +1,10 @@
 """The published weights of FID's Inception network: where they are to be had, and how they are read."""
 
-import hashlib
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from keras_segen.downloads import Download, fetch, sha256
 from keras_segen.errors import InputError
 from keras_segen.files import cache_folder
 from keras_segen.metrics.torch_file import read_state_dict
@@ -89,24 +88,9 @@ def published_weights() -> Path:
     """Return the path of the published file in Keras's cache, downloaded and checked by its hash if it is not there.
 
     Raises:
-        InputError: if it cannot be had; it says what to fetch, from where, into which folder.
+        InputError: As `downloads.fetch`.
     """
-    path = cache_folder() / FILE
-    if path.is_file():
-        if _sha256(path) != PUBLISHED_SHA256:
-            raise InputError(f"{path}: is not the published file, by its hash: remove it, and fetch {URLS[0]}")
-        return path
-    there = {"cache_dir": path.parents[1], "cache_subdir": path.parent.name, "file_hash": PUBLISHED_SHA256}
-    failures = []
-    for url in URLS:
-        try:
-            return Path(keras.utils.get_file(FILE, url, **there))
-        except Exception as error:  # urllib's, or a ValueError for another hash
-            failures.append(str(error).splitlines()[0])
-    raise InputError(
-        f"The weights of FID's Inception network could not be downloaded ({failures[-1]}): fetch {URLS[0]} "
-        f"or {URLS[1]} by other means, and name the file, or put it into {path.parent} as {FILE}"
-    )
+    return fetch(Download(FILE, PUBLISHED_SHA256, URLS), cache_folder())
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
@@ -121,19 +105,14 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'does not exist'}: fetch {URLS[0]}")
     if path.suffix.lower() != ".pb":
-        return read_state_dict(path), _sha256(path)
+        return read_state_dict(path), sha256(path)
     try:
-        return _read_graph(path), _sha256(path)
+        return _read_graph(path), sha256(path)
     except (ValueError, TypeError) as error:  # of a constant that is none, or of another shape
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{path}: is damaged, or not classify_image_graph_def.pb ({reason}): fetch it again"
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_graph(path: Path) -> dict[str, np.ndarray]:
@@ -153,7 +132,7 @@ def _read_graph(path: Path) -> dict[str, np.ndarray]:
 
     tensors = {"fc.weight": constant("softmax/weights").T, "fc.bias": constant("softmax/biases")}
     parts = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-    for name, there in graph_names().items():
-        tensors[f"{name}.conv.weight"] = constant(f"{there}/conv2d_params").transpose(3, 2, 0, 1)
-        tensors |= {f"{name}.bn.{part}": constant(f"{there}/batchnorm/{its}") for part, its in parts.items()}
+    for name, node in graph_names().items():
+        tensors[f"{name}.conv.weight"] = constant(f"{node}/conv2d_params").transpose(3, 2, 0, 1)
+        tensors |= {f"{name}.bn.{part}": constant(f"{node}/batchnorm/{its}") for part, its in parts.items()}
     return tensors

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import cache_folder, replacing
 from keras_segen.metrics.distances import Moments
 from keras_segen.metrics.features import feature_batches
+from keras_segen.types import PathLike, Tensor
 
 # Features that are kept of a set, beside its moments: those of so many first images. The kernel distance and the four
 # measures by neighbours use these; the Fréchet distance uses all.
@@ -40,7 +41,7 @@ class Reference:
     features: np.ndarray
 
     @classmethod
-    def of(cls, images: Any, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
+    def of(cls, images: Tensor, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
         """Look at real images, as `feature_batches` takes them.
 
         Args:
@@ -49,19 +50,19 @@ class Reference:
             verbose: show a progress bar.
             protocol: what the statistics depend on besides, such as data, split, crop and resize.
         """
-        seen = Seen(images, extractor, verbose=verbose)
+        summary = FeatureSummary(images, extractor, verbose=verbose)
         return cls(
             {**protocol, "extractor": extractor.name},
-            seen.moments.count,
-            seen.moments.mean,
-            seen.moments.covariance,
-            seen.features,
+            summary.moments.count,
+            summary.moments.mean,
+            summary.moments.covariance,
+            summary.features,
         )
 
     @classmethod
     def kept(
         cls,
-        images: Any,
+        images: Tensor,
         extractor: keras.Model,
         *,
         data: str,
@@ -99,7 +100,7 @@ class Reference:
         return reference
 
     @classmethod
-    def from_statistics(cls, path: Path | str, extractor: keras.Model) -> Self:
+    def from_statistics(cls, path: PathLike, extractor: keras.Model) -> Self:
         """Read published statistics of real images: an .npz with their features' mean `mu` and covariance `sigma`.
 
         pytorch-fid, TTUR and EDM publish such files for FID's network. Only the Fréchet distance can be computed from
@@ -145,7 +146,7 @@ class Reference:
         digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "references" / f"{words[:150]}-{digest[:8]}.npz"
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: PathLike) -> None:
         """Write a NumPy archive, without pickles.
 
         Raises:
@@ -166,7 +167,7 @@ class Reference:
             )
 
     @classmethod
-    def load(cls, path: Path | str, protocol: dict[str, str]) -> Self:
+    def load(cls, path: PathLike, protocol: dict[str, str]) -> Self:
         """Read what `save` wrote.
 
         Raises:
@@ -177,18 +178,18 @@ class Reference:
             raise InputError(f"{path}: does not exist, or is no file: name one that `Reference.save` wrote")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                found = json.loads(str(archive["protocol"]))
+                own_protocol = json.loads(str(archive["protocol"]))
                 reference = cls(
-                    found, int(archive["count"]), *(archive[name] for name in ("mean", "covariance", "features"))
+                    own_protocol, int(archive["count"]), *(archive[name] for name in ("mean", "covariance", "features"))
                 )
             reference._check()
         except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: is damaged ({reason}): delete it, and compute it anew") from error
-        for name in {**found, **protocol}:
-            if found.get(name) != protocol.get(name):
+        for name in {**own_protocol, **protocol}:
+            if own_protocol.get(name) != protocol.get(name):
                 raise InputError(
-                    f"{path}: holds statistics of another protocol ({name} {found.get(name)}, where "
+                    f"{path}: holds statistics of another protocol ({name} {own_protocol.get(name)}, where "
                     f"{protocol.get(name)} is asked for): name another file, or delete it, and compute it anew"
                 )
         return reference
@@ -255,17 +256,17 @@ def _check_covariance(mean: np.ndarray, covariance: np.ndarray) -> None:
         raise ValueError("sigma has negative eigenvalues")
 
 
-class Seen:
+class FeatureSummary:
     """One pass over images: moments of all, features of the first, logits."""
 
-    def __init__(self, images: Any, extractor: keras.Model, *, verbose: bool) -> None:
+    def __init__(self, images: Tensor, extractor: keras.Model, *, verbose: bool) -> None:
         self.moments = Moments()
         features, logits, kept = [], [], 0
-        for some, answers in feature_batches(images, extractor, verbose=verbose):
-            self.moments.update(some)
-            features.append(some[: KEPT - kept])
+        for batch, its_logits in feature_batches(images, extractor, verbose=verbose):
+            self.moments.update(batch)
+            features.append(batch[: KEPT - kept])
             kept += len(features[-1])
-            if answers is not None:
-                logits.append(answers)
+            if its_logits is not None:
+                logits.append(its_logits)
         self.features = np.concatenate(features)
         self.logits = np.concatenate(logits) if logits else None

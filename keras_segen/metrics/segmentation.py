@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_segen.masks import class_ids, flat_masks
+from keras_segen.masks import VOID, class_ids, flat_masks
+from keras_segen.types import Tensor
 
 # JAX has no 64-bit numbers unless it is told to at its start.
 _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else ("int64", "float64")
@@ -39,7 +40,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     _direction = "up"  # for callbacks that monitor it with mode="auto"
 
     def __init__(
-        self, num_classes: int, *, ignore_class: int = 255, name: str | None = None, dtype: Any = None
+        self, num_classes: int, *, ignore_class: int = VOID, name: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
@@ -52,7 +53,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         """The counts so far, (num_classes, num_classes) int64: rows are the truth, columns the prediction."""
         return ops.convert_to_numpy(self._matrix).astype(np.int64)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Count a batch."""
         if sample_weight is not None:
             raise ValueError(
@@ -89,25 +90,25 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         self._matrix.assign_add(ops.cast(matrix, _COUNT))
         self._out_of_range.assign_add(ops.cast(out_of_range, _COUNT))
 
-    def _ratio(self, numerator: Any, denominator: Any) -> Any:
+    def _ratio(self, numerator: Tensor, denominator: Tensor) -> Tensor:
         """Divide in float64; nothing by nothing is NaN, and so is everything once an id was out of range."""
         numerator, denominator = ops.cast(numerator, _RATIO), ops.cast(denominator, _RATIO)
         defined = (denominator > 0) & (self._out_of_range == 0)
         return ops.where(defined, numerator / ops.maximum(denominator, 1), float("nan"))
 
-    def _truth(self) -> Any:
+    def _truth(self) -> Tensor:
         """Return each class's pixels in the masks."""
         return ops.sum(self._matrix, 1)
 
-    def _prediction(self) -> Any:
+    def _prediction(self) -> Tensor:
         """Return each class's pixels in the predictions."""
         return ops.sum(self._matrix, 0)
 
-    def _iou(self) -> Any:
+    def _iou(self) -> Tensor:
         hits = ops.diagonal(self._matrix)
         return self._ratio(hits, self._truth() + self._prediction() - hits)
 
-    def _mean(self, values: Any, counted: Any) -> Any:
+    def _mean(self, values: Tensor, counted: Tensor) -> Tensor:
         """Return the mean of the classes' values over those that are counted."""
         total = ops.sum(ops.where(counted, values, ops.zeros_like(values)))
         return self._ratio(total, ops.sum(ops.cast(counted, _RATIO)))
@@ -118,7 +119,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         return {**config, "num_classes": self.num_classes, "ignore_class": self.ignore_class}
 
 
-def _flat(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _flat(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """Return masks, and logits or class ids, as tensors; masks and ids without a last axis of 1."""
     y_true, y_pred = flat_masks(ops.convert_to_tensor(y_true)), ops.convert_to_tensor(y_pred)
     is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype))
@@ -126,8 +127,8 @@ def _flat(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def _count(
-    truth: Any, prediction: Any, num_classes: int, ignore_class: int, *, look_for_nan: bool = True
-) -> tuple[Any, Any]:
+    truth: Tensor, prediction: Tensor, num_classes: int, ignore_class: int, *, look_for_nan: bool = True
+) -> tuple[Tensor, Tensor]:
     """Count one batch in int32.
 
     Args:
@@ -143,15 +144,15 @@ def _count(
     if len(prediction.shape) == 2:
         prediction = _argmax(prediction, look_for_nan=look_for_nan)
     truth, prediction = class_ids(truth), class_ids(prediction)
-    known = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
+    in_range = (truth >= 0) & (truth < num_classes) & (prediction >= 0) & (prediction < num_classes)
     cells = num_classes**2
-    cell = ops.where(known, truth * num_classes + prediction, cells)  # one more for what is out of range,
+    cell = ops.where(in_range, truth * num_classes + prediction, cells)  # one more for what is out of range,
     cell = ops.where(truth == ignore_class, cells + 1, cell)  # and one for void
     counts = ops.segment_sum(ops.ones_like(cell), cell, num_segments=cells + 2)
     return ops.reshape(counts[:cells], [num_classes, num_classes]), counts[cells]
 
 
-def _argmax(logits: Any, *, look_for_nan: bool = True) -> Any:
+def _argmax(logits: Tensor, *, look_for_nan: bool = True) -> Tensor:
     """Return the class with the largest logit; -1, which is out of range, where a logit is NaN and that is looked for.
 
     An argmax passes over NaN in one order of the classes and returns it in another.

@@ -1,11 +1,10 @@
 """A small residual classifier, for judging generated images: by their features, and by what can be learnt from them."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
 from keras_segen.layers import FusedBatchNormalization
+from keras_segen.types import Tensor
 
 
 def classifier(
@@ -35,6 +34,6 @@ def classifier(
     return keras.Model(images, logits, name=name)
 
 
-def _convolution(x: Any, filters: int) -> Any:
+def _convolution(x: Tensor, filters: int) -> Tensor:
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
     return layers.ReLU()(FusedBatchNormalization(momentum=0.9)(x))

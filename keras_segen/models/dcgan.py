@@ -7,6 +7,8 @@ import keras
 from keras import layers
 
 from keras_segen.layers import FusedBatchNormalization, SpectralConv2D
+from keras_segen.models.image_sizes import image_doublings
+from keras_segen.types import ImageShape, Tensor
 
 # Section 4 of the paper.
 SLOPE = 0.2
@@ -17,7 +19,7 @@ KERNEL = 4
 
 
 def dcgan_generator(
-    image_shape: tuple[int, int, int], latent_dim: int = 100, *, filters: int = 64, name: str = "dcgan_generator"
+    image_shape: ImageShape, *, latent_dim: int = 128, filters: int = 64, name: str = "dcgan_generator"
 ) -> keras.Model:
     """Build DCGAN's generator.
 
@@ -26,7 +28,7 @@ def dcgan_generator(
 
     Args:
         image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
-        latent_dim: numbers in a latent.
+        latent_dim: The number of numbers in a latent; the paper has 100.
         filters: of the last layer before the image; each layer before has twice as many.
         name: of the model.
 
@@ -41,7 +43,7 @@ def dcgan_generator(
 
 
 def dcgan_discriminator(
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     filters: int = 64,
     normalization: Literal["batch", "spectral"] | None = "batch",
@@ -62,35 +64,34 @@ def dcgan_discriminator(
     Raises:
         ValueError: for an image that the network cannot have, or another normalization.
     """
-    if normalization not in ("batch", "spectral", None):
-        raise ValueError(f'`normalization` is "batch", "spectral" or None. Received: normalization={normalization!r}')
     doublings = image_doublings(image_shape)
-    convolution = SpectralConv2D if normalization == "spectral" else layers.Conv2D
     images = keras.Input(image_shape, name="image")
-    x = images
-    for i in range(doublings):
-        normalized = normalization == "batch" and i > 0
-        x = convolution(filters * 2**i, KERNEL, 2, "same", use_bias=not normalized, kernel_initializer=initializer())(x)
-        x = normalize(x) if normalized else x
-        x = layers.LeakyReLU(SLOPE)(x)
-    x = convolution(1, KERNEL, kernel_initializer=initializer())(x)
+    x = halved(images, doublings, filters, normalization)
+    x = convolution(normalization)(1, KERNEL, kernel_initializer=initializer())(x)
     logits = layers.Flatten(dtype="float32", name="logit")(x)
     return keras.Model(images, logits, name=name)
 
 
-def image_doublings(image_shape: tuple[int, int, int]) -> int:
-    """Return how often 4 must be doubled to give the image's side; ValueError where none does."""
-    height, width, channels = image_shape
-    doublings = max(height, 4).bit_length() - 3
-    if height != width or height != 4 * 2**doublings or doublings < 2 or channels < 1:
-        raise ValueError(
-            "Images are square, and their side is a power of two from 16, such as (64, 64, 3). "
-            f"Received: image_shape={tuple(image_shape)}"
-        )
-    return doublings
+def convolution(normalization: str | None) -> type[layers.Conv2D]:
+    """Return the kind of convolution that a discriminator's normalisation asks for; ValueError for another one."""
+    if normalization not in ("batch", "spectral", None):
+        raise ValueError(f'`normalization` is "batch", "spectral" or None. Received: normalization={normalization!r}')
+    return SpectralConv2D if normalization == "spectral" else layers.Conv2D
 
 
-def image_from(vector: Any, image_shape: tuple[int, int, int], filters: int, normalize: Callable[[Any], Any]) -> Any:
+def halved(x: Tensor, doublings: int, filters: int, normalization: str | None) -> Tensor:
+    """Halve an image down to 4×4 by the discriminator's layers."""
+    for i in range(doublings):
+        normalized = normalization == "batch" and i > 0
+        x = convolution(normalization)(
+            filters * 2**i, KERNEL, 2, "same", use_bias=not normalized, kernel_initializer=initializer()
+        )(x)
+        x = normalize(x) if normalized else x
+        x = layers.LeakyReLU(SLOPE)(x)
+    return x
+
+
+def image_from(vector: Tensor, image_shape: ImageShape, filters: int, normalize: Callable[[Any], Any]) -> Tensor:
     """Enlarge (batch, n) to 4×4 and, doubling, to the image in [-1, 1], by the generator's layers."""
     doublings = image_doublings(image_shape)
     x = layers.Reshape((1, 1, vector.shape[-1]))(vector)
@@ -104,7 +105,7 @@ def image_from(vector: Any, image_shape: tuple[int, int, int], filters: int, nor
     return layers.Activation("tanh", dtype="float32", name="image")(x)
 
 
-def normalize(x: Any) -> Any:
+def normalize(x: Tensor) -> Tensor:
     """Batch normalisation as the paper starts it."""
     return FusedBatchNormalization(epsilon=1e-5, gamma_initializer=keras.initializers.RandomNormal(1.0, SPREAD))(x)
 

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class DeeplySupervised(keras.Model):
@@ -16,30 +18,35 @@ class DeeplySupervised(keras.Model):
     model is one of a single output. Compile it as any other.
     """
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         """Return all logits in training, as a list, and those that matter otherwise."""
         outputs = super().call(inputs, training=training, mask=mask)
         return outputs if training else outputs[0]
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Any:
         """Return the shapes of what `call` returns."""
         outputs = super().compute_output_spec(inputs, training=training, mask=mask)
         return outputs if training else outputs[0]
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
+    def output_shape(self) -> Shape:
         """That of the logits that matter."""
         return tuple(self.outputs[0].shape)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        x: Tensor = None,
+        y: Any = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         """Weigh the losses of all levels; of one, where there is but one."""
         levels = y_pred if isinstance(y_pred, list) else [y_pred]
         weights = [0.5**i for i in range(len(levels))]
         losses = [super(DeeplySupervised, self).compute_loss(x, y, level, sample_weight, training) for level in levels]
         return ops.sum(ops.stack([w / sum(weights) * loss for w, loss in zip(weights, losses, strict=True)]))
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(self, x: Tensor, y: Any, y_pred: Tensor, sample_weight: Tensor = None) -> dict[str, Any]:
         """Score the logits that matter."""
         return super().compute_metrics(x, y, y_pred[0] if isinstance(y_pred, list) else y_pred, sample_weight)

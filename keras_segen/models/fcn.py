@@ -1,25 +1,28 @@
 """Fully convolutional networks: Long, Shelhamer and Darrell, 2015 (arXiv:1411.4038)."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, Dropout, FusedBatchNormalization, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike
+from keras_segen.models.backbones import Backbone
 from keras_segen.models.backbones import backbone as build_backbone
+from keras_segen.types import BackboneName, PathLike, Tensor
 
 
 def fcn(
     num_classes: int,
     *,
-    backbone: Literal["vgg16", "resnet50", "mobilenet"] = "vgg16",
+    backbone: BackboneName = "mobilenet",
+    backbone_weights: PathLike | None = "imagenet",
+    backbone_width: float = 1.0,
+    input_channels: int = 3,
+    dropout: float = 0.5,
     stride: Literal[32, 16, 8] = 8,
-    weights: str | Path | None = "imagenet",
-    alpha: float = 1.0,
-    learned_up_sampling: bool = False,
+    up_sampling: Literal["bilinear", "transposed"] = "bilinear",
     coarser: keras.Model | None = None,
-    name: str | None = None,
+    name: str = "fcn",
 ) -> keras.Model:
     """Build an FCN-32s, -16s or -8s for images of any size.
 
@@ -30,74 +33,69 @@ def fcn(
     kernels mix no classes.
 
     Args:
-        num_classes: classes to tell apart, background included.
-        backbone: the classifier; "vgg16" with fc6 and fc7 as convolutions. The others get a 7×7 depthwise and a 1×1
-            convolution in their place, for they have none, and what surrounds a pixel tells much about it.
-        stride: of the finest map whose scores count: 32, 16 or 8.
-        weights: of the backbone: "imagenet" to download them, a file, or None for random ones.
-        alpha: MobileNet's width multiplier.
-        learned_up_sampling: let training change the up-sampling kernels, as the paper has it. Otherwise they stay
-            bilinear, as in the networks that its authors published; that is much faster.
-        coarser: an FCN of a greater stride on the same backbone from whose weights this one starts: the paper's staged
-            training, 32s, 16s, 8s. Without it the network is trained at once. Give `weights=None` with it.
-        name: the model's name; "fcn32s", "fcn16s" or "fcn8s" by default.
+        num_classes: The number of classes to tell apart, background included.
+        backbone: The classifier; "vgg16" is the paper's, with fc6 and fc7 as convolutions. The others get a 7×7
+            depthwise and a 1×1 convolution in their place, because what surrounds a pixel tells much about it.
+        backbone_weights: The backbone's weights: "imagenet" to download them, a file, or None for random ones.
+        backbone_width: The width multiplier of MobileNet.
+        input_channels: The channels of the image, from 1. A backbone with weights takes 3.
+        dropout: The share of the activations of fc6 and fc7, or of what takes their place, that is set to 0 in
+            training.
+        stride: The stride of the finest map whose scores count: 32, 16 or 8.
+        up_sampling: "bilinear" with fixed kernels, as in the networks that the paper's authors published; or
+            "transposed" for kernels that start bilinear and are learned, as the paper describes. That is much slower.
+        coarser: An FCN of a greater stride on the same backbone from whose weights this one starts: the paper's staged
+            training, 32s, 16s, 8s. Without it the network is trained at once. Use `backbone_weights=None` with it.
+        name: The name of the model.
 
     Returns:
-        A Functional model: images (batch, height, width, 3) in [0, 255] -> float32 logits (batch, height, width,
-        num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits (batch, height,
+        width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
 
     Raises:
-        InputError: for weights that cannot be had or do not fit.
-        ValueError: for unknown names, or a `coarser` that is no coarser one.
+        InputError: For weights that cannot be had or do not fit.
+        ValueError: For unknown names, numbers that make no network, or a `coarser` that is not a coarser FCN.
     """
-    if num_classes < 1:
-        raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
+    if num_classes < 1 or input_channels < 1:
+        raise ValueError(
+            "`num_classes` and `input_channels` must be at least 1. "
+            f"Received: num_classes={num_classes}, input_channels={input_channels}"
+        )
     if stride not in (32, 16, 8):
         raise ValueError(f"`stride` must be 32, 16 or 8. Received: stride={stride}")
-    stages = build_backbone(backbone, weights=weights, alpha=alpha, fully_connected=backbone == "vgg16")
+    if up_sampling not in ("bilinear", "transposed"):
+        raise ValueError(f'`up_sampling` must be "bilinear" or "transposed". Received: up_sampling={up_sampling!r}')
+    encoder = build_backbone(
+        backbone,
+        weights=backbone_weights,
+        width=backbone_width,
+        input_channels=input_channels,
+        fully_connected=True,
+        dropout=dropout,
+    )
+    learned = up_sampling == "transposed"
 
-    image = keras.Input((None, None, 3), name="image")
-    x = PadToStride(32, name="pad")(stages.preprocess(image))
-    maps = stages.model(x)
-
-    level = stages.strides.index(32)
-    maps[level] = maps[level] if backbone == "vgg16" else _fully_connected(maps[level])
-    logits = _score(maps[level], num_classes, 32, backbone)
-    while stages.strides[level] > stride:
-        logits = BilinearUpSampling(
-            2, origin=stages.phase(level, level - 1), learned=learned_up_sampling, name=f"up{stages.strides[level]}"
-        )(logits)
-        level -= 1
-        logits = layers.Add(name=f"fuse{stages.strides[level]}")(
-            [logits, _score(maps[level], num_classes, stages.strides[level], backbone)]
-        )
+    image = keras.Input((None, None, input_channels), name="image")
+    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    logits = _score(maps[32], num_classes, 32, encoder)
+    finest = 32
+    while finest > stride:
+        logits = BilinearUpSampling(2, origin=encoder.phase(finest), learned=learned, name=f"up{finest}")(logits)
+        finest //= 2
+        logits = layers.Add(name=f"fuse{finest}")([logits, _score(maps[finest], num_classes, finest, encoder)])
     logits = BilinearUpSampling(
-        stride, origin=stages.origins[level], learned=learned_up_sampling, dtype="float32", name=f"up{stride}_to_image"
+        stride, origin=encoder.origin(stride), learned=learned, dtype="float32", name=f"up{stride}_to_image"
     )(logits)
     logits = CropLike(dtype="float32", name="crop")([logits, image])
-    model = keras.Model(image, logits, name=name or f"fcn{stride}s")
+    model = keras.Model(image, logits, name=name)
     if coarser is not None:
         _start_from(model, coarser)
     return model
 
 
-def _fully_connected(x: Any) -> Any:
-    """Look around as far as VGG16's fc6 does; these classifiers average their deepest map instead."""
-    channels = min(x.shape[-1], 512)
-    x = layers.DepthwiseConv2D(7, padding="same", use_bias=False, name="fc6")(x)
-    x = FusedBatchNormalization(name="fc6_norm")(x)
-    x = layers.ReLU(name="fc6_relu")(x)
-    x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name="fc7")(x)
-    x = FusedBatchNormalization(name="fc7_norm")(x)
-    x = layers.ReLU(name="fc7_relu")(x)
-    return Dropout(0.5, name="fc7_dropout")(x)
-
-
-def _score(x: Any, num_classes: int, stride: int, backbone: str) -> Any:
-    if backbone == "vgg16" and stride < 32:
-        # VGG16 has no batch normalisation, and its finer maps hold so much larger numbers than its deepest that they
-        # would drown it when trained at once. The authors' factors: shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce.
-        x = layers.Rescaling({16: 1e-2, 8: 1e-4}[stride], name=f"scale{stride}")(x)
+def _score(x: Tensor, num_classes: int, stride: int, encoder: Backbone) -> Tensor:
+    if stride in encoder.score_scales:
+        x = layers.Rescaling(encoder.score_scales[stride], name=f"scale{stride}")(x)
     return layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name=f"score{stride}")(x)
 
 

@@ -1,32 +1,34 @@
 """U-Net: Ronneberger, Fischer and Brox, 2015 (arXiv:1505.04597)."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, Dropout, FusedBatchNormalization, MirrorPad, PadToStride
+from keras_segen.layers import BilinearUpSampling, CropLike, Dropout
 from keras_segen.models.backbones import Backbone
 from keras_segen.models.backbones import backbone as build_backbone
 from keras_segen.models.deep_supervision import DeeplySupervised
+from keras_segen.models.unet_encoder import double_convolution, unet_encoder
+from keras_segen.types import BackboneName, PathLike, Tensor
 
 PAPERS_FILTERS = (64, 128, 256, 512, 1024)
-BACKBONES_FILTERS = (16, 32, 64, 128, 256)
+BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
 
 
 def unet(
     num_classes: int,
     *,
-    filters: Sequence[int] | None = None,
-    backbone: Literal["vgg16", "resnet50", "mobilenet"] | None = None,
-    weights: str | Path | None = "imagenet",
-    alpha: float = 1.0,
+    backbone: BackboneName | None = None,
+    backbone_weights: PathLike | None = "imagenet",
+    backbone_width: float = 1.0,
     input_channels: int = 3,
+    dropout: float = 0.0,
+    filters: Sequence[int] | None = None,
+    decoder_filters: Sequence[int] | None = None,
     up_sampling: Literal["transposed", "bilinear"] | None = None,
     padding: Literal["same", "valid"] = "same",
-    dropout: float = 0.0,
     deep_supervision: bool = False,
     name: str = "unet",
 ) -> keras.Model:
@@ -37,73 +39,88 @@ def unet(
     convolutions are padded, so that the output has the input's size; batch normalisation stands before each ReLU; and
     images whose size is no multiple of the deepest level's stride are padded inside the graph and cropped back.
 
-    On a backbone, that takes the place of the way down; the way up is bilinear, in phase with the backbone's cells.
+    A backbone takes the place of the way down. Up-sampling is aligned with the backbone's cells.
 
     Args:
-        num_classes: classes to tell apart, background included.
-        filters: channels of each level, top to bottom; their number is the depth. By default the paper's 64, 128, 256,
-            512, 1024. On a backbone: of the way up at strides 1, 2, 4, 8 and 16; 16, 32, 64, 128, 256 by default.
-        backbone: a classifier to start from, or None for the paper's own network.
-        weights: of the backbone: "imagenet" to download them, a file, or None for random ones.
-        alpha: MobileNet's width multiplier.
-        input_channels: channels of the image, 1 to N; 3 on a backbone.
-        up_sampling: "transposed" convolution as in the paper (the default), or "bilinear" up-sampling and a 1×1
-            convolution. None on a backbone.
-        padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips: the image is mirrored
-            around its edges (paper, figure 2), 92 pixels with five levels, so that the output still has its size.
-        dropout: share of the deepest level's activations set to 0 in training (paper, section 3.1).
-        deep_supervision: in training, judge the coarser levels of the way up as well: see `DeeplySupervised`.
-        name: the model's name.
+        num_classes: The number of classes to tell apart, background included.
+        backbone: A classifier to start from, or None for the paper's own way down.
+        backbone_weights: The backbone's weights: "imagenet" to download them, a file, or None for random ones. Without
+            a backbone all weights are random.
+        backbone_width: The width multiplier of MobileNet.
+        input_channels: The channels of the image, from 1. A backbone with weights takes 3.
+        dropout: The share of the deepest map's activations that is set to 0 in training (paper, section 3.1).
+        filters: The channels of each level of the paper's own way down, top to bottom; their number is the depth. The
+            default is the paper's 64, 128, 256, 512, 1024. A backbone brings channels of its own.
+        decoder_filters: The channels of each level of the way up, top to bottom, at strides 1, 2, 4, and so on: one
+            number fewer than there are levels on the way down. The default is the same as on the way down, and
+            16, 32, 64, 128, 256 on a backbone.
+        up_sampling: "transposed" for 2×2 transposed convolutions as in the paper, the default without a backbone; or
+            "bilinear", the default on a backbone. ResNet50 and MobileNet need "bilinear", because their cells do not
+            lie in the middle of the pixels that they cover.
+        padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips, without a backbone: the
+            image is mirrored around its edges (paper, figure 2), 92 pixels with five levels, so that the output still
+            has its size.
+        deep_supervision: Whether training judges the coarser levels of the way up as well: see `DeeplySupervised`.
+        name: The name of the model.
 
     Returns:
         A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits
-        (batch, height, width, num_classes).
+        (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
+        freezes.
 
     Raises:
-        InputError: for weights that cannot be had or do not fit.
-        ValueError: for numbers that make no network, unknown names, or options that do not go together.
+        InputError: For weights that cannot be had or do not fit.
+        ValueError: For numbers that make no network, unknown names, or options that do not go together.
     """
-    if filters is None:
-        filters = PAPERS_FILTERS if backbone is None else BACKBONES_FILTERS
-    _check(
-        num_classes,
-        filters=filters,
-        backbone=backbone,
-        input_channels=input_channels,
-        up_sampling=up_sampling,
-        padding=padding,
-        deep_supervision=deep_supervision,
-    )
-    if backbone is None and (alpha != 1 or weights not in ("imagenet", None)):
+    if num_classes < 1 or input_channels < 1:
         raise ValueError(
-            f"`weights` and `alpha` are of a backbone: name one. Received: weights={weights!r}, alpha={alpha}"
+            "`num_classes` and `input_channels` must be at least 1. "
+            f"Received: num_classes={num_classes}, input_channels={input_channels}"
         )
-    image = keras.Input((None, None, input_channels), name="image")
+    if padding not in ("same", "valid"):
+        raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
     if backbone is None:
-        x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
-        depth = len(filters) - 1
-        x = PadToStride(2**depth, name="pad")(x) if padding == "same" else _mirror(x, depth)
-        skips, x = _way_down(x, filters, padding)
-        filters = filters[:-1]
-        stages = None
+        if backbone_width != 1 or backbone_weights not in ("imagenet", None):
+            raise ValueError(
+                "`backbone_weights` and `backbone_width` need a `backbone`. "
+                f"Received: backbone_weights={backbone_weights!r}, backbone_width={backbone_width}"
+            )
+        filters = PAPERS_FILTERS if filters is None else tuple(filters)
+        if len(filters) < 2 or min(filters) < 1:
+            raise ValueError(
+                f"`filters` must hold at least two positive numbers, one a level. Received: filters={filters}"
+            )
+        encoder = unet_encoder(filters, padding=padding)
+        decoder_filters = filters[:-1] if decoder_filters is None else tuple(decoder_filters)
+        up_sampling = up_sampling or "transposed"
     else:
-        stages = build_backbone(backbone, weights=weights, alpha=alpha)
-        x = PadToStride(32, name="pad")(stages.preprocess(image))
-        *maps, x = stages.model(x)
-        skips = [None] * (5 - len(maps)) + maps  # most have no map at stride 1
+        if filters is not None or padding == "valid":
+            raise ValueError(
+                "`filters` and `padding` are options of the network without a backbone. A backbone brings its own "
+                f"channels, and the way up has `decoder_filters`. Received: filters={filters}, padding={padding!r}"
+            )
+        encoder = build_backbone(
+            backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels
+        )
+        decoder_filters = BACKBONES_DECODER_FILTERS if decoder_filters is None else tuple(decoder_filters)
+        up_sampling = up_sampling or "bilinear"
+    _check_decoder(decoder_filters, encoder, up_sampling, deep_supervision)
+
+    image = keras.Input((None, None, input_channels), name="image")
+    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    x = maps.pop(encoder.strides[-1])
     if dropout:
         x = Dropout(dropout, name="bottom_dropout")(x)
 
     sides = []
-    for level, channels in reversed(list(enumerate(filters))):
-        if stages is None:
-            x = _up_convolution(x, channels, up_sampling or "transposed", f"up{level}")
-        else:
-            x = BilinearUpSampling(2, origin=_origin(stages, level), name=f"up{level}_enlarge")(x)
-        x = _join(skips[level], x, padding, f"up{level}")
-        x = _double_convolution(x, channels, f"up{level}", padding)
+    for level, channels in reversed(list(enumerate(decoder_filters))):
+        stride = 2**level
+        x = _enlarge(x, channels, up_sampling, encoder.phase(2 * stride), f"up{level}")
+        if stride in maps:  # most backbones have no map at stride 1
+            x = _join(maps[stride], x, padding, f"up{level}")
+        x = double_convolution(x, channels, f"up{level}", padding)
         if deep_supervision and level > 0:
-            sides.append(_side_logits(x, image, num_classes, level, stages))
+            sides.append(_side_logits(x, image, num_classes, level, encoder.origin(stride)))
 
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     logits = CropLike(dtype="float32", name="crop")([logits, image])
@@ -112,91 +129,40 @@ def unet(
     return keras.Model(image, logits, name=name)
 
 
-def _check(
-    num_classes: int,
-    *,
-    filters: Sequence[int],
-    backbone: str | None,
-    input_channels: int,
-    up_sampling: str | None,
-    padding: str,
-    deep_supervision: bool,
-) -> None:
-    if num_classes < 1 or input_channels < 1:
+def _check_decoder(filters: Sequence[int], encoder: Backbone, up_sampling: str, deep_supervision: bool) -> None:
+    levels = [2**level for level in range(encoder.strides[-1].bit_length() - 1)]
+    if len(filters) != len(levels) or min(filters) < 1:
         raise ValueError(
-            "`num_classes` and `input_channels` must be at least 1. "
-            f"Received: num_classes={num_classes}, input_channels={input_channels}"
+            f"`decoder_filters` must hold {len(levels)} positive numbers, for the strides "
+            f"{', '.join(map(str, levels))}. Received: decoder_filters={tuple(filters)}"
         )
-    if len(filters) < 2 or min(filters) < 1:
-        raise ValueError(f"`filters` must hold at least two positive numbers, one a level. Received: filters={filters}")
-    if up_sampling not in (None, "transposed", "bilinear"):
+    if up_sampling not in ("transposed", "bilinear"):
         raise ValueError(f'`up_sampling` must be "transposed" or "bilinear". Received: up_sampling={up_sampling!r}')
-    if padding not in ("same", "valid"):
-        raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
-    if deep_supervision and len(filters) < 3:
-        raise ValueError(f"Deep supervision needs a level between top and bottom. Received: filters={tuple(filters)}")
-    if backbone is not None and (len(filters) != 5 or up_sampling or padding == "valid" or input_channels != 3):
+    if up_sampling == "transposed" and any(encoder.phase(2 * stride) != 0.5 for stride in levels):
         raise ValueError(
-            "On a backbone, `filters` holds five numbers, for strides 1 to 16, images have three channels, and "
-            f"`up_sampling` and `padding` stay as they are. Received: filters={tuple(filters)}, "
-            f"up_sampling={up_sampling!r}, padding={padding!r}, input_channels={input_channels}"
+            "This backbone's cells do not lie in the middle of the pixels that they cover, as transposed convolutions "
+            "need them: use bilinear up-sampling. Received: up_sampling='transposed'"
+        )
+    if deep_supervision and len(filters) < 2:
+        raise ValueError(
+            f"Deep supervision needs a level between top and bottom. Received: decoder_filters={tuple(filters)}"
         )
 
 
-def _way_down(x: Any, filters: Sequence[int], padding: str) -> tuple[list[Any], Any]:
-    skips = []
-    for level, channels in enumerate(filters[:-1]):
-        x = _double_convolution(x, channels, f"down{level}", padding)
-        skips.append(x)
-        x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
-    return skips, _double_convolution(x, filters[-1], "bottom", padding)
-
-
-def _mirror(x: Any, depth: int) -> Any:
-    # Two 3×3 convolutions take 4 pixels of a level's width: 4·2^depth at the bottom, and on either way 4 at stride 1,
-    # 8 at stride 2, and so on. At each pooling the width must be even: it is, if the bottom's is whole.
-    stride = 2**depth
-    lost = 4 * stride + 2 * 4 * (stride - 1)
-    return MirrorPad(lost // 2, multiple=stride, remainder=4 * (stride - 1) % stride, name="mirror")(x)
-
-
-def _double_convolution(x: Any, channels: int, name: str, padding: str = "same") -> Any:
-    for i in (1, 2):
-        # The batch norm's offset stands in for a bias. Initial weights: section 3 of the paper, N(0, 2 / fan-in).
-        x = layers.Conv2D(
-            channels, 3, padding=padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{i}"
-        )(x)
-        x = FusedBatchNormalization(name=f"{name}_norm{i}")(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
-    return x
-
-
-def _up_convolution(x: Any, channels: int, up_sampling: str, name: str) -> Any:
+def _enlarge(x: Tensor, channels: int, up_sampling: str, phase: float, name: str) -> Tensor:
     if up_sampling == "transposed":
         return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv")(x)
-    x = BilinearUpSampling(2, name=f"{name}_enlarge")(x)
-    # Not 2×2: that would move what it hands on by half a cell.
-    return layers.Conv2D(channels, 1, kernel_initializer="he_normal", name=f"{name}_conv")(x)
+    return BilinearUpSampling(2, origin=phase, name=f"{name}_enlarge")(x)
 
 
-def _join(skip: Any, x: Any, padding: str, name: str) -> Any:
-    if skip is None:
-        return x
+def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
     if padding == "valid":
         skip = CropLike(centre=True, name=f"{name}_crop")([skip, x])
     return layers.Concatenate(name=f"{name}_join")([skip, x])
 
 
-def _origin(stages: Backbone, level: int) -> float:
-    """Return the origin of the cells of stride 2^(level + 1) among those of stride 2^level."""
-    origins = dict(zip(stages.strides, stages.origins, strict=True))
-    fine = 2**level
-    return (origins[2 * fine] - origins.get(fine, 0)) / fine  # at stride 1 a cell is a pixel
-
-
-def _side_logits(x: Any, image: Any, num_classes: int, level: int, stages: Backbone | None) -> Any:
+def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float) -> Tensor:
     name = f"side{level}"
-    origin = None if stages is None else stages.origins[stages.strides.index(2**level)]
     x = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_logits")(x)
     x = BilinearUpSampling(2**level, origin=origin, dtype="float32", name=f"{name}_enlarge")(x)
     return CropLike(dtype="float32", name=f"{name}_crop")([x, image])

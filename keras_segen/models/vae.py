@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_segen.models.cgan import label_input
+from keras_segen.labels import joined
+from keras_segen.models.conditioning import label_input, modulate
+from keras_segen.types import ImageShape, Tensor
 
 # The posterior starts narrow: from one as wide as the prior, which tells the decoder next to nothing, CIFAR-10 took
 # several times as long to learn.
@@ -19,9 +21,9 @@ LEAST_SIDE = 4  # of the last map before a latent of one piece, pixels
 
 
 def vae_encoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
+    image_shape: ImageShape,
     *,
+    latent_dim: int = 128,
     latent_side: int | None = None,
     filters: int = 64,
     blocks: int = 1,
@@ -34,7 +36,7 @@ def vae_encoder(
     Args:
         image_shape: height, width and channels. The shorter side is a power of two from 8, the longer one a multiple of
             its quarter.
-        latent_dim: numbers in a latent.
+        latent_dim: The number of numbers in a latent.
         latent_side: None: the latent is read off a map of 4×4 as a whole. Otherwise it is a map itself, whose shorter
             side is so long: each of its numbers describes a place. Images come back sharper, samples less whole.
         filters: at half the image's size; each further half has twice as many, up to eight times.
@@ -53,13 +55,9 @@ def vae_encoder(
     """
     halvings, area = vae_halvings(image_shape, latent_dim, latent_side)
     image = keras.Input(image_shape, name="image")
-    inputs = [image]
+    labels, condition = label_input(num_classes, multi_label)
     # Nothing is done at full size, where it would cost most.
     x = layers.Conv2D(filters, 4, 2, "same")(image)
-    condition = None
-    if num_classes is not None:
-        label, condition = label_input(num_classes, multi_label)
-        inputs.append(label)
     for i in range(1, halvings):
         x = _stage(x, blocks, condition)
         x = layers.Conv2D(filters * min(2**i, 8), 4, 2, "same")(x)
@@ -70,13 +68,13 @@ def vae_encoder(
     else:
         maps = [layers.Conv2D(latent_dim // area, 1, dtype="float32", **start)(x) for start in STARTS.values()]
         heads = [layers.Flatten(dtype="float32", name=head)(x) for head, x in zip(STARTS, maps, strict=True)]
-    return keras.Model(inputs if inputs[1:] else image, heads, name=name)
+    return keras.Model(joined(image, labels), heads, name=name)
 
 
 def vae_decoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
+    image_shape: ImageShape,
     *,
+    latent_dim: int = 128,
     parameters: int = 2,
     latent_side: int | None = None,
     filters: int = 64,
@@ -89,7 +87,7 @@ def vae_decoder(
 
     Args:
         image_shape: as the encoder's.
-        latent_dim: numbers in a latent.
+        latent_dim: The number of numbers in a latent.
         parameters: of the likelihood, `likelihood.parameters`: channels for each channel of the image. 2 is
             `DiscretizedLogistic`'s, and `Gaussian`'s with a learned scale; otherwise it is 1.
         latent_side: as the encoder's.
@@ -110,28 +108,25 @@ def vae_decoder(
     width = filters * min(2 ** (halvings - 1), 8)
     small = (image_shape[0] >> halvings, image_shape[1] >> halvings, width)
     latent = keras.Input((latent_dim,), name="latent")
-    inputs = [latent]
+    labels, condition = label_input(num_classes, multi_label)
     if latent_side is None:
         x = layers.Reshape(small)(layers.Dense(math.prod(small))(latent))
     else:
         x = layers.Conv2D(width, 3, padding="same")(layers.Reshape((*small[:2], latent_dim // area))(latent))
-    condition = None
-    if num_classes is not None:
-        label, condition = label_input(num_classes, multi_label)
-        inputs.append(label)
+    if condition is not None:
         x = layers.Add()([x, layers.Reshape(small)(layers.Dense(math.prod(small))(condition))])
     for i in reversed(range(halvings - 1)):
         x = _stage(x, blocks, condition)
         x = layers.Conv2DTranspose(filters * min(2**i, 8), 4, 2, "same")(x)
     x = _stage(x, blocks, condition)
     decoded = layers.Conv2DTranspose(parameters * image_shape[-1], 4, 2, "same", dtype="float32", name="decoded")(x)
-    return keras.Model(inputs if inputs[1:] else latent, decoded, name=name)
+    return keras.Model(joined(latent, labels), decoded, name=name)
 
 
 def vae_dense_encoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
+    image_shape: ImageShape,
     *,
+    latent_dim: int = 128,
     units: Sequence[int] = (512, 512),
     num_classes: int | None = None,
     multi_label: bool = False,
@@ -141,27 +136,26 @@ def vae_dense_encoder(
 
     Args:
         image_shape: height, width and channels.
-        latent_dim: numbers in a latent.
+        latent_dim: The number of numbers in a latent.
         units: of each hidden layer.
         num_classes: for a conditional one, classes (or attributes) that come beside the images.
         multi_label: labels are vectors of attributes.
         name: of the model.
     """
     image = keras.Input(image_shape, name="image")
-    inputs, x = [image], layers.Flatten()(image)
-    if num_classes is not None:
-        label, condition = label_input(num_classes, multi_label)
-        inputs.append(label)
+    labels, condition = label_input(num_classes, multi_label)
+    x = layers.Flatten()(image)
+    if condition is not None:
         x = layers.Concatenate()([x, condition])
     for width in units:
         x = layers.Dense(width, "silu")(x)
-    return keras.Model(inputs if inputs[1:] else image, _dense_heads(x, latent_dim), name=name)
+    return keras.Model(joined(image, labels), _dense_heads(x, latent_dim), name=name)
 
 
 def vae_dense_decoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
+    image_shape: ImageShape,
     *,
+    latent_dim: int = 128,
     parameters: int = 2,
     units: Sequence[int] = (512, 512),
     num_classes: int | None = None,
@@ -172,7 +166,7 @@ def vae_dense_decoder(
 
     Args:
         image_shape: as the encoder's.
-        latent_dim: numbers in a latent.
+        latent_dim: The number of numbers in a latent.
         parameters: of the likelihood, `likelihood.parameters`.
         units: of each hidden layer.
         num_classes: for a conditional one, classes (or attributes) that come beside the latents.
@@ -180,20 +174,19 @@ def vae_dense_decoder(
         name: of the model.
     """
     latent = keras.Input((latent_dim,), name="latent")
-    inputs, x = [latent], latent
-    if num_classes is not None:
-        label, condition = label_input(num_classes, multi_label)
-        inputs.append(label)
+    labels, condition = label_input(num_classes, multi_label)
+    x = latent
+    if condition is not None:
         x = layers.Concatenate()([x, condition])
     for width in units:
         x = layers.Dense(width, "silu")(x)
     decoded_shape = (*image_shape[:2], parameters * image_shape[2])
     x = layers.Dense(math.prod(decoded_shape), dtype="float32")(x)
     decoded = layers.Reshape(decoded_shape, dtype="float32", name="decoded")(x)
-    return keras.Model(inputs if inputs[1:] else latent, decoded, name=name)
+    return keras.Model(joined(latent, labels), decoded, name=name)
 
 
-def vae_halvings(image_shape: tuple[int, int, int], latent_dim: int, latent_side: int | None) -> tuple[int, int]:
+def vae_halvings(image_shape: ImageShape, latent_dim: int, latent_side: int | None) -> tuple[int, int]:
     """Return how often the sides are halved, and the pixels of the last map; ValueError where it does not work out."""
     height, width, channels = image_shape
     if latent_dim < 1:
@@ -216,11 +209,11 @@ def vae_halvings(image_shape: tuple[int, int, int], latent_dim: int, latent_side
     return halvings, area
 
 
-def _dense_heads(x: Any, latent_dim: int) -> list[Any]:
+def _dense_heads(x: Tensor, latent_dim: int) -> list[Any]:
     return [layers.Dense(latent_dim, dtype="float32", name=head, **start)(x) for head, start in STARTS.items()]
 
 
-def _stage(x: Any, blocks: int, condition: Any) -> Any:
+def _stage(x: Tensor, blocks: int, condition: Tensor) -> Tensor:
     """Add, block after block, what two convolutions find (pre-activation), starting from nothing.
 
     A condition scales and shifts each channel before (Perez et al., 2018, arXiv:1709.07871). Added to the smallest map
@@ -230,8 +223,7 @@ def _stage(x: Any, blocks: int, condition: Any) -> Any:
     principal component analysis within some hundred steps; the blocks bend it.
     """
     if condition is not None:
-        scale, shift = (layers.Dense(x.shape[-1], bias_initializer=start)(condition) for start in ("ones", "zeros"))
-        x = x * layers.Reshape((1, 1, x.shape[-1]))(scale) + layers.Reshape((1, 1, x.shape[-1]))(shift)
+        x = modulate(x, condition, {}, {})
     if not blocks:
         return layers.Activation("silu")(x)
     for _ in range(blocks):

@@ -14,11 +14,12 @@ from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, require_place
 from keras_segen.serving.generator import encode, generator, label_count
 from keras_segen.serving.segmenter import segmenter
+from keras_segen.types import PathLike, Tensor
 
 SAVED_MODEL = "saved_model.pb"
 
 
-def export(model: keras.Model, to: Path | str, *, class_names: Sequence[str] | None = None) -> Path:
+def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | None = None) -> Path:
     """Write a segmenter, a generator, a GAN or a VAE as the next version of a servable.
 
     Models are Functional, or Sequential with an `Input`, from this package or not. They need not be compiled.
@@ -88,8 +89,8 @@ def export(model: keras.Model, to: Path | str, *, class_names: Sequence[str] | N
             (extra / "classes.txt").write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
         incomplete.rename(folder)
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
-        said = re.sub(r"\s*\[Op:.*", "", error.message.splitlines()[0])
-        reason = re.split("[:;] ", said)[-1]  # before it: the temporary file's path
+        message = re.sub(r"\s*\[Op:.*", "", error.message.splitlines()[0])
+        reason = re.split("[:;] ", message)[-1]  # before it: the temporary file's path
         raise OSError(f"{folder}: cannot be written: {reason}: fix this, or name another folder") from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
@@ -167,8 +168,8 @@ def _name_classes(class_names: Sequence[str]) -> Any:
     count = len(class_names)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "label")])
-    def name_classes(label: Any) -> dict[str, Any]:
-        known = (label >= 0) & (label < count)
-        return {"class_name": tf.gather([*class_names, ""], tf.where(known, label, count))}
+    def name_classes(label: Tensor) -> dict[str, Any]:
+        in_range = (label >= 0) & (label < count)
+        return {"class_name": tf.gather([*class_names, ""], tf.where(in_range, label, count))}
 
     return name_classes

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_segen.layers import OneHot
+from keras_segen.types import Tensor
 
 
 def generator(model: keras.Model) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def generator(model: keras.Model) -> dict[str, Any]:
     signature = [tf.TensorSpec([None, None], tf.float32, "latent"), *_label_spec(model)]
 
     @tf.function(input_signature=signature)
-    def serve(latent: Any, label: Any = None) -> dict[str, Any]:
+    def serve(latent: Tensor, label: Tensor = None) -> dict[str, Any]:
         checks = [
             tf.debugging.assert_equal(tf.shape(latent)[1], latent_dim, f"a latent has {latent_dim} numbers"),
             tf.debugging.assert_all_finite(latent, "a latent's numbers are finite"),
@@ -33,7 +34,7 @@ def encode(encoder: keras.Model) -> dict[str, Any]:
     signature = [tf.TensorSpec([None, None, None, None], tf.uint8, "image"), *_label_spec(encoder)]
 
     @tf.function(input_signature=signature)
-    def serve(image: Any, label: Any = None) -> dict[str, Any]:
+    def serve(image: Tensor, label: Tensor = None) -> dict[str, Any]:
         right = tf.debugging.assert_equal(tf.shape(image)[1:], sides, f"an image has the shape {sides}")
         with tf.control_dependencies([right, *_label_checks(encoder, "image", image, label)]):
             images = tf.cast(image, tf.float32) / 127.5 - 1
@@ -50,11 +51,11 @@ def _label_spec(model: keras.Model) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([None], tf.int32, "label") if ids else tf.TensorSpec([None, None], name="label")]
 
 
-def _label_checks(model: keras.Model, name: str, beside: Any, label: Any) -> list[Any]:
+def _label_checks(model: keras.Model, name: str, batch: Tensor, label: Tensor) -> list[Any]:
     if label is None:
         return []
     message = f"each {name} wants one label"
-    checks = [tf.debugging.assert_equal(tf.shape(label)[0], tf.shape(beside)[0], message)]
+    checks = [tf.debugging.assert_equal(tf.shape(label)[0], tf.shape(batch)[0], message)]
     classes = label_count(model)
     if len(model.inputs[1].shape) == 2:
         width = tf.debugging.assert_equal(tf.shape(label)[1], classes, f"a label has {classes} attributes")
@@ -75,7 +76,7 @@ def label_count(model: keras.Model) -> int | None:
     return next((layer.num_classes for layer in model.layers if isinstance(layer, OneHot)), None)
 
 
-def _inputs(model: keras.Model, first: Any, label: Any) -> Any:
+def _inputs(model: keras.Model, first: Tensor, label: Tensor) -> Tensor:
     """Give what the client sent the shape that the model has it in."""
     inputs = [tf.reshape(first, [-1, *model.inputs[0].shape[1:]])]
     if label is not None:

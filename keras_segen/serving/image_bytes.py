@@ -5,9 +5,10 @@ from typing import Any
 import tensorflow as tf
 
 from keras_segen.encoded import DAMAGED, NOT_PLAIN, SAMPLINGS, SIGNATURE, UNCLEAR
+from keras_segen.types import Tensor
 
 
-def decode(contents: Any, channels: int) -> Any:
+def decode(contents: Tensor, channels: int) -> Tensor:
     """Decode a JPEG or PNG, upright, with what is transparent over white.
 
     Files that TensorFlow does not decode as `data.read_image` does fail with a message, as do other formats.
@@ -27,17 +28,17 @@ def decode(contents: Any, channels: int) -> Any:
     return image if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
-def _require(condition: Any, words: str) -> Any:
+def _require(condition: Tensor, words: str) -> Tensor:
     return tf.debugging.Assert(condition, [f"image_bytes: {words}"])
 
 
-def _png(contents: Any) -> Any:
+def _png(contents: Tensor) -> Tensor:
     size = tf.cast(tf.strings.length(contents), tf.int64)
 
-    def going_on(at: Any, whole: Any, *_: Any) -> Any:
+    def going_on(at: Tensor, whole: Any, *_: Any) -> Tensor:
         return (at + 12 <= size) & ~whole
 
-    def step(at: Any, whole: Any, transparent: Any, exif: Any, elsewhere: Any) -> tuple[Any, ...]:
+    def step(at: Tensor, whole: Any, transparent: Tensor, exif: Tensor, elsewhere: Any) -> tuple[Any, ...]:
         data, length, name = at + 8, _number(_bytes(contents, at, 4)), tf.strings.substr(contents, at + 4, 4)
         after = data + length + 4
         text = tf.strings.regex_full_match(name, "tEXt|zTXt|iTXt")
@@ -57,11 +58,11 @@ def _png(contents: Any) -> Any:
     depth, colour = header[0], header[1]
     checks = [_require(whole, DAMAGED), _require((depth < 16) | (colour != 2) | ~transparent, UNCLEAR)]
 
-    def deep_grey() -> Any:
+    def deep_grey() -> Tensor:
         pixels = tf.cast(tf.io.decode_png(contents, channels=4, dtype=tf.uint16), tf.int32)
         return tf.cast(tf.where(pixels[..., 3:] == 0, 255, (pixels[..., :3] + 128) // 257), tf.uint8)
 
-    def over_white() -> Any:
+    def over_white() -> Tensor:
         pixels = tf.cast(tf.io.decode_png(contents, channels=4), tf.int32)
         colours, alpha = pixels[..., :3], pixels[..., 3:]
         # As Pillow rounds: 128 times a sum over 255, which is divided by shifts.
@@ -81,7 +82,7 @@ def _png(contents: Any) -> Any:
     return _upright(image, contents, exif, elsewhere)
 
 
-def _text_turns(contents: Any, at: Any, length: Any) -> Any:
+def _text_turns(contents: Tensor, at: Tensor, length: Tensor) -> Tensor:
     """Tell whether a PNG's text may hold a rotation: EXIF as text, or XMP that is compressed or says so."""
     raw = tf.strings.substr(contents, at, 21) == b"Raw profile type exif"
     xmp = tf.strings.substr(contents, at, 18) == b"XML:com.adobe.xmp\0"
@@ -89,17 +90,17 @@ def _text_turns(contents: Any, at: Any, length: Any) -> Any:
     return raw | compressed | (xmp & _xmp_turns(tf.strings.substr(contents, at, length)))
 
 
-def _xmp_turns(text: Any) -> Any:
+def _xmp_turns(text: Tensor) -> Tensor:
     return tf.strings.regex_full_match(text, r'\C*tiff:Orientation(="|>)[2-8]\C*')
 
 
-def _jpeg(contents: Any) -> Any:
+def _jpeg(contents: Tensor) -> Tensor:
     size = tf.cast(tf.strings.length(contents), tf.int64)
 
-    def going_on(at: Any, pixels: Any, *_: Any) -> Any:
+    def going_on(at: Tensor, pixels: Tensor, *_: Any) -> Tensor:
         return (at + 4 <= size) & ~pixels
 
-    def step(at: Any, pixels: Any, frame: Any, exif: Any, elsewhere: Any) -> tuple[Any, ...]:
+    def step(at: Tensor, pixels: Tensor, frame: Tensor, exif: Tensor, elsewhere: Any) -> tuple[Any, ...]:
         head = _bytes(contents, at, 4)
         marker, data, length = head[1], at + 4, _number(head[2:])
         alone = (marker == 1) | ((marker >= 0xD0) & (marker <= 0xD9))
@@ -124,15 +125,15 @@ def _jpeg(contents: Any) -> Any:
     header = tf.strings.bytes_split(tf.strings.substr(contents, frame, tf.constant(19, tf.int64)))
     sampling = tf.strings.reduce_join(header[11::3])
     grey, colour = header[9] == b"\1", (header[9] == b"\3") & tf.reduce_any(sampling == tf.constant(SAMPLINGS))
-    known = tf.reduce_any(header[1] == tf.constant([b"\xc0", b"\xc1", b"\xc2"])) & (header[4] == b"\x08")
+    supported = tf.reduce_any(header[1] == tf.constant([b"\xc0", b"\xc1", b"\xc2"])) & (header[4] == b"\x08")
     with tf.control_dependencies([_require(pixels & ended, DAMAGED)]):
-        checks = [_require(known & (grey | colour), NOT_PLAIN)]
+        checks = [_require(supported & (grey | colour), NOT_PLAIN)]
     with tf.control_dependencies(checks):
         image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
     return _upright(image, contents, exif, elsewhere)
 
 
-def _upright(image: Any, contents: Any, exif: Any, elsewhere: Any) -> Any:
+def _upright(image: Tensor, contents: Tensor, exif: Tensor, elsewhere: Any) -> Tensor:
     """Turn an image as EXIF says; where that says nothing, no other place may say that it is turned."""
     turn = tf.cond(exif[1] > 0, lambda: _orientation(contents, exif), lambda: tf.constant(0, tf.int64))
     words = "has a rotation that is not in EXIF: save it upright"
@@ -143,17 +144,17 @@ def _upright(image: Any, contents: Any, exif: Any, elsewhere: Any) -> Any:
     return tf.cond(down, lambda: image[::-1], lambda: image)
 
 
-def _orientation(contents: Any, exif: Any) -> Any:
+def _orientation(contents: Tensor, exif: Tensor) -> Tensor:
     """Return the orientation, 1 to 8, in EXIF that begins at `exif[0]` and has `exif[1]` bytes; 0 if there is none."""
     tiff = tf.strings.substr(contents, exif[0], exif[1])
     size = tf.cast(tf.strings.length(tiff), tf.int64)
     little = tf.strings.substr(tiff, 0, 4) == b"II*\0"
-    known = (little | (tf.strings.substr(tiff, 0, 4) == b"MM\0*")) & (size >= 10)
+    readable = (little | (tf.strings.substr(tiff, 0, 4) == b"MM\0*")) & (size >= 10)
 
-    def number(data: Any) -> Any:
+    def number(data: Any) -> Tensor:
         return _number(tf.where(little, tf.reverse(data, [-1]), data))
 
-    def find() -> Any:
+    def find() -> Tensor:
         at = tf.minimum(number(_bytes(tiff, 4, 4)), size - 2)
         entries = _bytes(tiff, at + 2, 12 * number(_bytes(tiff, at, 2)))
         entries = tf.reshape(entries[: tf.size(entries) // 12 * 12], [-1, 12])
@@ -162,15 +163,15 @@ def _orientation(contents: Any, exif: Any) -> Any:
         value = tf.where(((kind == 3) | (kind == 4)) & (count == 1), value, 1)
         return tf.concat([tf.zeros([1], tf.int64), value[tag == 0x0112]], 0)[-1]
 
-    return tf.cond(known, find, lambda: tf.constant(0, tf.int64))
+    return tf.cond(readable, find, lambda: tf.constant(0, tf.int64))
 
 
-def _bytes(contents: Any, at: Any, count: Any) -> Any:
+def _bytes(contents: Tensor, at: Tensor, count: Tensor) -> Tensor:
     part = tf.strings.substr(contents, tf.cast(at, tf.int64), tf.cast(count, tf.int64))
     return tf.cast(tf.io.decode_raw(part, tf.uint8), tf.int64)
 
 
-def _number(data: Any) -> Any:
+def _number(data: Any) -> Tensor:
     """Return the number whose 2 or 4 bytes, the highest first, stand in the last axis."""
     places = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
     return tf.reduce_sum(data * places[4 - tf.shape(data)[-1] :], -1)

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_segen.types import Tensor
+
 
 @keras.saving.register_keras_serializable("keras_segen")
 class DiffAugment:
@@ -26,7 +28,7 @@ class DiffAugment:
         self.translation = translation
         self.cutout = cutout
 
-    def __call__(self, images: Any, draw: Callable[..., Any]) -> Any:
+    def __call__(self, images: Tensor, draw: Callable[..., Any]) -> Tensor:
         """Vary a batch.
 
         Args:
@@ -61,7 +63,7 @@ class DiffAugment:
         return cls(**config)
 
 
-def _shift(share: Any, side: int, dtype: Any) -> Any:
+def _shift(share: Tensor, side: int, dtype: Any) -> Tensor:
     """Matrices (batch, side, side) that move by up to an eighth of the side, either way; shares lie in [0, 1)."""
     reach = round(side / 8)
     steps = ops.cast(ops.floor(share * (2 * reach + 1)), "int32") - reach
@@ -69,7 +71,7 @@ def _shift(share: Any, side: int, dtype: Any) -> Any:
     return ops.cast(places[None, None, :] == places[None, :, None] - steps[:, None, None], dtype)
 
 
-def _hole(share: Any, side: int) -> Any:
+def _hole(share: Tensor, side: int) -> Tensor:
     """Where a hole of half the side, whose middle lies anywhere in the image, is: boolean (batch, side)."""
     half = side // 2
     middle = ops.cast(ops.floor(share * (side + 1 - half % 2)), "int32")

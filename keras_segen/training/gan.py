@@ -8,8 +8,10 @@ import keras
 from keras import ops
 
 from keras_segen.autodiff import call_without_updates
+from keras_segen.labels import joined, part_of
 from keras_segen.losses.adversarial import AdversarialLoss, NonSaturating, Regularizer
 from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
+from keras_segen.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -17,10 +19,10 @@ class GAN(LatentModel):
     """A generator and a discriminator that learn from each other.
 
     ```
-    gan = GAN(dcgan_generator((64, 64, 3), 100), dcgan_discriminator((64, 64, 3)))
+    gan = GAN(dcgan_generator((64, 64, 3)), dcgan_discriminator((64, 64, 3)))
     gan.compile()
     gan.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
-    pictures = gan.predict(keras.random.normal((16, 100)))
+    pictures = gan.generate(keras.random.normal((16, 128)))
     ```
 
     Where the generator takes labels beside latents, so does the discriminator, and the data are (images, labels).
@@ -57,7 +59,7 @@ class GAN(LatentModel):
         self.discriminator_steps = discriminator_steps
         self.generator = generator
         self.discriminator = discriminator
-        self.require_alike()
+        self._require_alike()
         if generator.output_shape[1:] != discriminator.inputs[0].shape[1:]:
             raise ValueError(
                 "The generator makes what the discriminator takes. Received: generator's output "
@@ -65,15 +67,19 @@ class GAN(LatentModel):
             )
         self.built = True
 
-    def ends(self) -> tuple[keras.Model, keras.Model]:
-        """Return generator and discriminator."""
+    def networks(self) -> dict[str, keras.Model]:
+        """Return generator, discriminator, and the generator's running average if there is one."""
+        average = {} if self.average is None else {"average": self.average}
+        return {"generator": self.generator, "discriminator": self.discriminator, **average}
+
+    def _ends(self) -> tuple[keras.Model, keras.Model]:
         return self.generator, self.discriminator
 
     def sampler(self) -> keras.Model:
         """Return the network that makes images for users: the generator's running average if there is one."""
         return self.generator if self.average is None else self.average
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Generate images: latents, or [latents, labels], -> (batch, height, width, channels) in [-1, 1]."""
         return self.sampler()(inputs, training=training)
 
@@ -129,14 +135,12 @@ class GAN(LatentModel):
         }
         if optimizers["generator"] is optimizers["discriminator"]:
             raise ValueError("Each network needs an optimizer of its own: give two objects.")
-        self.compile_players(optimizers, ["real_logit", "fake_logit", *(["penalty"] if regularizer else [])], **kwargs)
+        self._compile_players(optimizers, ["real_logit", "fake_logit", *(["penalty"] if regularizer else [])], **kwargs)
 
-    @property
-    def networks(self) -> Mapping[str, keras.Model]:
-        """The players."""
+    def _players(self) -> Mapping[str, keras.Model]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
-    def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
+    def _rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
         """Split a batch into `discriminator_steps` parts: the first ones train the discriminator, the last one both."""
         images, labels = unpacked(data)
         steps, batch = self.discriminator_steps, ops.shape(images)[0]
@@ -144,29 +148,28 @@ class GAN(LatentModel):
         starts = [i * batch // steps for i in range(steps + 1)]
         # Of fewer images than steps, some are seen twice: a round without images would have NaN for a mean.
         slices = [slice(a, greater(b, a + 1)) for a, b in itertools.pairwise(starts)]
-        parts = [(images[part], None if labels is None else labels[part]) for part in slices]
+        parts = [(images[part], part_of(labels, part)) for part in slices]
         return [*((part, ["discriminator"]) for part in parts[:-1]), (parts[-1], ["discriminator", "generator"])]
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Losses of both players on a batch of images, or of (images, labels)."""
         real, labels = unpacked(data)
-        labels = [labels] if self.conditional else []
+        labels = labels if self.conditional else None
         batch = ops.shape(real)[0]
-        latents = self.draw(keras.random.normal, batch, (self.latent_dim,))
-        fake = self._generate([latents, *labels] if labels else latents, training)
+        latents = self._draw(keras.random.normal, batch, (self.latent_dim,))
+        fake = self._generate(joined(latents, labels), training)
         if self.augmentation:
-            real, fake = self.augmentation(real, self.draw), self.augmentation(fake, self.draw)
+            real, fake = self.augmentation(real, self._draw), self.augmentation(fake, self._draw)
         # Two batches, not one: batch normalisation must not mix real and fake.
         real_logits, fake_logits = (
-            ops.cast(self.discriminator([x, *labels] if labels else x, training=bool(training)), "float32")
-            for x in (real, fake)
+            ops.cast(self.discriminator(joined(x, labels), training=bool(training)), "float32") for x in (real, fake)
         )
         false_logits = fake_logits
         if self.matching_aware:
-            other = ops.roll(labels[0], 1, axis=0)
+            other = ops.roll(labels, 1, axis=0)
             mismatched = ops.cast(self.discriminator([real, other], training=bool(training)), "float32")
             # Where the next image has the same label, a generated one stands in.
-            same = ops.all(ops.reshape(labels[0] == other, (batch, -1)), axis=1, keepdims=True)
+            same = ops.all(ops.reshape(labels == other, (batch, -1)), axis=1, keepdims=True)
             false_logits = ops.concatenate([fake_logits, ops.where(same, fake_logits, mismatched)])
         losses = {
             "discriminator": self.adversarial_loss.discriminator(real_logits, false_logits),
@@ -178,15 +181,15 @@ class GAN(LatentModel):
                 self.discriminator,
                 real,
                 ops.stop_gradient(fake),
-                labels,
-                draw=self.draw,
+                [] if labels is None else [labels],
+                draw=self._draw,
                 step=self.optimizer.iterations.value,
             )
             losses["discriminator"] += penalty
             extras["penalty"] = penalty
         return losses, extras
 
-    def _generate(self, inputs: Any, training: Collection[str]) -> Any:
+    def _generate(self, inputs: Tensor, training: Collection[str]) -> Tensor:
         if "generator" in training or not training:
             return self.generator(inputs, training=bool(training))
         return call_without_updates(self.generator, inputs)  # a round of the discriminator alone
@@ -224,7 +227,7 @@ class GAN(LatentModel):
             "matching_aware": self.matching_aware,
         }
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {**config, "jit_compile": self.jit_choice, "steps_per_execution": self.steps_per_execution}
+        return {**config, "jit_compile": self._jit_choice, "steps_per_execution": self.steps_per_execution}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as it was when saved."""

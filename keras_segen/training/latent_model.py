@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_segen.labels import joined, part_of
 from keras_segen.layers import OneHot
 from keras_segen.ranges import require_floats
 from keras_segen.training.players import Players
+from keras_segen.types import ImageShape, Tensor
 
 
 class LatentModel(Players):
@@ -17,8 +19,8 @@ class LatentModel(Players):
     A subclass gives the two, and a `call` that makes images: latents, or [latents, labels], -> images in [-1, 1].
     """
 
-    def ends(self) -> tuple[keras.Model, keras.Model]:
-        """Return the network that takes latents, or [latents, labels], and the one that takes images, or with labels.
+    def networks(self) -> dict[str, keras.Model]:
+        """Return the networks by their names: a GAN's generator, discriminator, average; a VAE's decoder and encoder.
 
         A method, because Keras saves what it finds in properties a second time.
         """
@@ -30,36 +32,52 @@ class LatentModel(Players):
 
     @property
     def latent_dim(self) -> int:
-        """Numbers in a latent."""
-        return int(self.ends()[0].inputs[0].shape[-1])
+        """The number of numbers in a latent."""
+        return int(self._ends()[0].inputs[0].shape[-1])
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """Height, width and channels of an image."""
+        height, width, channels = self._ends()[1].inputs[0].shape[1:]
+        return int(height), int(width), int(channels)
 
     @property
     def conditional(self) -> bool:
         """Whether the networks take labels."""
-        return len(self.ends()[0].inputs) == 2
+        return len(self._ends()[0].inputs) == 2
 
-    def require_alike(self) -> None:
-        """Raise ValueError if one network takes labels and the other does not, or others."""
-        shapes, classes = zip(
-            *((n.inputs[1].shape if n.inputs[1:] else None, _classes(n)) for n in self.ends()), strict=True
-        )
-        if shapes[0] != shapes[1] or (None not in classes and classes[0] != classes[1]):
-            raise ValueError(
-                "Either both networks take labels as a second input, of as many classes, or neither does. "
-                f"Received: {' and '.join(n.name for n in self.ends())} with labels {shapes} of {classes} classes"
-            )
+    @property
+    def multi_label(self) -> bool:
+        """Whether a label is a vector of attributes (num_classes,), instead of a class id."""
+        return self.conditional and len(self._ends()[0].inputs[1].shape) == 2
 
     @property
     def num_classes(self) -> int | None:
-        """Classes, or attributes, that the model knows; None without labels, or where it does not say."""
+        """The number of classes, or of attributes; None without labels, or where the networks do not say."""
         if not self.conditional:
             return None
-        from_latents, _ = self.ends()
-        if len(from_latents.inputs[1].shape) == 2:
-            return int(from_latents.inputs[1].shape[-1])
-        return _classes(from_latents)
+        from_latents, _ = self._ends()
+        return int(from_latents.inputs[1].shape[-1]) if self.multi_label else _classes(from_latents)
 
-    def generate(self, latents: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
+    def _ends(self) -> tuple[keras.Model, keras.Model]:
+        """Return the network that takes latents, or [latents, labels], and the one that takes images, or with labels.
+
+        A method, as `networks` is.
+        """
+        raise NotImplementedError
+
+    def _require_alike(self) -> None:
+        """Raise ValueError if one network takes labels and the other does not, or others."""
+        ends = self._ends()
+        shapes = [network.inputs[1].shape if network.inputs[1:] else None for network in ends]
+        classes = [_classes(network) for network in ends]
+        if shapes[0] != shapes[1] or (None not in classes and classes[0] != classes[1]):
+            raise ValueError(
+                "Either both networks take labels as a second input, of as many classes, or neither does. "
+                f"Received: {' and '.join(n.name for n in ends)} with labels {shapes} of {classes} classes"
+            )
+
+    def generate(self, latents: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> np.ndarray:
         """Generate images, batch by batch.
 
         Args:
@@ -80,17 +98,13 @@ class LatentModel(Players):
             raise ValueError(f"Latents must be numbers. Received: {np.count_nonzero(~np.isfinite(latents))} NaN or inf")
         if self.conditional != (labels is not None):
             raise ValueError(f"The model takes {'' if self.conditional else 'no '}labels beside latents.")
-        inputs = [latents]
         if labels is not None:
-            inputs.append(np.asarray(labels))
-            self._check_labels(inputs[1], len(latents))
-        images = []
-        for first in range(0, len(latents), batch_size):
-            part = [values[first : first + batch_size] for values in inputs]
-            images.append(self.predict_on_batch(part if self.conditional else part[0]))
-        return np.concatenate(images)
+            labels = np.asarray(labels)
+            self._check_labels(labels, len(latents))
+        parts = [slice(first, first + batch_size) for first in range(0, len(latents), batch_size)]
+        return np.concatenate([self.predict_on_batch(joined(latents[part], part_of(labels, part))) for part in parts])
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
         Arrays and tensors, and the first batch of a `tf.data.Dataset` or a `PyDataset`, are looked at before, those of
@@ -109,7 +123,7 @@ class LatentModel(Players):
             self._look(images, labels)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate, as `keras.Model.evaluate` does, after the same look at the data as `fit` has."""
         if not kwargs.get("_use_cached_eval_dataset"):  # by which `fit` validates on what it has looked at
             given = inspect.signature(keras.Model.evaluate).bind(self, x, y, *args, **kwargs).arguments
@@ -117,10 +131,10 @@ class LatentModel(Players):
             self._look(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
-    def _look(self, x: Any, y: Any) -> None:
+    def _look(self, x: Tensor, y: Any) -> None:
         """Raise ValueError for data that the model does not take, as far as they can be seen before they are used."""
         if hasattr(x, "__array__"):
-            self.check(np.asarray(x), None if y is None else np.asarray(y))
+            self._check(np.asarray(x), None if y is None else np.asarray(y))
             return
         if hasattr(x, "take"):  # a tf.data.Dataset
             batch = next(iter(x.take(1)), None)
@@ -132,15 +146,15 @@ class LatentModel(Players):
             raise ValueError("The data set is empty: do its images fill one batch?")
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
         require_no_weights(weights)
-        self.check(np.asarray(images), None if labels is None else np.asarray(labels))
+        self._check(np.asarray(images), None if labels is None else np.asarray(labels))
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Export the network that makes images, as `keras.Model.export` does; see `sampler`."""
         return self.sampler().export(filepath, *args, **kwargs)
 
-    def check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
+    def _check(self, images: np.ndarray, labels: np.ndarray | None) -> None:
         """Raise ValueError for images or labels that the networks do not take."""
-        expected = tuple(self.ends()[1].inputs[0].shape[1:])
+        expected = self.image_shape
         if images.shape[1:] != expected or not len(images):
             raise ValueError(
                 f"Images have the shape (batch, {', '.join(map(str, expected))}). Received: {images.shape}"
@@ -152,7 +166,7 @@ class LatentModel(Players):
             self._check_labels(np.asarray(labels), len(images))
 
     def _check_labels(self, labels: np.ndarray, count: int) -> None:
-        expected = (count, *self.ends()[0].inputs[1].shape[1:])
+        expected = (count, *self._ends()[0].inputs[1].shape[1:])
         if labels.shape != expected:
             raise ValueError(f"Labels of {count} images have the shape {expected}. Received: {labels.shape}")
         if labels.dtype.kind not in "biuf":
@@ -187,7 +201,7 @@ def require_no_weights(*weights: Any) -> None:
         )
 
 
-def unpacked(data: Any) -> tuple[Any, Any]:
+def unpacked(data: Any) -> tuple[Tensor, Tensor]:
     """Return a batch's images and its labels or None; ValueError if it has weights too."""
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     require_no_weights(weights)

@@ -1,6 +1,7 @@
 """The training step that every generative model here shares: players, each with a loss and an optimizer of its own."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -10,12 +11,13 @@ from keras_segen.autodiff import losses_and_gradients
 from keras_segen.training.optimizers import PlayerOptimizers
 from keras_segen.training.replicas import as_log, replica_count, rows, share_of, sharing, stand_in
 from keras_segen.training.report import Report
+from keras_segen.types import Tensor
 
 
 class Players(keras.Model):
     """A model whose parts ("players") are trained at once, each by its own loss; a VAE has one, a GAN two.
 
-    A subclass says what differs: `networks`, which player is which network, and `compute_losses`. The rest is here,
+    A subclass says what differs: `_players`, which player is which network, and `compute_losses`. The rest is here,
     once, in `keras.ops`: gradients, optimizers, scaling of losses, replicas, metrics, the running average. It runs on
     TensorFlow (eagerly, as a graph, under XLA, under `MirroredStrategy`) and on JAX.
 
@@ -41,7 +43,7 @@ class Players(keras.Model):
         self.seed = seed
         self.half_life = half_life
         self.ramp_up = ramp_up
-        self.noise = keras.random.SeedGenerator(seed)
+        self._noise = keras.random.SeedGenerator(seed)
         self.averaged = averaged
         self.average = None
         if half_life is not None and averaged is not None:
@@ -51,9 +53,11 @@ class Players(keras.Model):
 
     # What a subclass gives.
 
-    @property
-    def networks(self) -> Mapping[str, keras.Model]:
-        """Each player's network, whose trainable variables its loss trains, in the order of their updates."""
+    def _players(self) -> Mapping[str, keras.Model]:
+        """Return each player's network, whose trainable variables its loss trains, in the order of their updates.
+
+        A method, because Keras saves what it finds in properties a second time.
+        """
         raise NotImplementedError
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,16 +72,16 @@ class Players(keras.Model):
         """
         raise NotImplementedError
 
-    def rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
+    def _rounds(self, data: Any) -> list[tuple[Any, Collection[str]]]:
         """Split a step's batch into rounds: the data of each, and the players who are updated in it. By default one.
 
         No round may be without images.
         """
-        return [(data, list(self.networks))]
+        return [(data, list(self._players()))]
 
     # What all share.
 
-    def compile_players(
+    def _compile_players(
         self,
         optimizers: Mapping[str, Any],
         names: list[str],
@@ -95,32 +99,41 @@ class Players(keras.Model):
             run_eagerly: likewise.
             steps_per_execution: likewise.
         """
-        prepared = {player: keras.optimizers.get(optimizers[player]) for player in self.networks}
+        prepared = {player: keras.optimizers.get(optimizers[player]) for player in self._players()}
         if keras.config.dtype_policy().compute_dtype == "float16":
             scaled = keras.optimizers.LossScaleOptimizer
             prepared = {p: o if isinstance(o, scaled) else scaled(o) for p, o in prepared.items()}
-        both = PlayerOptimizers(prepared)
-        both.build_players({p: network.trainable_variables for p, network in self.networks.items()})
+        combined = PlayerOptimizers(prepared)
+        combined.build_players({p: network.trainable_variables for p, network in self._players().items()})
         super().compile(
-            optimizer=both,
+            optimizer=combined,
             loss=None,
             auto_scale_loss=False,
             jit_compile=jit_compile,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
         )
-        self.jit_choice = jit_compile  # as given: "auto" is another thing on another machine
+        self._jit_choice = jit_compile  # as given: "auto" is another thing on another machine
         # `loss`, the players' sum, is what Keras's callbacks look at unless they are told otherwise.
-        self._compile_metrics = Report([*(f"{player}_loss" for player in self.networks), *names, "loss"])
+        self._compile_metrics = Report([*(f"{player}_loss" for player in self._players()), *names, "loss"])
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The epoch's means of the losses and of what else is reported."""
         return [self._compile_metrics] if self.compiled else []
 
-    def draw(self, draw: Callable[..., Any], batch: Any, shape: tuple[int, ...]) -> Any:
+    @contextmanager
+    def same_noise(self) -> Iterator[None]:
+        """Set the noise back after the block: what is evaluated there leaves the training's noise as it was."""
+        state = keras.ops.convert_to_numpy(self._noise.state)
+        try:
+            yield
+        finally:
+            self._noise.state.assign(state)
+
+    def _draw(self, random: Callable[..., Any], batch: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Draw random numbers (batch, *shape) by a function of `keras.random`, others on each replica."""
-        return rows(lambda count: draw((count, *shape), seed=self.noise), batch)
+        return rows(lambda count: random((count, *shape), seed=self._noise), batch)
 
     def train_step(self, *arguments: Any) -> Any:
         """Update every player once on one batch: `(data)`, and on JAX `(state, data)`."""
@@ -145,7 +158,7 @@ class Players(keras.Model):
 
     def _update(self, data: Any) -> dict[str, Any]:
         share = share_of(_count(data))
-        for part, players in self.rounds(stand_in(data)):
+        for part, players in self._rounds(stand_in(data)):
             losses, extras = self._update_players(part, players, present=share.own > 0)
         self.optimizer.count_step()
         self._follow(share.total)
@@ -165,7 +178,8 @@ class Players(keras.Model):
             scaled = {player: self.optimizer.scale(player, losses[player] * weight) for player in players}
             return scaled, (losses, extras)
 
-        trained = {player: self.networks[player].trainable_variables for player in players}
+        networks = self._players()
+        trained = {player: networks[player].trainable_variables for player in players}
         state = [*self.variables, *self.optimizer.variables]
         _, (losses, extras), gradients = losses_and_gradients(compute, trained, state)
         for player, variables in trained.items():
@@ -178,18 +192,18 @@ class Players(keras.Model):
             losses, extras = self.compute_losses(stand_in(data), training=())
         return self._logs(losses, extras, share.own)
 
-    def _logs(self, losses: Any, extras: Any, images: Any) -> dict[str, Any]:
+    def _logs(self, losses: Any, extras: Any, images: Tensor) -> dict[str, Any]:
         scalars = {f"{player}_loss": loss for player, loss in losses.items()} | extras | {"loss": sum(losses.values())}
         self._compile_metrics.update_state(scalars, images)
         return {name: as_log(mean) for name, mean in self._compile_metrics.result().items()}
 
-    def _follow(self, images: Any) -> None:
+    def _follow(self, images: Tensor) -> None:
         """Move the average towards its network: weights by decay, statistics as they are, seeds not at all."""
         if self.average is None or self.averaged is None or self.half_life is None:
             return
         images = ops.cast(images, "float32")
-        seen = ops.cast(self.optimizer.iterations, "float32") * images
-        half_life = ops.minimum(self.half_life, ops.maximum(self.ramp_up * seen, 1e-3))
+        images_seen = ops.cast(self.optimizer.iterations, "float32") * images
+        half_life = ops.minimum(self.half_life, ops.maximum(self.ramp_up * images_seen, 1e-3))
         share = 1 - 0.5 ** (images / half_life)
         for ours, theirs in zip(self.average.weights, self.averaged.weights, strict=True):
             if theirs.trainable:
@@ -198,7 +212,7 @@ class Players(keras.Model):
                 ours.assign(theirs.value)
 
 
-def _count(data: Any) -> Any:
+def _count(data: Any) -> Tensor:
     """Return how many images a batch has."""
     return ops.shape(keras.tree.flatten(data)[0])[0]
 

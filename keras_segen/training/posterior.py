@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
+from keras_segen.types import PathLike
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Posterior:
         latents = np.empty_like(noise)
         for label in np.unique(wanted, axis=0):
             rows = (wanted == label).reshape(count, -1).all(1)
-            known = np.ones(len(self.weights), bool)
+            matching = np.ones(len(self.weights), bool)
             if labels is not None and self.labels.shape[1:] == label.shape:
-                known = (self.labels == label).reshape(len(self.weights), -1).all(1)
-            shares = self.weights * (known if known.any() else 1)
+                matching = (self.labels == label).reshape(len(self.weights), -1).all(1)
+            shares = self.weights * (matching if matching.any() else 1)
             which = np.searchsorted(np.cumsum(shares / shares.sum()), places).clip(max=len(shares) - 1)
             for component in np.flatnonzero(shares):
                 here = rows & (which == component)
@@ -119,40 +119,40 @@ class Posterior:
         deviation = 1.4826 * np.median(np.abs(self.log_likelihoods - middle))
         return np.abs(log_likelihoods - middle) / max(deviation, 1e-6)
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: PathLike) -> None:
         """Write it as `.npz`; what lay at `path` stays whole until the new file is complete."""
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **asdict(self))
 
     @classmethod
-    def load(cls, path: Path | str) -> "Posterior":
+    def load(cls, path: PathLike) -> "Posterior":
         """Read what `save` wrote; `InputError` if it is not there, or damaged."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                found: dict[str, Any] = {name: arrays[name] for name in cls.__dataclass_fields__}
-            components, latent_dim = found["means"].shape
-            shapes = [found["weights"].shape, found["factors"].shape, found["labels"].shape[:1]]
+                fields: dict[str, Any] = {name: arrays[name] for name in cls.__dataclass_fields__}
+            components, latent_dim = fields["means"].shape
+            shapes = [fields["weights"].shape, fields["factors"].shape, fields["labels"].shape[:1]]
             if shapes != [(components,), (components, latent_dim, latent_dim), (components,)]:
                 raise ValueError("its shapes do not go together")
-            if not all(np.isfinite(values).all() for values in found.values()) or not found["log_likelihoods"].size:
+            if not all(np.isfinite(values).all() for values in fields.values()) or not fields["log_likelihoods"].size:
                 raise ValueError("it holds what is no number, or nothing")
-            if (found["weights"] < 0).any() or abs(found["weights"].sum() - 1) > 1e-3:
+            if (fields["weights"] < 0).any() or abs(fields["weights"].sum() - 1) > 1e-3:
                 raise ValueError("its weights are no shares")
         except FileNotFoundError as error:
             raise InputError(f"{path}: does not exist: `keras-segen evaluate` writes it") from error
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise InputError(f"{path}: is damaged ({error}): `keras-segen evaluate` writes it anew") from error
-        return cls(**found)
+        return cls(**fields)
 
 
-def _fit(means: np.ndarray, most: int, seed: int) -> GaussianMixture:
+def _fit(means: np.ndarray, max_components: int, seed: int) -> GaussianMixture:
     count, latent_dim = means.shape
     if count == 1:  # which has no spread
         means = np.repeat(means, 2, axis=0)
-    components = int(np.clip(count // (2 * latent_dim), 1, most))
+    components = int(np.clip(count // (2 * latent_dim), 1, max_components))
     # So much variance is added, lest a latent that says nothing make a covariance singular.
-    least = 1e-5 * max(float(means.var(0).mean()), 1e-6)
-    fitted = GaussianMixture(components, reg_covar=least, random_state=seed, max_iter=20, tol=1e-2)
+    regularization = 1e-5 * max(float(means.var(0).mean()), 1e-6)
+    fitted = GaussianMixture(components, reg_covar=regularization, random_state=seed, max_iter=20, tol=1e-2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # whose last digits no sample shows
         fitted.fit(means)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_segen.types import Tensor
+
 
 class Share(NamedTuple):
     """How many images of a batch this replica has, how many the replicas before it have, and how many all have."""
@@ -28,7 +30,7 @@ def replica_count() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
-def share_of(own: Any) -> Share:
+def share_of(own: Tensor) -> Share:
     """Return this replica's share of the batch; all replicas must ask at once.
 
     Args:
@@ -46,7 +48,7 @@ def share_of(own: Any) -> Share:
     return Share(own, *(tf.cast(count, tf.int32) for count in (before, tf.reduce_sum(counts))))
 
 
-def stand_in(batch: Any) -> Any:
+def stand_in(batch: Tensor) -> Tensor:
     """Return this replica's part of a batch, or the first image of another replica where it has none.
 
     A mean over nothing is NaN. The image that stands in has no weight: this replica's share is still 0.
@@ -60,7 +62,7 @@ def stand_in(batch: Any) -> Any:
     share = share_of(own)
     is_first = tf.logical_and(own > 0, share.before == 0)
 
-    def filled(values: Any) -> Any:
+    def filled(values: Any) -> Tensor:
         padded = tf.concat([values[:1], tf.zeros([1, *values.shape[1:]], values.dtype)], 0)[:1]
         mine = tf.where(is_first, tf.cast(padded, tf.float32), 0.0)
         first = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, mine), values.dtype)
@@ -79,7 +81,7 @@ def sharing(share: Share) -> Iterator[None]:
         del _thread.share
 
 
-def rows(draw: Callable[[Any], Any], batch: Any) -> Any:
+def rows(draw: Callable[[Any], Any], batch: Tensor) -> Tensor:
     """Draw random numbers for all replicas' images, and return this replica's rows.
 
     Every replica's seed generator is in the same state, so a draw of its own share alone would give all of them the
@@ -97,7 +99,7 @@ def rows(draw: Callable[[Any], Any], batch: Any) -> Any:
     return draw(share.total)[first : first + batch]
 
 
-def as_log(scalar: Any) -> Any:
+def as_log(scalar: Tensor) -> Any:
     """Return a scalar as Keras's `fit` can join it over replicas: with several workers, as a vector of one."""
     if keras.backend.backend() != "tensorflow":
         return scalar

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras.src.trainers.compile_utils import CompileMetrics
 
+from keras_segen.types import Tensor
+
 WITHOUT_BEST = ("real_logit", "fake_logit")  # of which neither less nor more is better
 
 
@@ -32,7 +34,7 @@ class Report(CompileMetrics):
         """The means."""
         return list(self.means)
 
-    def update_state(self, scalars: Mapping[str, Any], images: Any) -> None:
+    def update_state(self, scalars: Mapping[str, Any], images: Tensor) -> None:
         """Take the scalars of so many images."""
         for mean in self.means:
             mean.update_state(scalars[mean.name], sample_weight=images)

@@ -3,15 +3,16 @@
 import math
 import zlib
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_segen.labels import joined, part_of
 from keras_segen.losses.variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
 from keras_segen.training.latent_model import LatentModel, require_functional, unpacked
+from keras_segen.types import Tensor
 
 # A latent whose posterior's mean varies less than this over the data says nothing of them (Burda et al., 2016, sec. 5).
 ACTIVE = 0.01
@@ -23,9 +24,9 @@ class VAE(LatentModel):
 
     ```
     likelihood = DiscretizedLogistic()
-    vae = VAE(
-        vae_encoder((32, 32, 3), 64), vae_decoder((32, 32, 3), 64, parameters=likelihood.parameters), likelihood
-    )
+    encoder = vae_encoder((32, 32, 3), latent_dim=64)
+    decoder = vae_decoder((32, 32, 3), latent_dim=64, parameters=likelihood.parameters)
+    vae = VAE(encoder, decoder, likelihood)
     vae.compile(keras.optimizers.Adam(1e-3))
     vae.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
     pictures = vae.generate(keras.random.normal((16, 64)))
@@ -58,25 +59,27 @@ class VAE(LatentModel):
             raise ValueError(
                 f"`likelihood` is one of `keras_segen.losses`, such as Gaussian(0.1). Received: {likelihood}"
             )
-        self.require_alike()
+        self._require_alike()
         shapes = [tuple(output.shape) for output in encoder.outputs]
         if shapes != 2 * [tuple(decoder.inputs[0].shape)]:
             raise ValueError(
                 "The encoder gives mean and log-variance of what the decoder takes. Received: encoder's outputs "
                 f"{shapes}, decoder's input {tuple(decoder.inputs[0].shape)}"
             )
-        *sides, channels = encoder.inputs[0].shape[1:]
-        expected = (*sides, channels * self.likelihood.parameters)
+        height, width, channels = self.image_shape
+        expected = (height, width, channels * self.likelihood.parameters)
         if decoder.output_shape[1:] != expected:
             raise ValueError(
-                f"{type(self.likelihood).__name__} of images {(*sides, channels)} takes {expected} from the decoder. "
+                f"{type(self.likelihood).__name__} of images {self.image_shape} takes {expected} from the decoder. "
                 f"Received: decoder's output {decoder.output_shape}"
             )
-        self.dimensions = math.prod((*sides, channels))
         self.built = True
 
-    def ends(self) -> tuple[keras.Model, keras.Model]:
+    def networks(self) -> dict[str, keras.Model]:
         """Return decoder and encoder."""
+        return {"decoder": self.decoder, "encoder": self.encoder}
+
+    def _ends(self) -> tuple[keras.Model, keras.Model]:
         return self.decoder, self.encoder
 
     def compile(
@@ -86,7 +89,7 @@ class VAE(LatentModel):
         beta: float = 1.0,
         warm_up: int = 0,
         free_bits: float = 0.0,
-        samples: int = 1,
+        importance_samples: int = 1,
         **kwargs: Any,
     ) -> None:
         """Compile for `fit`.
@@ -97,36 +100,38 @@ class VAE(LatentModel):
             warm_up: steps over which the weight rises to `beta` from 0 (Bowman et al., 2016, section 3.1). `evaluate`
                 has it at `beta` from the start.
             free_bits: divergence in nats that each latent has for nothing (Kingma et al., 2016, appendix C.8).
-            samples: over 1, the bound is the importance-weighted one (Burda et al., 2016, arXiv:1509.00519, eq. 8);
-                `beta` and `free_bits` are none of its. The other numbers that are reported stay those of one sample.
+            importance_samples: The number of latents for each image. Over 1, the bound is the importance-weighted one
+                (Burda et al., 2016, arXiv:1509.00519, eq. 8), which has no `beta` or `free_bits`. The other numbers
+                that are reported stay those of one latent.
             kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
         """
-        for name, value, least in (("beta", beta, 0), ("free_bits", free_bits, 0), ("warm_up", warm_up, 0)):
-            if not least <= value < math.inf:
-                raise ValueError(f"`{name}` is a finite number of at least {least}. Received: {name}={value}")
-        if samples < 1 or samples != int(samples):
-            raise ValueError(f"`samples` is a whole number from 1. Received: samples={samples}")
-        if samples > 1 and (beta != 1 or free_bits or warm_up):
+        for name, value in (("beta", beta), ("free_bits", free_bits), ("warm_up", warm_up)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` is a finite number of at least 0. Received: {name}={value}")
+        if importance_samples < 1 or importance_samples != int(importance_samples):
+            raise ValueError(f"`importance_samples` is a whole number from 1. Received: {importance_samples=}")
+        if importance_samples > 1 and (beta != 1 or free_bits or warm_up):
             raise ValueError(
-                "The bound of several samples has no beta, warm-up or free bits: leave them, or samples=1."
+                "The importance-weighted bound has no beta, warm-up or free bits: leave them out, or use "
+                "importance_samples=1."
             )
-        self.beta, self.warm_up, self.free_bits, self.samples = beta, warm_up, free_bits, samples
+        self.beta, self.warm_up, self.free_bits, self.importance_samples = beta, warm_up, free_bits, importance_samples
         names = ["reconstruction", "kl", *(["bits_per_dim"] if self.likelihood.discrete else [])]
-        self.compile_players({"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs)
+        self._compile_players(
+            {"vae": optimizer or keras.optimizers.Adam(1e-3, global_clipnorm=1000.0)}, names, **kwargs
+        )
 
-    @property
-    def networks(self) -> Mapping[str, keras.Model]:
-        """The one player: both networks."""
-        return MappingProxyType({"vae": self})  # not a dict, in which Keras, saving, would find the model again
+    def _players(self) -> Mapping[str, keras.Model]:
+        return {"vae": self}  # both networks are one player
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The negative bound on a batch of images, or of (images, labels), in nats an image."""
         images, labels = unpacked(data)
-        labels = [labels] if self.conditional else []
-        batch, k = ops.shape(images)[0], self.samples
-        mean, log_variance = self.encoder([images, *labels] if labels else images, training=bool(training))
+        labels = labels if self.conditional else None
+        batch, k = ops.shape(images)[0], self.importance_samples
+        mean, log_variance = self.encoder(joined(images, labels), training=bool(training))
         log_variance = bounded(log_variance)
-        noise = self.draw(keras.random.normal, batch, (k, self.latent_dim))
+        noise = self._draw(keras.random.normal, batch, (k, self.latent_dim))
         latents = mean[:, None] + ops.exp(log_variance / 2)[:, None] * noise  # (batch, k, latent_dim)
         log_likelihood = self._log_likelihood(images, latents, labels, training=bool(training))  # (batch, k)
         each = kl_divergence(mean, log_variance)  # (batch, latent_dim)
@@ -140,27 +145,27 @@ class VAE(LatentModel):
             loss = reconstruction + self._weight(training) * paid
         extras = {"reconstruction": reconstruction, "kl": kl}
         if self.likelihood.discrete:
-            extras["bits_per_dim"] = (reconstruction + kl) / (self.dimensions * math.log(2))
+            extras["bits_per_dim"] = (reconstruction + kl) / (math.prod(self.image_shape) * math.log(2))
         return {"vae": loss}, extras
 
-    def _log_likelihood(self, images: Any, latents: Any, labels: list[Any], *, training: bool) -> Any:
+    def _log_likelihood(self, images: Tensor, latents: Tensor, labels: Tensor, *, training: bool) -> Tensor:
         """Return log p(image | latent) of latents (batch, k, latent_dim): (batch, k)."""
         k = latents.shape[1]
         flat = ops.reshape(latents, (-1, self.latent_dim))
-        inputs = [flat, *(ops.repeat(label, k, axis=0) for label in labels)]
-        decoded = self.decoder(inputs if labels else flat, training=training)
+        repeated = None if labels is None else ops.repeat(labels, k, axis=0)
+        decoded = self.decoder(joined(flat, repeated), training=training)
         return ops.reshape(self.likelihood.log_prob(ops.repeat(images, k, axis=0), decoded), (-1, k))
 
-    def _weight(self, training: Collection[str]) -> Any:
+    def _weight(self, training: Collection[str]) -> Tensor:
         if not (self.warm_up and training):
             return self.beta
         return self.beta * ops.minimum(ops.cast(self.optimizer.iterations, "float32") / self.warm_up, 1.0)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Draw the images that are expected: latents, or [latents, labels], -> images in [-1, 1]."""
         return self.likelihood.mean(self.decoder(inputs, training=training))
 
-    def encode(self, images: Any, labels: Any = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and log-variance of the posterior of images, (count, latent_dim) both.
 
         Args:
@@ -172,59 +177,58 @@ class VAE(LatentModel):
             ValueError: for images or labels that the model does not take.
         """
         parts = self._parts(images, labels, batch_size)
-        means, log_variances = zip(*(self.encoder.predict_on_batch(part) for part in parts), strict=True)
+        means, log_variances = zip(*(self.encoder.predict_on_batch(joined(*part)) for part in parts), strict=True)
         return np.concatenate(means), np.clip(np.concatenate(log_variances), -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
-    def reconstruct(self, images: Any, labels: Any = None, *, batch_size: int = 256) -> np.ndarray:
+    def reconstruct(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> np.ndarray:
         """Return what the posterior's means decode to, float32 in [-1, 1]; see `encode`."""
         return self.generate(self.encode(images, labels, batch_size=batch_size)[0], labels, batch_size=batch_size)
 
     def log_likelihood(
         self,
-        images: Any,
-        labels: Any = None,
+        images: Tensor,
+        labels: Tensor = None,
         *,
-        samples: int = 64,
+        importance_samples: int = 64,
         seed: int = 0,
         batch_size: int = 64,
         verbose: bool = False,
     ) -> np.ndarray:
         """Return an estimate of each image's log-likelihood in nats, from below, (count,) float64.
 
-        The importance-weighted bound (Burda et al., 2016, eq. 8): the higher `samples`, the nearer. An image that is
-        far less likely than others is an anomaly.
+        The importance-weighted bound (Burda et al., 2016, eq. 8): the higher `importance_samples`, the nearer. An image
+        that is far less likely than others is an anomaly.
 
         Args:
             images: as `encode` takes them.
             labels: likewise.
-            samples: latents drawn for each image.
+            importance_samples: The number of latents drawn for each image.
             seed: of the draws, which follow from it and the image.
             batch_size: images at once.
             verbose: show a progress bar.
         """
-        if samples < 1:
-            raise ValueError(f"`samples` is at least 1. Received: samples={samples}")
-        found: list[np.ndarray] = []
+        if importance_samples < 1:
+            raise ValueError(f"`importance_samples` is at least 1. Received: {importance_samples=}")
+        estimates: list[np.ndarray] = []
         parts = self._parts(images, labels, batch_size)
         bar = keras.utils.Progbar(len(parts), unit_name="batch") if verbose else None
-        for part in parts:
-            x, answers = (part[0], [part[1]]) if self.conditional else (part, [])
-            mean, log_variance = (np.asarray(y, np.float64) for y in self.encoder.predict_on_batch(part))
+        for x, its_labels in parts:
+            posterior = self.encoder.predict_on_batch(joined(x, its_labels))
+            mean, log_variance = (np.asarray(parameter, np.float64) for parameter in posterior)
             log_variance = np.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
-            weights = np.empty((len(mean), samples))
+            weights = np.empty((len(mean), importance_samples))
             # By image, so that its estimate does not depend on which others come with it.
-            draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
-            for i in range(samples):
-                noise = np.stack([draw.standard_normal(self.latent_dim) for draw in draws])
+            generators = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]) for image in x]
+            for i in range(importance_samples):
+                noise = np.stack([rng.standard_normal(self.latent_dim) for rng in generators])
                 latents = mean + np.exp(log_variance / 2) * noise
-                inputs = [latents.astype(np.float32), *answers]
-                decoded = self.decoder.predict_on_batch(inputs if answers else inputs[0])
+                decoded = self.decoder.predict_on_batch(joined(latents.astype(np.float32), its_labels))
                 likelihood = ops.convert_to_numpy(self.likelihood.log_prob(x, decoded))
                 weights[:, i] = likelihood + 0.5 * (noise**2 + log_variance - latents**2).sum(-1)
-            found.append(np.logaddexp.reduce(weights, axis=1) - math.log(samples))
+            estimates.append(np.logaddexp.reduce(weights, axis=1) - math.log(importance_samples))
             if bar:
                 bar.add(1)
-        return np.concatenate(found)
+        return np.concatenate(estimates)
 
     def sampler(self) -> keras.Model:
         """Return the network that makes images for users: the decoder, and then the images that are expected."""
@@ -232,15 +236,15 @@ class VAE(LatentModel):
         inputs = decoder.inputs if self.conditional else decoder.inputs[0]
         return keras.Model(inputs, self.likelihood.mean(decoder.outputs[0]), name=decoder.name)
 
-    def _parts(self, images: Any, labels: Any, batch_size: int) -> list[Any]:
+    def _parts(self, images: Tensor, labels: Tensor, batch_size: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
         images = np.asarray(images)
         labels = None if labels is None else np.asarray(labels)
         if labels is not None and not self.conditional:
             raise ValueError("The model takes no labels beside images.")
-        self.check(images, labels)
+        self._check(images, labels)
         images = images.astype(np.float32)
         parts = [slice(first, first + batch_size) for first in range(0, len(images), batch_size)]
-        return [[images[part], labels[part]] if self.conditional else images[part] for part in parts]
+        return [(images[part], part_of(labels, part)) for part in parts]
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
@@ -263,13 +267,15 @@ class VAE(LatentModel):
             "beta": self.beta,
             "warm_up": self.warm_up,
             "free_bits": self.free_bits,
-            "samples": self.samples,
-            "jit_compile": self.jit_choice,
+            "importance_samples": self.importance_samples,
+            "jit_compile": self._jit_choice,
             "steps_per_execution": self.steps_per_execution,
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as it was when saved."""
+        # Models of earlier versions call them samples.
+        config = {("importance_samples" if name == "samples" else name): value for name, value in config.items()}
         self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
 
 
@@ -282,7 +288,7 @@ def active_units(means: np.ndarray) -> int:
     return int((np.var(means, 0) > ACTIVE).sum())
 
 
-def _log_ratio(latents: Any, noise: Any, log_variance: Any) -> Any:
+def _log_ratio(latents: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
     """Return log p(z) - log q(z | x) of latents (batch, k, latent_dim): (batch, k)."""
     # Both normal densities have the same constant.
     return 0.5 * ops.sum(ops.square(noise) + log_variance[:, None] - ops.square(latents), -1)

@@ -6,7 +6,14 @@ from typing import Literal
 from keras_segen_cli.options import MaxPixels, Name
 
 
-def baseline(method: Literal["otsu", "watershed", "region_growing"], /, *, data: Name, out: Name | None = None) -> None:
+def baseline(
+    method: Literal["otsu", "watershed", "region_growing"],
+    /,
+    *,
+    data: Name,
+    out: Name | None = None,
+    max_pixels: MaxPixels = None,
+) -> None:
     """Score a method that learns nothing on a folder's validation images; its settings are chosen on training images.
 
     Args:

@@ -107,11 +107,11 @@ class DCGAN(GANRecipe):
         shape = self._image_shape()
         if self.architecture == "sngan":
             return self._gan(
-                models.sngan_generator(shape, self.latent_dim, filters=self.filters),
+                models.sngan_generator(shape, latent_dim=self.latent_dim, filters=self.filters),
                 models.sngan_discriminator(shape, filters=self.filters),
             )
         return self._gan(
-            models.dcgan_generator(shape, self.latent_dim, filters=self.filters),
+            models.dcgan_generator(shape, latent_dim=self.latent_dim, filters=self.filters),
             models.dcgan_discriminator(shape, filters=self.filters, normalization="spectral"),
         )
 
@@ -141,15 +141,18 @@ class CGAN(GANRecipe):
         """Return the compiled model."""
         from keras_segen import models
 
-        shape, classes = self._image_shape(), len(class_names)
-        options: dict[str, Any] = {"multi_label": bool(self.attributes), "filters": self.filters}
+        shape = self._image_shape()
+        options: dict[str, Any] = {
+            "num_classes": len(class_names),
+            "multi_label": bool(self.attributes),
+            "filters": self.filters,
+        }
         if self.architecture == "sngan":
-            options["num_classes"] = classes
-            generator = models.sngan_generator(shape, self.latent_dim, **options)
+            generator = models.sngan_generator(shape, latent_dim=self.latent_dim, **options)
             discriminator = models.sngan_discriminator(shape, **options)
         else:
             options["conditioning"] = self.conditioning
-            generator = models.cgan_generator(shape, self.latent_dim, classes, **options)
-            discriminator = models.cgan_discriminator(shape, classes, **options)
+            generator = models.cgan_generator(shape, latent_dim=self.latent_dim, **options)
+            discriminator = models.cgan_discriminator(shape, **options)
         # Without, its samples were hardly of the class asked for after five passes over CIFAR-10.
         return self._gan(generator, discriminator, matching_aware=True)

@@ -120,6 +120,10 @@ def by_present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
         present["jit_compile"] = "on" if present["jit_compile"] else "off"
     if present["model"] not in ("fcn", "unet") and isinstance(present.get("filters"), list):
         (present["filters"],) = present["filters"]  # one width, which stood in a list
-    if present.get("loss", ()) is None:
-        del present["loss"]  # the default
+    if present["model"] == "unet" and present.get("backbone") and "decoder_filters" not in present:
+        present["decoder_filters"] = present.pop("filters", None)
+    # What stood there for the default.
+    for name in ("loss", "filters"):
+        if present.get(name, ()) is None:
+            del present[name]
     return present

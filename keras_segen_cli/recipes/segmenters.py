@@ -225,14 +225,16 @@ class UNet(Segmenter):
     """U-Net (Ronneberger, Fischer and Brox, 2015), by its own way down or on a backbone."""
 
     model: ClassVar[str] = "unet"
-    structure: ClassVar[tuple[str, ...]] = (*Segmenter.structure, "filters", "padding")
+    structure: ClassVar[tuple[str, ...]] = (*Segmenter.structure, "filters", "decoder_filters", "padding")
 
     epochs: Count = 6
     batch_size: BatchSize = 16
     image_size: Side = 128
     """Side of the training crops, in pixels. Validation images have their own sizes."""
-    filters: tuple[Width, ...] | None = None
-    """Widths of the levels. Default: 16 32 64 128; on a backbone, of the decoder alone, 16 32 64 128 256."""
+    filters: tuple[Width, ...] = (16, 32, 64, 128)
+    """Widths of U-Net's own levels, from the finest. A quarter of the paper's and a level less, for a CPU."""
+    decoder_filters: tuple[Width, ...] | None = None
+    """On a backbone, widths of the decoder at strides 1, 2, 4, 8 and 16. Default: 16 32 64 128 256."""
     padding: Literal["same", "valid"] = "same"
     """Padding of the convolutions. valid, as in the paper, goes without a backbone."""
     dropout: Share = 0.0
@@ -243,16 +245,16 @@ class UNet(Segmenter):
     def check(self) -> None:
         """Raise `WrongUseError` for settings that do not go together."""
         super().check()
-        if self.filters is not None:
-            if len(self.filters) < 2:
-                raise WrongUseError(f"--filters needs at least two widths, one a level, not {_listed(self.filters)}")
-            if self.backbone is not None and len(self.filters) != 5:
-                raise WrongUseError(
-                    "--filters needs five widths on a backbone, for strides 1, 2, 4, 8 and 16, not "
-                    f"{_listed(self.filters)}"
-                )
-            if self.deep_supervision and len(self.filters) < 3:
-                raise WrongUseError(f"--deep-supervision needs --filters of three widths, not {_listed(self.filters)}")
+        if len(self.filters) < 2:
+            raise WrongUseError(f"--filters needs at least two widths, one a level, not {_listed(self.filters)}")
+        if self.backbone is not None and self.filters != UNet.filters:
+            raise WrongUseError("--filters goes without a backbone: use --decoder-filters, or remove --backbone")
+        if self.decoder_filters is not None and self.backbone is None:
+            raise WrongUseError("--decoder-filters needs --backbone: use --filters")
+        if self.decoder_filters is not None and len(self.decoder_filters) != 5:
+            raise WrongUseError(f"--decoder-filters needs five widths, not {_listed(self.decoder_filters)}")
+        if self.deep_supervision and self.backbone is None and len(self.filters) < 3:
+            raise WrongUseError(f"--deep-supervision needs --filters of three widths, not {_listed(self.filters)}")
         if self.backbone is not None and self.padding == "valid":
             raise WrongUseError("--padding valid goes without a backbone: remove --backbone or --padding")
         if self.deep_supervision and (self.output_codes is not None or self.refinement):
@@ -265,8 +267,8 @@ class UNet(Segmenter):
 
         network = models.unet(
             self._channels(class_names),
-            # A quarter of the paper's widths and a level less: a CPU trains it in minutes.
-            filters=self.filters or (None if self.backbone else (16, 32, 64, 128)),
+            filters=self.filters if self.backbone is None else None,
+            decoder_filters=self.decoder_filters,
             padding=self.padding,
             dropout=self.dropout,
             deep_supervision=self.deep_supervision,

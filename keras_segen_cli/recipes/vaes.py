@@ -129,7 +129,7 @@ class VAE(Recipe):
             beta=self.beta,
             warm_up=self.beta_warm_up,
             free_bits=self.free_bits,
-            samples=self.importance_samples,
+            importance_samples=self.importance_samples,
             jit_compile=self.jit,
         )
         return vae

@@ -43,14 +43,14 @@ def reconstruct(
         failures: gets what is wrong with damaged images.
         verbose: show a progress bar.
     """
-    side = model.encoder.inputs[0].shape[1]
+    side = model.image_shape[0]
     images = read_images(sources, lambda path: middle_square(read_image(path), side), failures)
     bar = keras.utils.Progbar(len(sources), unit_name="image") if verbose else None
     folder.mkdir(parents=True, exist_ok=True)
     while chunk := [*itertools.islice(images, CHUNK)]:
         seen = np.stack([image for image, _ in chunk])
         floats = to_floats(seen)
-        log_likelihoods = model.log_likelihood(floats, samples=SAMPLES)
+        log_likelihoods = model.log_likelihood(floats, importance_samples=SAMPLES)
         anomalies = posterior.anomaly_scores(log_likelihoods)
         reconstructions = to_uint8(model.reconstruct(floats))
         for (before, source), after in zip(chunk, reconstructions, strict=True):

@@ -102,7 +102,7 @@ def labels_of(
         if label is not None:
             raise InputError(f"--label {label}: the model was trained without labels: leave it out")
         return None, ["generated"] * count
-    if len(model.ends()[0].inputs[1].shape) == 2:
+    if model.multi_label:
         return _attributes(class_names, label, count)
     if label is None:
         ids = np.arange(count, dtype=np.int32) % len(class_names)

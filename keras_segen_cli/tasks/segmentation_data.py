@@ -7,7 +7,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_segen.data import pairs, records, shapes
-from keras_segen.data.augmentation import VOID
 from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
 from keras_segen.data.coco import SPLITS as COCO_SPLITS
 from keras_segen.data.coco import read_coco
@@ -21,6 +20,7 @@ from keras_segen.data.split import TRAIN, VAL
 from keras_segen.data.voc import ARCHIVES, read_voc
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.errors import InputError
+from keras_segen.masks import VOID
 
 # By name, the year and the split that is trained on.
 VOC = {"voc": (2012, "train"), "voc_trainaug": (2012, "trainaug"), "voc2007": (2007, "train")}

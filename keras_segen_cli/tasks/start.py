@@ -107,11 +107,10 @@ def _weights(network: keras.Model) -> Iterator[tuple[_Key, keras.Variable]]:
         yield from _named(network, "")
         return
     # The layers of these are named by the order in which a process builds them.
-    parts = [*network.ends(), *([] if network.average is None else [network.average])]
-    for n, part in enumerate(parts):
+    for role, part in network.networks().items():
         for i, layer in enumerate(part.layers):
             for j, weight in enumerate(layer.weights):
-                yield (f"{part.name}{' (average)' * (n == 2)} {i}", j), weight
+                yield (f"{part.name}{' (average)' * (role == 'average')} {i}", j), weight
 
 
 def _named(network: keras.Model, prefix: str) -> Iterator[tuple[_Key, keras.Variable]]:

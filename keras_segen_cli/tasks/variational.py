@@ -58,11 +58,8 @@ class Variational(Generative[vaes.VAE]):
 
     def validate(self, model: VAE, data: GenerationData) -> dict[str, float]:
         """Return the losses on the held-out images, with the noise that a resumed run has too, whose state stays."""
-        state = model.noise.state.numpy()
-        try:
+        with model.same_noise():
             return model.evaluate(data.val, verbose=0, return_dict=True)
-        finally:
-            model.noise.state.assign(state)
 
     def callbacks(self, data: GenerationData) -> list[keras.callbacks.Callback]:
         """Score the epoch's samples, draw a grid."""
@@ -91,12 +88,12 @@ class Variational(Generative[vaes.VAE]):
         scores |= {"latent_dim": model.latent_dim, "active_units": active_units(means)}
         labels = None if data.held_out_labels is None else data.held_out_labels[:IMAGES]
         log_likelihoods = model.log_likelihood(
-            to_floats(data.held_out[:IMAGES]), labels, samples=SAMPLES, seed=seed, verbose=verbose
+            to_floats(data.held_out[:IMAGES]), labels, importance_samples=SAMPLES, seed=seed, verbose=verbose
         )
         scores["log_likelihood_images"] = len(log_likelihoods)
         scores[f"log_likelihood_{SAMPLES}_samples"] = float(log_likelihoods.mean())
         if model.likelihood.discrete:
-            bits = -float(log_likelihoods.mean()) / (model.dimensions * math.log(2))
+            bits = -float(log_likelihoods.mean()) / (math.prod(model.image_shape) * math.log(2))
             scores[f"bits_per_dim_{SAMPLES}_samples"] = bits
         scores |= _score_reconstructions(model, data)
         scores["generated_images"] = count = scoring.samples or len(data.images)

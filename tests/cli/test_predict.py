@@ -14,7 +14,7 @@ import keras_segen_cli
 from keras_segen.data import in_threads
 from keras_segen.models import unet, vae_decoder, vae_encoder
 from keras_segen.training import VAE, Posterior
-from keras_segen_cli.tasks import images
+from keras_segen_cli.tasks import anomalies, images
 from keras_segen_cli.tasks import segmentation as command
 
 
@@ -148,7 +148,7 @@ def test_read_ahead_keeps_the_order_and_raises_at_an_items_turn():
 def autoencoder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
-    vae = VAE(vae_encoder((16, 16, 3), 2, filters=4), vae_decoder((16, 16, 3), 2, filters=4))
+    vae = VAE(vae_encoder((16, 16, 3), latent_dim=2, filters=4), vae_decoder((16, 16, 3), latent_dim=2, filters=4))
     vae.compile(keras.optimizers.Adam())
     folder = make_run(tmp_path, vae)
     rng = np.random.default_rng(0)
@@ -157,7 +157,7 @@ def autoencoder(tmp_path, monkeypatch):
 
 
 def test_a_vaes_scores_are_kept_and_joined(autoencoder, photos, capsys, monkeypatch):
-    monkeypatch.setattr(command, "CHUNK", 2)
+    monkeypatch.setattr(anomalies, "CHUNK", 2)
     assert run(autoencoder, photos, "--out", "whole") == 0
     with Path("whole/anomalies.csv").open(newline="") as file:
         whole = list(csv.DictReader(file))

@@ -582,7 +582,7 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (["train", "unet", "--data", "x", "--learning-rate", "-1"], "over 0"),
         (["predict", "run", "--out", "x"], "needs an image or a folder of images"),
         (["export", "run", "--out", ""], "Must not be empty"),
-        (["train", "unet", "--data", "x", "--batch-size", "2000000000"], "to 65,536"),
+        (["train", "unet", "--data", "x", "--batch-size", "2000000000"], "to 65536"),
         (["predict", "run", "a.png", "--out", "x", "--tile", "8"], "from 16"),
         (["predict", "run", "a.png", "--out", "x", "--overlap", "1"], "to 0.9"),
         (["predict", "run", "a.png", "--out", "x", "--scales", "1", "0"], "over 0"),
