@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from prepared_data import draw_pets
 
+from examples.prepared_data import draw_pets
 from keras_segen.data import Augmentation, oxford_iiit_pet
 from keras_segen.data.oxford_iiit_pet import CLASS_NAMES
 from keras_segen.errors import InputError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from prepared_data import draw_coco
 
+from examples.prepared_data import draw_coco
 from keras_segen.data import coco
 from keras_segen.data.coco import CLASS_NAMES
 from keras_segen.errors import InputError

@@ -3,8 +3,8 @@ import tarfile
 
 import numpy as np
 import pytest
-from archive_host import Host, tar_of
 
+from examples.archive_host import Host, tar_of
 from keras_segen.data import archives
 from keras_segen.data.archives import provide
 from keras_segen.errors import InputError

@@ -1,20 +1,10 @@
 import numpy as np
 import pytest
 from scipy.io import savemat
-from scipy.sparse import csc_array
 
+from examples.voc_devkit import save_mat
 from keras_segen.data.sbd import read_mat
 from keras_segen.errors import InputError
-
-
-def save_mat(path, mask):
-    """Write a mask as SBD's files hold it: a struct that holds the classes' boundaries, sparse, too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    boundaries = np.empty((20, 1), object)
-    for i in range(20):
-        boundaries[i, 0] = csc_array(mask == i + 1)
-    present = np.unique(mask[mask > 0])[:, None]
-    savemat(path, {"GTcls": {"Boundaries": boundaries, "Segmentation": mask, "CategoriesPresent": present}})
 
 
 def test_the_mask_comes_back(tmp_path):

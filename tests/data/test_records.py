@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from prepared_data import draw_pets, tfds
 
+from examples.prepared_data import draw_pets, tfds
 from keras_segen.data import pairs, records
 from keras_segen.data.oxford_iiit_pet import read_oxford_iiit_pet
 from keras_segen.data.records import Records

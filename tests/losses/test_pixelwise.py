@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segmentation_examples import KINDS, VOID, class_weights, example, probabilities
 
+from examples.segmentation_examples import KINDS, VOID, class_weights, example, probabilities
 from keras_segen.losses import CrossEntropy, Focal, TopKCrossEntropy
 
 each_kind = pytest.mark.parametrize("kind", KINDS)

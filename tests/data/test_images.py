@@ -2,12 +2,12 @@ import io
 import struct
 from pathlib import Path
 
-import drawn_files
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from examples import drawn_files
 from keras_segen.data import images
 from keras_segen.errors import InputError
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_files import write_torch_file
 
+from examples.torch_files import write_torch_file
 from keras_segen.errors import InputError
 from keras_segen.metrics.torch_file import _Storage, _Tensor, read_state_dict
 
-HERE = Path(__file__).parent
+WRITTEN = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.parametrize("name", ["state_dict.pth", "state_dict_before_1_6.pth"])
 def test_what_pytorch_wrote_is_read(name):
-    tensors = read_state_dict(HERE / name)
+    tensors = read_state_dict(WRITTEN / name)
     np.testing.assert_array_equal(tensors["0.weight"], np.arange(6, dtype="float32").reshape(2, 3))
     np.testing.assert_array_equal(tensors["part"], [2, 3])  # of a storage that holds more
     np.testing.assert_array_equal(tensors["1.running_var"], np.ones(2, "float16"))
@@ -100,13 +100,13 @@ def test_a_small_file_asks_for_little_memory(tmp_path):
 
 def test_a_whole_model_is_refused():
     with pytest.raises(InputError, match="it calls|instruction|dictionary of tensors"):
-        read_state_dict(HERE / "whole_model.pth")
+        read_state_dict(WRITTEN / "whole_model.pth")
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data(), st.sampled_from(["state_dict.pth", "state_dict_before_1_6.pth"]))
 def test_damage_ends_in_one_line_or_changes_numbers_only(tmp_path_factory, data, name):
-    contents = bytearray((HERE / name).read_bytes())
+    contents = bytearray((WRITTEN / name).read_bytes())
     at = data.draw(st.integers(0, len(contents) - 1))
     if data.draw(st.booleans()):
         contents[at] ^= data.draw(st.integers(1, 255))

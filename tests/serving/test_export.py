@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import drawn_files
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from examples import drawn_files
 from keras_segen.cli.export import export as export_run
 from keras_segen.data.folder import find_pairs
 from keras_segen.data.images import read_image, read_mask
@@ -131,7 +131,7 @@ def test_what_would_be_decoded_otherwise_is_refused(model, tmp_path):
 @pytest.mark.slow
 def test_sixteen_colours_score_as_their_pixels(real_data, tmp_path):
     """The repository's own network on some validation images of nuclei, saved with 16 colours."""
-    network = keras.saving.load_model(Path(__file__).parents[1] / "saved_models/unet_nuclei/model.keras")
+    network = keras.saving.load_model(Path(__file__).parents[2] / "saved_models/unet_nuclei/model.keras")
     servable = tf.saved_model.load(str(export(network, tmp_path / "unet")))
     by_bytes, by_pixels = MeanIoU(2), MeanIoU(2)
     for image_path, mask_path in find_pairs(real_data("nuclei"), "val", 0.2)[:4]:

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from generative_examples import LATENT, SHAPE, images, small_gan, small_vae
 
+from examples.generative_examples import LATENT, SHAPE, images, small_gan, small_vae
 from keras_segen.losses import Gaussian
 from keras_segen.training import GAN, VAE
 

@@ -29,7 +29,8 @@ assert strategy.num_replicas_in_sync == 2
 
 def in_process(code, module, **environment):
     """Run code with a module as `t` in a process of its own; what it prints after RESULT."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment}
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment}
     code = f"import json, {module} as t\n{code}"
     answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
     assert answer.returncode == 0, answer.stderr[-3000:]

@@ -3,13 +3,13 @@ import shutil
 
 import numpy as np
 import pytest
-from archive_host import Host, tar_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_sbd import save_mat
 
 import keras_segen_cli
+from examples.archive_host import Host, tar_of
+from examples.voc_devkit import SIZES, draw_devkit, save_mat, scene
 from keras_segen import plotting
 from keras_segen.data import Augmentation, pairs, sbd, voc
 from keras_segen.data.pairs import fingerprint
@@ -17,32 +17,6 @@ from keras_segen.data.voc import ARCHIVES, CLASS_NAMES, find_voc, read_voc
 from keras_segen.errors import InputError
 
 VOID = 255
-SIZES = {"2007_000001": (30, 40), "2007_000002": (41, 33), "2008_000003": (35, 35), "2008_000004": (36, 44)}
-
-
-def scene(size, seed):
-    """A picture and its mask, which follows from its red: 40 for a pixel of class 1, and so on, black void."""
-    rng = np.random.default_rng(seed)
-    ids = rng.choice([0, 3, 15, VOID], (size[0] // 5 + 1, size[1] // 5 + 1)).astype("uint8")
-    mask = ids.repeat(5, 0).repeat(5, 1)[: size[0], : size[1]]
-    red = np.where(mask == VOID, 0, 60 + 10 * mask.astype(int))
-    return np.stack([red, 0 * red + 128, 0 * red + 128], -1).astype("uint8"), mask
-
-
-def draw_devkit(root, splits):
-    """Draw a devkit's folder of a year: names by split."""
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    for seed, (name, size) in enumerate(SIZES.items()):
-        if any(name in names for names in splits.values()):
-            image, mask = scene(size, seed)
-            Image.fromarray(image).save(root / "JPEGImages" / f"{name}.jpg", quality=100, subsampling=0)
-            picture = Image.fromarray(mask, mode="P")
-            picture.putpalette(plotting.voc_palette().tobytes())
-            picture.save(root / "SegmentationClass" / f"{name}.png")
-    for split, names in splits.items():
-        (root / "ImageSets/Segmentation" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    return root
 
 
 @pytest.fixture

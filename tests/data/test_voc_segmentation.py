@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_sbd import save_mat
-from test_voc import SIZES, draw_devkit, scene
+
+from examples.voc_devkit import SIZES, draw_devkit, save_mat, scene
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("keras_segen.data.voc_segmentation")  # which registers it

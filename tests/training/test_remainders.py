@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
-from generative_examples import MODELS, TWO_REPLICAS, assert_equal, images, in_process, small_gan, trained_on_remainders
 
+from examples.generative_examples import (
+    MODELS,
+    TWO_REPLICAS,
+    assert_equal,
+    images,
+    in_process,
+    small_gan,
+    trained_on_remainders,
+)
 from keras_segen.losses import DRAGAN, R1, GradientPenalty
 
 
@@ -35,7 +43,7 @@ def test_one_device_stays_finite(on_one_device):
 
 @pytest.mark.slow
 def test_two_replicas_do_as_one_device_does(on_one_device):
-    replicated = in_process(everywhere(REPLICATED), "generative_examples")
+    replicated = in_process(everywhere(REPLICATED), "examples.generative_examples")
     for trained in replicated.values():
         assert_finite(trained)
     # Replicas normalise by their own images' statistics, and split their own images into rounds.
@@ -46,7 +54,7 @@ def test_two_replicas_do_as_one_device_does(on_one_device):
 @pytest.mark.slow
 def test_jax_does_as_tensorflow_does(on_one_device):
     pytest.importorskip("jax")
-    on_jax = in_process(everywhere(""), "generative_examples", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    on_jax = in_process(everywhere(""), "examples.generative_examples", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     for name, trained in on_jax.items():
         assert_finite(trained)
         assert_equal(on_one_device[name], trained)

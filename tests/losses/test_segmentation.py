@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segmentation_examples import KINDS, VOID, example
 
+from examples.segmentation_examples import KINDS, VOID, example
 from keras_segen.losses import (
     CrossEntropy,
     Dice,

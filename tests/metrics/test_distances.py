@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inception_expected import FILE, features
 
+from examples.inception_expected import FILE, features
 from keras_segen.metrics import (
     Moments,
     distances,

@@ -1,7 +1,7 @@
 """Make inception_expected.npz, what torch-fidelity and prdc answer, and state_dict*.pth, as PyTorch writes such files.
 
 python -m venv V && V/bin/pip install torch torchvision torch-fidelity==0.4.0 prdc==0.2
-V/bin/python tests/inception_expected.py
+V/bin/python tests/examples/inception_expected.py
 
 They need gigabytes, so the tests have what comes out only. Weights, images and features are drawn from seeds, here and
 in the tests; of 2048 features and 1008 logits every eighth is kept.

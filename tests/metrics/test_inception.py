@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from inception_expected import FILE, SIZES, images, tensor
-from torch_files import write_torch_file
 
+from examples.inception_expected import FILE, SIZES, images, tensor
+from examples.torch_files import write_torch_file
 from keras_segen.data.cifar10 import read_cifar10
 from keras_segen.errors import InputError
 from keras_segen.metrics import inception_features, inception_score, inception_weights

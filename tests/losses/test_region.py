@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segmentation_examples import KINDS, VOID, class_weights, example, mean_over_regions
 
+from examples.segmentation_examples import KINDS, VOID, class_weights, example, mean_over_regions
 from keras_segen.losses import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import drawn_files
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples import drawn_files
 from keras_segen.data import images, pairs
 from keras_segen.data.class_folders import ClassFolders
 from keras_segen.data.image_files import image_batches

@@ -5,8 +5,8 @@ import csv
 import keras
 import numpy as np
 import pytest
-from generative_examples import images, small_gan, small_vae
 
+from examples.generative_examples import images, small_gan, small_vae
 from keras_segen.losses import CrossEntropy
 from keras_segen.metrics import MeanIoU
 from keras_segen.models import unet

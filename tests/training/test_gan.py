@@ -7,97 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from generative_examples import TWO_REPLICAS, assert_equal, in_process
 
-from keras_segen.losses import DRAGAN, R1, GradientPenalty, Hinge, NonSaturating, Wasserstein
-from keras_segen.models import cgan_discriminator, cgan_generator, dcgan_discriminator, dcgan_generator
+from examples.gans import BATCH, CLASSES, KINDS, LATENT, SHAPE, STEPS, build, images, networks, trained
+from examples.generative_examples import TWO_REPLICAS, assert_equal, in_process
+from keras_segen.losses import R1, NonSaturating
+from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN, DiffAugment
-
-SHAPE, LATENT, CLASSES, BATCH, STEPS = (16, 16, 3), 8, 3, 8, 5
-
-
-def images(count=BATCH * STEPS):
-    return np.random.default_rng(1).uniform(-1, 1, (count, *SHAPE)).astype("float32")
-
-
-def networks(normalization="batch", synchronized=False):
-    keras.utils.set_random_seed(0)
-    if normalization in ("projection", "concat"):
-        generator = cgan_generator(SHAPE, LATENT, CLASSES, conditioning=normalization, filters=4)
-        discriminator = cgan_discriminator(SHAPE, CLASSES, conditioning=normalization, filters=4)
-    else:
-        generator = dcgan_generator(SHAPE, LATENT, filters=4)
-        discriminator = dcgan_discriminator(SHAPE, filters=4, normalization=normalization)
-    if synchronized:
-        generator = with_synchronized_normalization(generator)
-    rng = np.random.default_rng(2)  # the backends' own initializers differ
-    for network in (generator, discriminator):
-        network.set_weights(
-            [
-                rng.normal(0, 0.2, w.shape) if len(w.shape) > 1 else rng.uniform(0.5, 1.5, w.shape)
-                for w in network.weights
-            ]
-        )
-    return generator, discriminator
-
-
-def with_synchronized_normalization(network):
-    def synchronized(layer):
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            return layer.__class__.from_config(layer.get_config())
-        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, synchronized=True)
-
-    return keras.models.clone_model(network, clone_function=synchronized)
-
-
-@keras.saving.register_keras_serializable("tests")
-class WithGivenNoise(GAN):
-    """Its noise is a function of step and row alone, whatever the backend."""
-
-    def draw(self, draw, batch, shape):
-        from keras_segen.training.replicas import rows
-
-        step = keras.ops.cast(self.optimizer.iterations.value, "float32")
-
-        def numbers(count):
-            waves = keras.ops.arange(count * int(np.prod(shape)), dtype="float32") * 1.7 + 13 * step
-            waves = keras.ops.sin(keras.ops.reshape(waves, (count, *shape)))
-            return waves if draw is keras.random.normal else (waves + 1) / 2
-
-        return rows(numbers, batch)
-
-
-KINDS = {
-    "dcgan": {"loss": NonSaturating(smoothing=0.1)},
-    "spectral": {"loss": Hinge(), "normalization": "spectral"},
-    "wgan-gp": {"loss": Wasserstein(), "regularizer": GradientPenalty(), "normalization": None},
-    "r1": {"loss": NonSaturating(), "regularizer": R1(1.0, interval=2), "normalization": None},
-    "dragan": {"loss": NonSaturating(), "regularizer": DRAGAN(), "normalization": None},
-    "projection": {"loss": Hinge(), "normalization": "projection"},
-    "concat": {"loss": NonSaturating(), "regularizer": R1(), "normalization": "concat"},
-    "matching": {"loss": Hinge(), "normalization": "projection", "matching_aware": True},
-    "two-to-one": {"loss": Hinge(), "discriminator_steps": 2, "augmentation": DiffAugment()},
-}
-
-
-def build(kind, synchronized=False, **compiling):
-    options = dict(KINDS[kind])
-    both = networks(options.pop("normalization", "batch"), synchronized)
-    gan = WithGivenNoise(*both, half_life=100, discriminator_steps=options.pop("discriminator_steps", 1), seed=0)
-    gan.compile(
-        generator_optimizer=keras.optimizers.Adam(1e-3, beta_1=0.5),
-        discriminator_optimizer=keras.optimizers.SGD(1e-2),
-        **options,
-        **compiling,
-    )
-    return gan
-
-
-def trained(gan):
-    """Losses and weights after five steps on five batches."""
-    labels = np.arange(BATCH * STEPS) % CLASSES if gan.conditional else None
-    history = gan.fit(images(), labels, batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
-    return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in gan.weights]}
 
 
 @pytest.mark.slow
@@ -117,7 +32,7 @@ def test_several_steps_an_execution_are_the_same_steps():
 def test_jax_takes_the_same_steps():
     pytest.importorskip("jax")
     code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
-    results = in_process(code, "test_gan", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    results = in_process(code, "examples.gans", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     for kind, result in results.items():
         assert_equal(trained(build(kind)), result)
 
@@ -131,7 +46,7 @@ def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
         f"    gan = t.build({kind!r}, synchronized=True)\n"
         "print('RESULT', json.dumps(t.trained(gan)))\n"
     )
-    assert_equal(trained(build(kind)), in_process(code, "test_gan"))
+    assert_equal(trained(build(kind)), in_process(code, "examples.gans"))
 
 
 @pytest.mark.slow
@@ -157,7 +72,7 @@ print("RESULT", json.dumps({"losses": losses, "weights": [t.np.asarray(w).tolist
         json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in range(2)
     ]
     with ThreadPoolExecutor(2) as both:
-        first, second = both.map(lambda setting: in_process(code, "test_gan", TF_CONFIG=setting), settings)
+        first, second = both.map(lambda setting: in_process(code, "examples.gans", TF_CONFIG=setting), settings)
     assert first["weights"] == second["weights"]
     assert_equal(trained(build("spectral")), first)
 
@@ -172,7 +87,7 @@ keras.distribution.set_distribution(keras.distribution.DataParallel())
 print("RESULT", json.dumps({kind: t.trained(t.build(kind)) for kind in ("dcgan", "projection", "r1")}))
 """
     flags = "--xla_force_host_platform_device_count=2"
-    results = in_process(code, "test_gan", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", XLA_FLAGS=flags)
+    results = in_process(code, "examples.gans", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", XLA_FLAGS=flags)
     for kind, result in results.items():
         assert_equal(trained(build(kind)), result)
 
@@ -187,7 +102,7 @@ def test_replicas_draw_different_noise():
         "first, second = (x.numpy().tolist() for x in strategy.experimental_local_results(run()))\n"
         "print('RESULT', json.dumps([first, second]))\n"
     )
-    halves = np.array(in_process(code, "test_gan"))
+    halves = np.array(in_process(code, "examples.gans"))
     whole = GAN(*networks(), seed=0).draw(keras.random.normal, 8, (3,))
     np.testing.assert_array_equal(halves.reshape(8, 3), whole)
 
