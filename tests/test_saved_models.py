@@ -1,11 +1,11 @@
 from pathlib import Path
 
-import drawn_files
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples import drawn_files
 from keras_segen.data.folder import read_folder
 from keras_segen.data.images import read_image
 from keras_segen.data.pairs import dataset

@@ -3,11 +3,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from prepared_data import draw_coco, draw_pets
-from test_sbd import save_mat
-from test_voc import SIZES, draw_devkit
 
 import keras_segen_cli
+from examples.prepared_data import draw_coco, draw_pets
+from examples.voc_devkit import SIZES, draw_devkit, save_mat
 from keras_segen import data
 from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
 from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES

@@ -1,0 +1,1 @@
+"""What several tests draw, build or expect; tests import it, and never one another."""
