@@ -47,6 +47,16 @@ def _checks(*checks: Callable[[Any, Any], None]) -> Parameter:
     return Parameter(validator=checks)
 
 
+def _shown(default: Any) -> str:
+    """Write a default as it is typed; nothing where there is none, or where the help says what it follows from."""
+    if default is None or default == ():
+        return ""
+    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+# Of all options: flags without a --no-…, lists behind one option, and the last word where an option is repeated.
+EVERY = Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True, show_default=_shown)
+
 Name = Annotated[str, _checks(_not_empty)]
 Data = Annotated[str, _checks(_not_empty, _unambiguous)]
 

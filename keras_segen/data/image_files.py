@@ -1,4 +1,4 @@
-"""All images below a folder, whatever its sub-folders: what `keras-segen evaluate --real A --fake B` compares."""
+"""All images below a folder, whatever its sub-folders, such as `keras-segen compare --real A --fake B` reads."""
 
 import hashlib
 import os

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from keras_segen_cli.commands.baseline import baseline
 from keras_segen_cli.commands.compare import compare
@@ -14,12 +14,13 @@ from keras_segen_cli.commands.recipes import recipes
 from keras_segen_cli.commands.sample import sample
 from keras_segen_cli.commands.train import app as train
 from keras_segen_cli.commands.worth import worth
+from keras_segen_cli.options import EVERY
 
 app = App(
     name="keras-segen",
     help="Train, score and serve models for images: segmentation and generation.",
     version=lambda: version("keras-segen"),
-    default_parameter=Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True),
+    default_parameter=EVERY,
 )
 app.command(train)
 for _command in (demo, recipes, evaluate, compare, baseline, predict, sample, worth, export):

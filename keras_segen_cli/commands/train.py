@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
-from keras_segen_cli.options import MaxPixels, Name
+from keras_segen_cli.options import EVERY, MaxPixels, Name
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
 
 app = App(
     name="train",
     help="Train a model, or a named recipe; write a run folder.",
-    default_parameter=Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True),
+    default_parameter=EVERY,
 )
 
 
