@@ -47,15 +47,12 @@ def _checks(*checks: Callable[[Any, Any], None]) -> Parameter:
     return Parameter(validator=checks)
 
 
-def _shown(default: Any) -> str:
-    """Write a default as it is typed; nothing where there is none, or where the help says what it follows from."""
-    if default is None or default == ():
-        return ""
-    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+def _as_typed(values: Sequence[Any]) -> str:
+    return " ".join(map(str, values))
 
 
 # Of all options: flags without a --no-…, lists behind one option, and the last word where an option is repeated.
-EVERY = Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True, show_default=_shown)
+EVERY = Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True)
 
 Name = Annotated[str, _checks(_not_empty)]
 Data = Annotated[str, _checks(_not_empty, _unambiguous)]
@@ -73,7 +70,8 @@ Share = Annotated[float, _between(0, 1)]
 Weight = Annotated[float, _between(0, 10**6)]
 Positive = Annotated[float, _between(0, 10**12, over=True)]
 
-Each = _checks(_each_once)  # of a tuple whose values differ
+Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
+Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
 MaxPixels = Annotated[int | None, _between(1, 10**11)]
 
 

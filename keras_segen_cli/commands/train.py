@@ -61,7 +61,11 @@ def _with_defaults(recipe: Recipe) -> type[Recipe]:
         "__qualname__": model.__qualname__,
         "__doc__": model.__doc__,
     }
-    body["__annotations__"] = {each.name: each.type for each in fields(model) if each.name in changed}
+    types = {each.name: each.type for each in fields(model) if each.name in changed}
+    for name, value in changed.items():
+        if isinstance(value, tuple):  # shown as it is typed
+            types[name] = Annotated[types[name], Parameter(show_default=" ".join(map(str, value)))]
+    body["__annotations__"] = types
     body |= {name: field() if name == "data" and value == YOURS else value for name, value in changed.items()}
     return dataclass(frozen=True, kw_only=True)(type(model.__name__, (model,), body))
 

@@ -19,6 +19,7 @@ from keras_segen_cli.options import (
     Side,
     Weight,
     Width,
+    Widths,
 )
 from keras_segen_cli.recipes.losses import named
 from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
@@ -231,7 +232,7 @@ class UNet(Segmenter):
     batch_size: BatchSize = 16
     image_size: Side = 128
     """Side of the training crops, in pixels. Validation images have their own sizes."""
-    filters: tuple[Width, ...] = (16, 32, 64, 128)
+    filters: Widths = (16, 32, 64, 128)
     """Widths of U-Net's own levels, from the finest. A quarter of the paper's and a level less, for a CPU."""
     decoder_filters: tuple[Width, ...] | None = None
     """On a backbone, widths of the decoder at strides 1, 2, 4, 8 and 16. Default: 16 32 64 128 256."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from keras_segen_cli.options import Count, CountOrZero, Data, Each, Name, Positive, Side, Weight, Width
+from keras_segen_cli.options import Count, CountOrZero, Data, Each, Name, Positive, Side, Weight, Width, Widths
 from keras_segen_cli.recipes.losses import named
 from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
 
@@ -42,7 +42,7 @@ class VAE(Recipe):
     """Filters at half the image's size."""
     blocks: CountOrZero = 1
     """Residual blocks at each size."""
-    units: tuple[Width, ...] = (512, 512)
+    units: Widths = (512, 512)
     """Units of the hidden layers, with --architecture dense."""
     latent_dim: Width = 128
     """Size of a latent, all places of a spatial one together."""

@@ -11,7 +11,14 @@ from keras_segen_cli.commands import app
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "notebooks/*", "saved_models/**/*.md", "benchmarks/*.md", "tests/*/README.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "notebooks/*",
+        "saved_models/**/*.md",
+        "benchmarks/*.md",
+        "tests/*/README.md",
+    )
     for path in ROOT.glob(pattern)
     if path.suffix in (".md", ".ipynb")
 )

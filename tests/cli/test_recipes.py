@@ -132,7 +132,9 @@ def test_a_named_recipe_trains_for_a_step(name):
         data = rng.integers(0, 256, (1, size, size, 3), np.uint8), rng.integers(0, 2, (1, size, size), np.uint8)
     else:
         network = recipe.build(["a", "b"])
-        labels = [np.array([[0, 1]], "float32") if network.multi_label else np.array([0])] if network.conditional else []
+        labels = (
+            [np.array([[0, 1]], "float32") if network.multi_label else np.array([0])] if network.conditional else []
+        )
         data = (rng.uniform(-1, 1, (1, size, size, 3)).astype("float32"), *labels)
     logs = network.fit(*data, batch_size=1, verbose=0).history
     assert all(np.isfinite(values).all() for values in logs.values())
