@@ -60,7 +60,7 @@ def otsu(image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, mi
 def watershed(
     image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, margin: float = 0.5, min_size: int = 20
 ) -> np.ndarray:
-    """Segment along edges: flood Sobel's gradient from markers, and draw the line where the floods meet.
+    """Segment along edges: flood Sobel's gradient from markers, and put the line where the floods meet.
 
     Markers are the pixels far from Otsu's threshold on either side, see `margin`. Beucher and Meyer, 1993, "The
     morphological approach to segmentation: the watershed transformation". See `otsu` for the other arguments.

@@ -74,7 +74,7 @@ def comparison(
     predictions: Sequence[np.ndarray],
     class_names: Sequence[str],
 ) -> Figure:
-    """Draw image, truth and prediction side by side, one row an image, with the classes' colours below.
+    """Plot image, truth and prediction side by side, one row an image, with the classes' colours below.
 
     Args:
         images: (height, width, 3) in [0, 255] each.
@@ -103,7 +103,7 @@ def comparison(
 
 
 def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: of each class's pixels, a row, what share is called what; classes in no mask left out.
+    """Plot a confusion matrix: of each class's pixels, a row, what share is called what; classes in no mask left out.
 
     Args:
         matrix: counts (num_classes, num_classes), rows the truth.
@@ -127,7 +127,7 @@ def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 
 
 def curves(history: Sequence[dict[str, float]]) -> Figure:
-    """Draw what `history.csv` holds: one panel for each quantity, training and validation together."""
+    """Plot `history.csv`: one panel for each quantity, training and validation together."""
     names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
@@ -175,7 +175,7 @@ def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
 
 
 def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
-    """Draw one row of images a name, the name at its left.
+    """Plot one row of images a name, the name at its left.
 
     Args:
         rows: uint8 (count, height, width, channels) each, all alike.

@@ -1,4 +1,4 @@
-"""Shapes: scenes of drawn shapes on textured ground, made while training reads them. It needs no files."""
+"""Shapes: rendered scenes of shapes on textured ground, made while training reads them. It needs no files."""
 
 import math
 from typing import Any, Literal, Unpack
@@ -49,7 +49,7 @@ def shapes(
     target: Literal["mask", "label"] | None = "mask",
     **batching: Unpack[Batching],
 ) -> tf.data.Dataset:
-    """Draw scenes of circles, squares, triangles, stars and crosses as a data set that is ready for `fit`.
+    """Render scenes of circles, squares, triangles, stars and crosses as a data set that is ready for `fit`.
 
     Objects lie over each other and past the border, in any colour, texture, size and rotation, whatever their class;
     light, contrast and noise vary. As in Pascal VOC, the outline of each object is void. See `scene`.
@@ -92,7 +92,7 @@ def shapes(
 
 
 def scene(index: Tensor, *, split: str = "train", seed: int = 0, image_size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw one scene with TensorFlow: the same arguments give the same bits, in whatever order or thread.
+    """Render one scene with TensorFlow: the same arguments give the same bits, in whatever order or thread.
 
     Args:
         index: which scene, an integer or an integer scalar; there is no last one.

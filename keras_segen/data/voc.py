@@ -127,9 +127,9 @@ def find_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012) 
     mask_of = {name: root / "SegmentationClass" / f"{name}.png" for name in _names(_list(root, listed))}
     if split == "trainaug":
         extra = sbd(unpacked_in)
-        drawn = {*_names(extra / "train.txt"), *_names(extra / "val.txt")} - {*_names(_list(root, "val"))}
+        annotated = {*_names(extra / "train.txt"), *_names(extra / "val.txt")} - {*_names(_list(root, "val"))}
         # Of two masks of one image Pascal VOC's is the finer, and has void at the borders.
-        mask_of |= {name: extra / "cls" / f"{name}.mat" for name in sorted(drawn - {*mask_of})}
+        mask_of |= {name: extra / "cls" / f"{name}.mat" for name in sorted(annotated - {*mask_of})}
     return [(root / "JPEGImages" / f"{name}.jpg", mask) for name, mask in mask_of.items()]
 
 

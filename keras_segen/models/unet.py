@@ -120,7 +120,9 @@ def unet(
             x = _join(maps[stride], x, padding, f"up{level}")
         x = double_convolution(x, channels, f"up{level}", padding)
         if deep_supervision and level > 0:
-            sides.append(_side_logits(x, image, num_classes, level, encoder.origin(stride)))
+            # Unpadded convolutions will still take two pixels from each side of every finer level.
+            margin = 2 * (stride - 1) if padding == "valid" else 0
+            sides.append(_side_logits(x, image, num_classes, level, encoder.origin(stride), margin=margin))
 
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     logits = CropLike(dtype="float32", name="crop")([logits, image])
@@ -161,8 +163,10 @@ def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
     return layers.Concatenate(name=f"{name}_join")([skip, x])
 
 
-def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float) -> Tensor:
+def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float, *, margin: int) -> Tensor:
     name = f"side{level}"
     x = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_logits")(x)
     x = BilinearUpSampling(2**level, origin=origin, dtype="float32", name=f"{name}_enlarge")(x)
+    if margin:
+        x = layers.Cropping2D(((margin, 0), (margin, 0)), dtype="float32", name=f"{name}_margin")(x)
     return CropLike(dtype="float32", name=f"{name}_crop")([x, image])

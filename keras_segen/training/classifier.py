@@ -2,33 +2,32 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
-from keras_segen.data import in_memory
 from keras_segen.ranges import to_floats
 
-BATCH = 128
 PEAK = 0.15  # learning rate, reached after a fifth of the steps and left along a cosine
 WEIGHT_DECAY = 5e-4
 
 
 def train_classifier(
-    network: keras.Model, images: np.ndarray, labels: np.ndarray, *, steps: int, seed: int = 0, verbose: int = 2
+    network: keras.Model, batches: tf.data.Dataset, *, steps: int, seed: int = 0, verbose: int = 2
 ) -> keras.Model:
-    """Train a network such as `models.classifier` on images that are mirrored and shifted by up to an eighth.
+    """Train a network such as `models.classifier` on images, shifted by up to an eighth.
 
     Args:
         network: images in [-1, 1] (batch, height, width, channels) -> logits (batch, num_classes).
-        images: uint8 (count, height, width, channels).
-        labels: int (count,), class ids.
-        steps: the number of steps, of 128 images each.
-        seed: the seed of order and augmentation.
+        batches: (images, labels) without end: float32 (batch, height, width, channels) in [-1, 1], mirrored at random,
+            and class ids int (batch,).
+        steps: the number of steps.
+        seed: the seed of the shifts.
         verbose: as in `fit`.
 
     Returns:
         The network.
     """
-    image = keras.Input(images.shape[1:])
+    image = keras.Input(network.input_shape[1:])
     shifted = layers.RandomTranslation(0.125, 0.125, fill_mode="reflect", interpolation="nearest", seed=seed)(image)
     model = keras.Model(image, network(shifted))
     rate = keras.optimizers.schedules.CosineDecay(0.01, steps - steps // 5, warmup_target=PEAK, warmup_steps=steps // 5)
@@ -37,7 +36,6 @@ def train_classifier(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    batches = in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
     epochs = max(steps // 100, 1)  # a line or a bar for each
     model.fit(batches, epochs=epochs, steps_per_epoch=steps // epochs, shuffle=False, verbose=verbose)
     return network

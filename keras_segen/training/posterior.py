@@ -17,7 +17,7 @@ from keras_segen.types import PathLike
 class Posterior:
     """A Gaussian mixture of the posteriors' means, and the log-likelihoods of images that were not trained on.
 
-    What an encoder makes of images does not fill the standard normal evenly: a decoder draws better images from where
+    What an encoder makes of images does not fill the standard normal evenly: a decoder makes better images from where
     the means lie (Ghosh et al., 2020, arXiv:1903.12436, section 4). Of a conditional model each label has components of
     its own, for latents say something of the class too.
 

@@ -20,7 +20,7 @@ ACTIVE = 0.01
 
 @keras.saving.register_keras_serializable("keras_segen")
 class VAE(LatentModel):
-    """An encoder and a decoder that learn to describe images by few numbers, and to draw images from such numbers.
+    """An encoder and a decoder that learn to describe images by few numbers, and to generate images from such numbers.
 
     ```
     likelihood = DiscretizedLogistic()
@@ -162,7 +162,7 @@ class VAE(LatentModel):
         return self.beta * ops.minimum(ops.cast(self.optimizer.iterations, "float32") / self.warm_up, 1.0)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """Draw the images that are expected: latents, or [latents, labels], -> images in [-1, 1]."""
+        """Generate the images that are expected: latents, or [latents, labels], -> images in [-1, 1]."""
         return self.likelihood.mean(self.decoder(inputs, training=training))
 
     def encode(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:

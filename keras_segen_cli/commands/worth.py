@@ -6,6 +6,8 @@ from cyclopts import Parameter, validators
 
 from keras_segen_cli.options import Data, MaxPixels, Name, Seed
 
+BATCH = 128  # images of a step
+
 
 def worth(
     *,
@@ -34,11 +36,12 @@ def worth(
     import numpy as np
 
     from keras_segen import models
+    from keras_segen.data import in_memory
     from keras_segen.data.class_folders import LAYOUT, read_class_folders
     from keras_segen.data.folder import existing_folder
     from keras_segen.data.split import ALL
     from keras_segen.errors import InputError
-    from keras_segen.training.classifier import BATCH, accuracy, train_classifier
+    from keras_segen.training.classifier import accuracy, train_classifier
     from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks.classifier_data import classifier_data
 
@@ -59,7 +62,8 @@ def worth(
         print(f"\ntraining on {name}: {len(images)} images", flush=True)
         keras.utils.set_random_seed(seed)
         network = models.classifier(images.shape[1:], len(class_names))
-        train_classifier(network, images, labels, steps=steps, seed=seed, verbose=1 if verbose() else 2)
+        batches = in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
+        train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose() else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")
     for name, row in scores.items():

@@ -28,10 +28,10 @@ def segmenter(tmp_path, monkeypatch):
     return make_run(tmp_path, unet(3, filters=(4, 6)))
 
 
-def make_run(tmp_path, model):
+def make_run(tmp_path, model, kind="unet"):
     folder = tmp_path / "run"
     folder.mkdir()
-    config = {"model": "unet", "data": "shapes", "seed": 0, "image_size": 32, "class_names": ["a", "b", "c"]}
+    config = {"model": kind, "data": "shapes", "seed": 0, "image_size": 32, "class_names": ["a", "b", "c"]}
     (folder / "config.json").write_text(json.dumps(config))
     model.save(folder / "model.keras")
     return folder
@@ -150,7 +150,7 @@ def autoencoder(tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
     vae = VAE(vae_encoder((16, 16, 3), latent_dim=2, filters=4), vae_decoder((16, 16, 3), latent_dim=2, filters=4))
     vae.compile(keras.optimizers.Adam())
-    folder = make_run(tmp_path, vae)
+    folder = make_run(tmp_path, vae, "vae")
     rng = np.random.default_rng(0)
     Posterior.of(rng.normal(size=(50, 2)), rng.normal(-100, 1, 8)).save(folder / "posterior.npz")
     return folder

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_segen.data import augmentation as augment
+from keras_segen.masks import VOID
 from keras_segen.data.augmentation import Augmentation
 
 DRAW = st.lists(st.floats(0, 1, width=32, exclude_max=True, allow_subnormal=False), min_size=7, max_size=7)
@@ -25,7 +26,7 @@ def apply(augmentation, image, mask, size, draw):
     part, padding = augment.inside(varied.window, height, width)
     top, left, rows, columns = part.numpy()
     placed = augment.place_image(tf.constant(image)[top : top + rows, left : left + columns], padding, size)
-    turned = np.pad(mask.T, [(0, 1), (0, 1)], constant_values=augment.VOID)
+    turned = np.pad(mask.T, [(0, 1), (0, 1)], constant_values=VOID)
     moved = augment.place_mask(tf.constant(turned), varied.window, size)
     images, masks = augment.flip_and_colour(placed[None], moved[None], tf.nest.map_structure(lambda x: x[None], varied))
     return images[0].numpy(), masks[0].numpy()
@@ -36,8 +37,8 @@ def apply(augmentation, image, mask, size, draw):
 def test_classes_after_are_those_before_and_void(draw, height, width):
     image, mask = scene(height, width)
     varied, moved = apply(Augmentation(), image, mask, 32, draw)
-    assert set(np.unique(moved)) <= set(np.unique(mask)) | {augment.VOID}
-    assert (moved != augment.VOID).any()
+    assert set(np.unique(moved)) <= set(np.unique(mask)) | {VOID}
+    assert (moved != VOID).any()
     assert varied.shape == (32, 32, 3)
     assert varied.min() >= 0
     assert varied.max() <= 255
@@ -55,7 +56,7 @@ def test_image_and_mask_move_alike(draw, height, width):
         for step in (-1, 1):
             same &= moved == np.roll(moved, step, axis)
     same[[0, -1]] = same[:, [0, -1]] = False
-    inner = same & (moved != augment.VOID)
+    inner = same & (moved != VOID)
     np.testing.assert_allclose(varied[..., 0][inner], 40.0 * moved[inner], atol=40 * 0.55)
     assert np.mean(np.abs(varied[..., 0][inner] - 40.0 * moved[inner]) < 1) > 0.9 or not inner.any()
 
@@ -89,13 +90,13 @@ def test_colour_by_hand():
 def test_small_images_keep_their_scale(zoom, scale):
     image, mask = scene(20, 30)
     _, moved = apply(Augmentation(), image, mask, 64, [zoom, 0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
-    assert np.sum(moved != augment.VOID) == pytest.approx(20 * 30 * scale**2, rel=0.06)
+    assert np.sum(moved != VOID) == pytest.approx(20 * 30 * scale**2, rel=0.06)
 
 
 def test_large_images_are_not_lost_in_void():
     image, mask = scene(40, 60)
     _, moved = apply(Augmentation(), image, mask, 50, [0.0, 0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
-    assert np.mean(moved != augment.VOID) == pytest.approx(40 / 60, abs=0.05)
+    assert np.mean(moved != VOID) == pytest.approx(40 / 60, abs=0.05)
 
 
 @pytest.mark.parametrize("scale", [(2, 1), 1.0, (0.5,), (0, 1), ("a", "b"), None])

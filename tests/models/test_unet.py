@@ -95,6 +95,24 @@ def test_deep_supervision_weighs_the_levels_and_shows_the_first():
     assert judged["loss"] == pytest.approx(float(loss(masks, model(images, training=False))), rel=1e-5)
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_the_levels_of_deep_supervision_lie_on_the_image(padding):
+    # With averages for convolutions each level is a blurred image: its left half dark, its right half bright.
+    model = unet(1, filters=(2, 2, 2, 2), padding=padding, deep_supervision=True)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+            height, width, *channels = layer.kernel.shape
+            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+            value = 1 / channels[1] if transposed else 1 / (height * width * channels[0])
+            layer.kernel.assign(np.full(layer.kernel.shape, value))
+    images = np.full((1, 64, 128, 3), 128.0, "float32")
+    images[:, :, 64:] = 255
+    for level in keras.Model(model.input, model.outputs)(images):
+        row = np.asarray(level)[0, 32, :, 0]
+        middle = (row[24:40].mean() + row[88:104].mean()) / 2
+        assert abs(np.argmax(row[24:104] > middle) + 24 - 64) <= 2  # half a cell of the coarsest level
+
+
 def test_padding_does_not_move_the_picture():
     model = unet(2, filters=SMALL)
     images = batch((13, 14))[0]
