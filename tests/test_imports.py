@@ -3,43 +3,52 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "keras_segen"
+import pytest
+
+ROOT = Path(__file__).parents[1]
 
 # Imports run one way, from the first row down; `models` and `training` are strangers to each other.
-LEVELS = [
-    {"cli"},
-    {"recipes"},
+LIBRARY = [
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
     {"layers", "downloads"},
     {"codebooks", "files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
     {"errors", "types"},
 ]
+COMMAND_LINE = [{"commands", "packaged_classifier"}, {"tasks"}, {"recipes"}, {"options"}]
 
 
-def imported_parts(path: Path) -> set[str]:
+def imported_parts(path: Path, package: str) -> set[str]:
+    """Return the modules and folders of a package that a file imports from."""
     parts = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "keras_segen":
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
             names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
             parts |= {name for name in names if not name.startswith("__")}
         elif isinstance(node, ast.Import):
-            parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("keras_segen.")}
+            parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{package}.")}
     return parts
 
 
-def test_imports_run_one_way():
-    level_of = {part: level for level, parts in enumerate(LEVELS) for part in parts}
-    for path in PACKAGE.rglob("*.py"):
-        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if part == "__init__":
+@pytest.mark.parametrize(("package", "levels"), [("keras_segen", LIBRARY), ("keras_segen_cli", COMMAND_LINE)])
+def test_imports_run_one_way(package, levels):
+    level_of = {part: level for level, parts in enumerate(levels) for part in parts}
+    for path in (ROOT / package).rglob("*.py"):
+        part = path.relative_to(ROOT / package).parts[0].removesuffix(".py")
+        if part.startswith("__"):
             continue
-        for other in imported_parts(path) - {part}:
+        for other in imported_parts(path, package) - {part}:
             assert level_of[other] > level_of[part], f"{path} imports {other}"
 
 
+def test_the_library_does_not_know_the_command_line():
+    for path in (ROOT / "keras_segen").rglob("*.py"):
+        assert not imported_parts(path, "keras_segen_cli"), path
+
+
 def test_help_needs_no_tensorflow():
-    code = "import sys, keras_segen_cli as c; c.main(['train', 'unet', '--help']); print({'keras', 'tensorflow'} & {*sys.modules})"
+    code = "import sys, keras_segen_cli; keras_segen_cli.main(['train', 'unet', '--help']); "
+    code += "print({'keras', 'tensorflow'} & {*sys.modules})"
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout.splitlines()[-1] == "set()"
 

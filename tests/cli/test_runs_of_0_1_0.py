@@ -45,7 +45,9 @@ def test_old_options_have_their_present_names():
     assert open_run(OLD / "dcgan").recipe.filters == 4
 
 
-@pytest.mark.parametrize("name", ["fcn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("unet", *GENERATIVE))])
+@pytest.mark.parametrize(
+    "name", ["fcn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("unet", *GENERATIVE))]
+)
 def test_an_old_model_has_its_old_scores(name, run):
     folder = run(name)
     before = json.loads((folder / "metrics.json").read_text())

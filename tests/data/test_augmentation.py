@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_segen.data import augmentation as augment
-from keras_segen.masks import VOID
 from keras_segen.data.augmentation import Augmentation
+from keras_segen.masks import VOID
 
 DRAW = st.lists(st.floats(0, 1, width=32, exclude_max=True, allow_subnormal=False), min_size=7, max_size=7)
 

@@ -170,7 +170,8 @@ def test_palette_round_trip():
 def test_what_is_wrong_is_named(devkit):
     folder = devkit.parents[1]
     with pytest.raises(
-        InputError, match=rf"{folder}/kit.tar: is not there, and could not be fetched .* put it into {folder} as kit.tar$"
+        InputError,
+        match=rf"{folder}/kit.tar: is not there, and could not be fetched .* put it into {folder} as kit.tar$",
     ):
         voc("test", data_dir=devkit.parent, year=2007)
     with pytest.raises(ValueError, match="split='test', year=2012"):
