@@ -4,13 +4,9 @@ It stands beside the package because importing that imports TensorFlow, which ta
 answer at once.
 """
 
-import os
 import re
 import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
@@ -18,7 +14,6 @@ from keras_segen_cli.commands import app
 from keras_segen_cli.recipes import WrongUseError
 
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
-_QUICK = ("help_print", "version_print", "recipes")  # which need no TensorFlow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     training = tokens[:1] == ["train"]
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-        _run(command, bound.args, bound.kwargs)
+        command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         return _wrong_use(str(error), error.command_chain or ())
     except KeyboardInterrupt:
@@ -61,13 +56,6 @@ def _wrong_use(message: str, chain: Sequence[str]) -> int:
     return WRONG_USE
 
 
-def _run(command: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    if getattr(command, "__name__", "") not in _QUICK:
-        _import_quietly()
-        warnings.formatwarning = lambda message, *_, **__: f"keras-segen: warning: {message}\n"
-    command(*args, **kwargs)
-
-
 def _reason(error: Exception, *, training: bool) -> str | None:
     """Return why a run failed, if it is not a fault of the program."""
     if isinstance(error, OSError) and error.filename:
@@ -94,24 +82,3 @@ def _cause(error: Exception) -> str:
         if line and not _WHERE.match(line):
             return re.sub(r"^\(\d+\) [A-Z_]+: |InputError: ", "", line)
     return type(error).__name__
-
-
-def _import_quietly() -> None:
-    """Import TensorFlow without the lines on CPU features and absent GPUs that no setting of it can silence."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # which the commands' data sets and servables are made for
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters comes as an exception
-    standard_error = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-            tf.get_logger().setLevel("ERROR")  # it warns of functions traced for several networks, which is meant
-        except Exception:
-            captured.seek(0)
-            os.write(standard_error, captured.read())
-            raise
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import MaxPixels, Name
 
 
@@ -22,23 +23,22 @@ def baseline(
         out: File (.json) for the scores and settings; a picture (.png) goes beside it.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    verbose = begin(max_pixels=max_pixels)
     from keras_segen.errors import InputError
     from keras_segen.runs import write_json
     from keras_segen_cli.commands.compare import require_free
-    from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks import baseline as task
     from keras_segen_cli.tasks.segmentation import table
 
-    limit_pixels(max_pixels)
     if out is not None:
         if Path(out).suffix != ".json":
             raise InputError(f"{out}: must end with .json, for the picture beside it ends with .png")
         picture = Path(out).with_suffix(".png")
         for file in (Path(out), picture):
             require_free(file)
-    loaded = task.load_data(data, verbose=verbose())
-    settings = task.settings(method, loaded, verbose=verbose())
-    scores = task.score(method, settings, loaded, verbose=verbose())
+    loaded = task.load_data(data, verbose=verbose)
+    settings = task.settings(method, loaded, verbose=verbose)
+    scores = task.score(method, settings, loaded, verbose=verbose)
     if out is not None:
         Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(out), {**scores, "data": loaded.name, "baseline": method, "settings": settings})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Features, MaxPixels, Name
 from keras_segen_cli.recipes import WrongUseError
 
@@ -34,18 +35,17 @@ def compare(
         out: File (.json) for the scores.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    if (real is None) == (features.reference is None):
+        raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
+    verbose = begin(max_pixels=max_pixels)
     from keras_segen.data.image_files import image_batches, image_files
     from keras_segen.errors import InputError
     from keras_segen.metrics import image_set_scores
     from keras_segen.metrics.image_sets import FEWEST
     from keras_segen.runs import write_json
-    from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks.features import extractor_of, reference_from
     from keras_segen_cli.tasks.generation import table
 
-    if (real is None) == (features.reference is None):
-        raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
-    limit_pixels(max_pixels)
     if out is not None:
         require_free(Path(out))
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
@@ -59,13 +59,13 @@ def compare(
     known = (
         reference_from(str(features.reference), network)
         if real is None
-        else _known(real, files[real], network, verbose())
+        else _known(real, files[real], network, verbose)
     )
     scores = {
         "images": len(files[fake]),
         "reference_images": known.count,
         "protocol": known.protocol,
-        **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose()),
+        **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose),
     }
     if out is not None:
         Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)

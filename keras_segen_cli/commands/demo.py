@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Name
 from keras_segen_cli.recipes import NAMED
 
@@ -12,9 +13,9 @@ def demo(*, out: Name | None = None) -> None:
     Args:
         out: The run folder. Default: the next free runs/unet-shapes-N.
     """
+    verbose = begin()
     from keras_segen_cli.commands.export import export
-    from keras_segen_cli.commands.session import verbose
     from keras_segen_cli.tasks.training import train
 
-    run = train(NAMED["unet-demo"].recipe, out=out, resume=False, verbose=verbose())
+    run = train(NAMED["unet-demo"].recipe, out=out, resume=False, verbose=verbose)
     export(str(run.path), out=str(Path(run.path, "saved_models", "unet")))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Data, MaxPixels, Name, Scoring
 
 
@@ -34,12 +35,11 @@ def evaluate(
         scoring: How the run is scored.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    verbose = begin(max_pixels=max_pixels)
     from keras_segen.data.split import ALL
     from keras_segen.runs import write_json
-    from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks import open_run
 
-    limit_pixels(max_pixels)
     task = open_run(run)
     best = task.run.load_best()  # before data are read: is there one?
     if data_dir is not None:
@@ -49,10 +49,10 @@ def evaluate(
     own = data is None or its_own in (data, str(Path(data).resolve()))
     name = its_own if own or data is None else data
     scored = split if own or split else _default_split(task, name)
-    loaded = task.load_data(name, split=scored, samples=scoring.samples, verbose=verbose())
+    loaded = task.load_data(name, split=scored, samples=scoring.samples, verbose=verbose)
     if scored:
         print(f"{loaded.name}: scored on {'all images' if scored == ALL else f'its split {scored}'}", flush=True)
-    scores = task.score(best, loaded, scoring=scoring, verbose=verbose())
+    scores = task.score(best, loaded, scoring=scoring, verbose=verbose)
     special = [split] if split else []
     if scoring.reference is not None:
         statistics = scores["protocol"]

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Name
 
 
@@ -13,6 +14,7 @@ def export(run: Name, /, *, out: Name) -> None:
         run: The run folder.
         out: The servable, saved_models/NAME.
     """
+    begin()
     from keras_segen_cli.tasks import open_run
 
     folder = open_run(run).export(Path(out))

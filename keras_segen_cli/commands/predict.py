@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import MaxPixels, Name, Predicting
 from keras_segen_cli.recipes import WrongUseError
 
@@ -28,11 +29,10 @@ def predict(
         predicting: How the model predicts.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
-    from keras_segen_cli.commands.session import limit_pixels, verbose
-    from keras_segen_cli.tasks import open_run
-
     if not images:
         raise WrongUseError("predict needs an image or a folder of images, behind the run folder")
-    limit_pixels(max_pixels)
+    verbose = begin(max_pixels=max_pixels)
+    from keras_segen_cli.tasks import open_run
+
     task = open_run(run)
-    task.predict(images, Path(out), predicting=predicting, skip_existing=skip_existing, verbose=verbose())
+    task.predict(images, Path(out), predicting=predicting, skip_existing=skip_existing, verbose=verbose)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Name, Number, Seed
 
 
@@ -25,7 +26,7 @@ def sample(
         mixture: With a VAE, draw latents from the mixture of its images' latents instead of the prior.
         seed: Seed of the latents.
     """
-    from keras_segen_cli.commands.session import verbose
+    verbose = begin()
     from keras_segen_cli.tasks import open_run
 
-    open_run(run).sample(count, Path(out), label=label, mixture=mixture, seed=seed, verbose=verbose())
+    open_run(run).sample(count, Path(out), label=label, mixture=mixture, seed=seed, verbose=verbose)

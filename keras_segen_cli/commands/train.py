@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import EVERY, MaxPixels, Name
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
 
@@ -19,36 +20,30 @@ app = App(
 )
 
 
-def _train(*, recipe: Recipe, out: Name | None = None, resume: bool = False, max_pixels: MaxPixels = None) -> None:
-    """Train a model.
-
-    Args:
-        recipe: The settings.
-        out: The run folder. Default: the next free runs/MODEL-DATA-N.
-        resume: Go on with the run in --out after an interruption, or for more --epochs; repeat its other options. A CPU
-            then gives the same bits as without a stop, and so does a GPU with --deterministic; without it, the same up
-            to rounding.
-        max_pixels: Refuse larger images. Default: 89478485, Pillow's.
-    """
-    from keras_segen_cli.commands.session import limit_pixels, verbose
-    from keras_segen_cli.tasks.training import train
-
-    recipe.check()
-    limit_pixels(max_pixels)
-    train(recipe, out=out, resume=resume, verbose=verbose())
-
-
 def _command(recipe: type[Recipe]) -> Callable[..., None]:
     """Return the command that trains a recipe, whose fields are its options."""
 
-    def train(*, recipe: Any, out: Name | None = None, resume: bool = False, max_pixels: MaxPixels = None) -> None:
-        _train(recipe=recipe, out=out, resume=resume, max_pixels=max_pixels)
+    def command(*, recipe: Any, out: Name | None = None, resume: bool = False, max_pixels: MaxPixels = None) -> None:
+        """Train a model.
 
-    train.__doc__ = _train.__doc__
-    train.__annotations__["recipe"] = Annotated[recipe, Parameter(name="*")]
+        Args:
+            recipe: The settings.
+            out: The run folder. Default: the next free runs/MODEL-DATA-N.
+            resume: Go on with the run in --out after an interruption, or for more --epochs; repeat its other options. A
+                CPU then gives the same bits as without a stop, and so does a GPU with --deterministic; without it, the
+                same up to rounding.
+            max_pixels: Refuse larger images. Default: 89478485, Pillow's.
+        """
+        recipe.check()
+        verbose = begin(max_pixels=max_pixels)
+        from keras_segen_cli.tasks.training import train
+
+        train(recipe, out=out, resume=resume, verbose=verbose)
+
+    command.__annotations__["recipe"] = Annotated[recipe, Parameter(name="*")]
     if all(each.default is not MISSING for each in fields(recipe)):
-        train.__kwdefaults__ = {**(train.__kwdefaults__ or {}), "recipe": recipe(**{})}
-    return train
+        command.__kwdefaults__ = {**(command.__kwdefaults__ or {}), "recipe": recipe(**{})}
+    return command
 
 
 def _with_defaults(recipe: Recipe) -> type[Recipe]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import Data, MaxPixels, Name, Seed
 
 BATCH = 128  # images of a step
@@ -32,6 +33,7 @@ def worth(
         seed: Seed of the trainings.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    verbose = begin(max_pixels=max_pixels)
     import keras
     import numpy as np
 
@@ -42,12 +44,10 @@ def worth(
     from keras_segen.data.split import ALL
     from keras_segen.errors import InputError
     from keras_segen.training.classifier import accuracy, train_classifier
-    from keras_segen_cli.commands.session import limit_pixels, verbose
     from keras_segen_cli.tasks.classifier_data import classifier_data
 
-    limit_pixels(max_pixels)
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
-    files = read_class_folders(ALL, existing_folder(generated, LAYOUT), verbose=verbose())
+    files = read_class_folders(ALL, existing_folder(generated, LAYOUT), verbose=verbose)
     if sorted(files.class_names) != sorted(class_names):
         raise InputError(
             f"{generated}: its sub-folders are {', '.join(files.class_names)}, but the real classes are "
@@ -63,7 +63,7 @@ def worth(
         keras.utils.set_random_seed(seed)
         network = models.classifier(images.shape[1:], len(class_names))
         batches = in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
-        train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose() else 2)
+        train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")
     for name, row in scores.items():

@@ -473,10 +473,10 @@ def test_an_image_that_vanishes_is_named(make_folder, tmp_path, monkeypatch, cap
     ],
 )
 def test_a_failure_inside_a_graph_names_its_cause(monkeypatch, capsys, error, reason):
-    def fail(command, args, kwargs):
+    def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(keras_segen_cli, "_run", fail)
+    monkeypatch.setattr(training, "train", fail)
     assert run("train", "unet", "--data", "shapes") == 1
     assert capsys.readouterr().err == f"keras-segen: failed: {reason}\n"
 
@@ -604,10 +604,10 @@ def test_wrong_options_are_one_line_and_status_2(capsys, arguments, named):
 def test_failures_have_statuses_of_their_own(monkeypatch, capsys):
     for error, status in ((OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)):
 
-        def fail(command, args, kwargs, error=error):
+        def fail(*args, error=error, **kwargs):
             raise error
 
-        monkeypatch.setattr(keras_segen_cli, "_run", fail)
+        monkeypatch.setattr(training, "train", fail)
         assert run("demo") == status
         assert "keras-segen: " in capsys.readouterr().err
 
