@@ -47,6 +47,8 @@ class Segmenter(Recipe):
     """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
     backbone_width: Factor = 1.0
     """MobileNet's width (alpha)."""
+    dropout: Share = 0.0
+    """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
     """Epochs at the start in which the backbone is frozen."""
     released_learning_rate: Rate | None = None
@@ -107,13 +109,14 @@ class Segmenter(Recipe):
         if self.start_from is not None and self.backbone_weights != "imagenet":
             raise WrongUseError("--start-from brings the backbone's weights: remove --backbone-weights")
 
-    def _backbone(self) -> dict[str, Any]:
-        """Return what the builders take for the backbone."""
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments that all builders share."""
         no_weights = self.backbone_weights == "none" or self.start_from is not None
         return {
             "backbone": self.backbone,
             "backbone_weights": None if no_weights else self.backbone_weights,
             "backbone_width": self.backbone_width,
+            "dropout": self.dropout,
         }
 
     def _channels(self, class_names: Sequence[str]) -> int:
@@ -209,6 +212,7 @@ class FCN(Segmenter):
     image_size: Side = 320
     """Side of the training crops, in pixels. Validation images have their own sizes."""
     backbone: BackboneName = "mobilenet"
+    dropout: Share = 0.5
     stride: Literal[32, 16, 8] = 8
     """Stride of the finest scores: FCN-32s, -16s or -8s. --start-from may name a run with a greater one."""
 
@@ -217,7 +221,7 @@ class FCN(Segmenter):
         from keras_segen import models
 
         return self._compiled(
-            models.fcn(self._channels(class_names), stride=self.stride, **self._backbone()), class_names
+            models.fcn(self._channels(class_names), stride=self.stride, **self._shared()), class_names
         )
 
 
@@ -238,8 +242,6 @@ class UNet(Segmenter):
     """On a backbone, widths of the decoder at strides 1, 2, 4, 8 and 16. Default: 16 32 64 128 256."""
     padding: Literal["same", "valid"] = "same"
     """Padding of the convolutions. valid, as in the paper, goes without a backbone."""
-    dropout: Share = 0.0
-    """Dropout at the coarsest level."""
     deep_supervision: bool = False
     """Add losses at the coarser levels."""
 
@@ -271,9 +273,8 @@ class UNet(Segmenter):
             filters=self.filters if self.backbone is None else None,
             decoder_filters=self.decoder_filters,
             padding=self.padding,
-            dropout=self.dropout,
             deep_supervision=self.deep_supervision,
-            **self._backbone(),
+            **self._shared(),
         )
         return self._compiled(network, class_names)
 
