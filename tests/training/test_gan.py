@@ -27,8 +27,7 @@ from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN, DiffAugment
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind != "dcgan")) for kind in KINDS])
 def test_eager_graph_and_xla_take_the_same_steps(kind):
     graph = trained_in_a_graph(kind)
     assert_equal(graph, trained(build(kind, jit_compile=True)))
