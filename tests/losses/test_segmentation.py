@@ -104,7 +104,7 @@ def test_an_id_that_there_is_not_shows(loss, kind):
 
 
 @each_loss
-def test_round_trip(loss):
+def test_segmentation_losses_make_a_round_trip(loss):
     masks, logits = example()
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert float(copy(masks, logits)) == float(loss(masks, logits))
@@ -120,7 +120,7 @@ def test_sum_adds_and_weighs():
     assert float(copy(masks, logits)) == float(total(masks, logits))
 
 
-def test_wrong_arguments_are_named():
+def test_masks_weights_and_sums_that_do_not_fit_are_named():
     masks, logits = example()
     with pytest.raises(ValueError, match=r"logits \(2, 5, 4\)"):
         CrossEntropy()(masks[:1], logits[..., 0])

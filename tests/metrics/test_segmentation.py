@@ -137,7 +137,7 @@ def test_wrong_input_is_named():
         metric.update_state(masks, masks, np.ones((1, 2, 2)))
 
 
-def test_round_trip():
+def test_segmentation_metrics_make_a_round_trip():
     for metric in (MeanIoU(5, ignore_class=0), PixelAccuracy(5, name="accuracy"), MeanDice(3), MeanClassAccuracy(2)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
         assert copy.get_config() == metric.get_config()

@@ -78,7 +78,7 @@ def test_without_any_attribute_there_is_an_image_still():
         assert np.abs(none - with_attributes).max() > 1e-3
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_arguments_of_cgan_networks_are_refused():
     for builder in (lambda **k: cgan_generator((16, 16, 3), 5, **k), lambda **k: cgan_discriminator((16, 16, 3), **k)):
         with pytest.raises(ValueError, match="'film'"):
             builder(num_classes=3, conditioning="film")

@@ -192,9 +192,13 @@ def test_the_divergences_weight_rises():
         assert rising["vae_loss"][step] == pytest.approx(expected, rel=1e-5)
 
 
-def test_use():
-    vae = build("bernoulli", cls=VAE)
-    labels = np.arange(10) % CLASSES
+@pytest.fixture(scope="module")
+def conditional():
+    return build("bernoulli", cls=VAE), np.arange(10) % CLASSES
+
+
+def test_encode_reconstruct_and_generate_go_together(conditional):
+    vae, labels = conditional
     mean, log_variance = vae.encode(images(10), labels)
     assert mean.shape == log_variance.shape == (10, LATENT)
     again = vae.reconstruct(images(10), labels)
@@ -202,10 +206,15 @@ def test_use():
     assert np.abs(again).max() <= 1
     np.testing.assert_array_equal(again, vae.generate(mean, labels))
     assert vae.generate(np.zeros((2, LATENT)), np.array([0, 1])).shape == (2, *SHAPE)
-    drawn = vae.sampler()([mean, labels])
-    np.testing.assert_allclose(drawn, again, atol=1e-5)
+    np.testing.assert_allclose(vae.sampler()([mean, labels]), again, atol=1e-5)
+
+
+def test_active_units_vary_over_images():
     assert active_units(np.array([[0.0, 1, 0.05], [0, -1, -0.05]])) == 1
-    # An image's estimate does not depend on which others come with it.
+
+
+def test_an_images_likelihood_does_not_depend_on_which_others_come_with_it(conditional):
+    vae, labels = conditional
     whole = vae.log_likelihood(images(6), labels[:6], samples=8)
     part = vae.log_likelihood(images(6)[2:4], labels[2:4], samples=8, batch_size=1)
     np.testing.assert_allclose(part, whole[2:4], rtol=1e-6)
@@ -230,7 +239,7 @@ def test_extremes_stay_finite(extreme, colour, likelihood):
     assert all(np.isfinite(w).all() for w in vae.get_weights())
 
 
-def test_what_cannot_be_is_refused():
+def test_networks_that_do_not_fit_together_are_refused():
     encoder, decoder = vae_encoder(SHAPE, 4, filters=2), vae_decoder(SHAPE, 4, filters=2)
     with pytest.raises(ValueError, match=r"Bernoulli .* takes \(16, 16, 3\) from the decoder"):
         VAE(encoder, decoder, Bernoulli())
@@ -244,7 +253,17 @@ def test_what_cannot_be_is_refused():
     for other in ({"num_classes": 5}, {"num_classes": 3, "multi_label": True}, {}):
         with pytest.raises(ValueError, match="Either both networks take labels"):
             VAE(labelled, vae_decoder(SHAPE, 4, filters=2, **other))
-    vae = VAE(encoder, decoder)
+    with pytest.raises(ValueError, match="power of two times 4"):
+        vae_encoder((24, 24, 3), 4)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return VAE(vae_encoder(SHAPE, 4, filters=2), vae_decoder(SHAPE, 4, filters=2))
+
+
+def test_options_that_no_training_has_are_refused(untrained):
+    vae = untrained
     for options in ({"samples": 2, "beta": 2.0}, {"samples": 2, "free_bits": 0.1}, {"samples": 2, "warm_up": 1}):
         with pytest.raises(ValueError, match="several samples"):
             vae.compile(**options)
@@ -256,6 +275,10 @@ def test_what_cannot_be_is_refused():
             vae.compile(**{name: value})
     with pytest.raises(TypeError, match="metrics"):
         vae.compile(metrics=["mae"])
+
+
+def test_images_and_latents_that_a_vae_cannot_take_are_refused(untrained):
+    vae = untrained
     for call in (
         lambda: vae.encode(images(0)),
         lambda: vae.log_likelihood(images(2), samples=0),
@@ -267,5 +290,3 @@ def test_what_cannot_be_is_refused():
             call()
     with pytest.raises(ValueError, match=r"Images lie in \[-1, 1\]"):
         vae.encode(np.full((1, *SHAPE), 200.0))
-    with pytest.raises(ValueError, match="power of two times 4"):
-        vae_encoder((24, 24, 3), 4)
