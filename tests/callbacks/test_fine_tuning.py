@@ -91,7 +91,7 @@ def test_a_saved_model_goes_on_as_if_it_had_not_stopped(data, tmp_path, pause):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6, err_msg=one.path)
 
 
-def test_wrong_use_is_refused(data):
+def test_wrong_use_of_fine_tuning_is_refused(data):
     with pytest.raises(ValueError, match="frozen_epochs=0"):
         FineTuning(0, 1e-3)
     model = unet(3, filters=(4, 8))

@@ -390,7 +390,7 @@ def test_bad_folders_are_named(make_folder, damage, named):
     assert "\n" not in str(caught.value)
 
 
-def test_wrong_arguments_are_named(make_folder, tmp_path):
+def test_wrong_arguments_of_folder_are_named(make_folder, tmp_path):
     root = make_folder()
     with pytest.raises(InputError, match="nowhere: does not exist"):
         folder("train", data_dir=tmp_path / "nowhere")

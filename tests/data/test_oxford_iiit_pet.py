@@ -50,7 +50,7 @@ def test_crops_and_flips_leave_each_colour_with_its_class(data_dir):
     assert min(counted.values()) > 10_000
 
 
-def test_what_is_wrong_is_named(data_dir):
+def test_pets_that_are_wrong_are_named(data_dir):
     with pytest.raises(ValueError, match="split='test'"):
         oxford_iiit_pet("test")
     with pytest.raises(InputError, match="5 images do not fill one batch of 6"):

@@ -15,7 +15,7 @@ def test_the_mask_comes_back(tmp_path):
     np.testing.assert_array_equal(read, mask)
 
 
-def test_what_is_wrong_is_named(tmp_path):
+def test_a_file_of_sbd_that_is_wrong_is_named(tmp_path):
     path = tmp_path / "a.mat"
     with pytest.raises(InputError, match=r"a.mat: is not there: unpack the whole of benchmark.tgz"):
         read_mat(path)

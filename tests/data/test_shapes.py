@@ -218,7 +218,7 @@ def test_a_resumed_run_sees_what_it_would_have_seen():
         ({"count": 0}, "count.*at least 1.*Received: count=0"),
     ],
 )
-def test_wrong_use(arguments, message):
+def test_wrong_arguments_of_shapes_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         shapes(**arguments)
 

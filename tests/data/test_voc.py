@@ -167,7 +167,7 @@ def test_palette_round_trip():
         plotting.class_ids(np.array([[[0, 0, 0], [1, 2, 3]]], "uint8"))
 
 
-def test_what_is_wrong_is_named(devkit):
+def test_a_devkit_that_is_wrong_is_named(devkit):
     folder = devkit.parents[1]
     with pytest.raises(
         InputError,

@@ -1,5 +1,7 @@
 """GANs whose noise is given, so that other backends, replicas and PyTorch can take the same steps."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -92,3 +94,9 @@ def trained(gan):
     labels = np.arange(BATCH * STEPS) % CLASSES if gan.conditional else None
     history = gan.fit(images(), labels, batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
     return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in gan.weights]}
+
+
+@functools.cache
+def trained_in_a_graph(kind):
+    """The training that others are compared with: in a graph of TensorFlow's, without XLA."""
+    return trained(build(kind, jit_compile=False))

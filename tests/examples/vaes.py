@@ -1,5 +1,7 @@
 """VAEs whose noise is given, so that other backends can take the same steps."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -53,3 +55,9 @@ def trained(vae):
     labels = np.arange(BATCH * STEPS) % CLASSES if vae.conditional else None
     history = vae.fit(images(), labels, batch_size=BATCH, epochs=1, shuffle=False, verbose=0).history
     return {"losses": {k: v[0] for k, v in history.items()}, "weights": [np.asarray(w).tolist() for w in vae.weights]}
+
+
+@functools.cache
+def trained_in_a_graph(kind):
+    """The training that others are compared with: in a graph of TensorFlow's, without XLA."""
+    return trained(build(kind, jit_compile=False))

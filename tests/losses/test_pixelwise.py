@@ -86,7 +86,7 @@ def test_sample_weights_weigh_pixels():
     assert float(CrossEntropy()(masks, logits, half)) == pytest.approx(whole, rel=1e-5)
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_settings_of_pixelwise_losses_are_refused():
     for build in (
         lambda: CrossEntropy(label_smoothing=1),
         lambda: Focal(gamma=-1),

@@ -101,7 +101,7 @@ def test_an_image_without_the_class_counts_where_classes_do_not_exclude_each_oth
         assert float(loss(np.zeros((1, 4, 4)), logits)) > 0.5
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_settings_of_region_losses_are_refused():
     for build in (lambda: Tversky(alpha=-1), lambda: FocalTversky(gamma=0)):
         with pytest.raises(ValueError, match="Received"):
             build()

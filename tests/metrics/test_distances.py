@@ -160,7 +160,7 @@ def test_memory_of_neighbours_is_bounded():
     assert peak < 250e6  # the whole matrix would be 288 MB, and its comparisons as much again
 
 
-def test_what_cannot_be_is_refused():
+def test_features_that_cannot_be_compared_are_refused():
     ok = np.zeros((9, 4))
     with pytest.raises(ValueError, match="two images or more. Received: 1"):
         _ = Moments().update(np.zeros((1, 4))).covariance

@@ -119,7 +119,7 @@ def test_images_in_another_range_are_refused(metric, max_val, low, high, hint):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_cannot_be_is_refused(metric):
+def test_images_that_cannot_be_compared_are_refused(metric):
     for most in (0, np.inf):
         with pytest.raises(ValueError, match=f"max_val={most}"):
             metric(most)

@@ -88,7 +88,7 @@ def test_weights_that_cannot_be_had_are_named(tmp_path, monkeypatch):
         fcn(3, backbone="mobilenet")
 
 
-def test_wrong_arguments_are_named():
+def test_wrong_arguments_of_backbones_are_named():
     with pytest.raises(ValueError, match="backbone='alexnet'"):
         backbone("alexnet")
     with pytest.raises(ValueError, match="backbone_width=0.5"):

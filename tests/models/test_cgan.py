@@ -89,7 +89,7 @@ def test_the_discriminator_is_normalised_as_asked(conditioning, normalization):
     assert discriminator([np.zeros((3, 32, 32, 3)), np.arange(3)]).shape == (3, 1)
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_arguments_of_cgan_networks_are_refused():
     for builder in (
         lambda **k: cgan_generator((16, 16, 3), latent_dim=5, **k),
         lambda **k: cgan_discriminator((16, 16, 3), **k),

@@ -66,7 +66,7 @@ def test_finer_scores_come_from_finer_maps():
         ({"stride": 8, "coarser": keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="dense")}, "dense"),
     ],
 )
-def test_wrong_arguments_are_named(options, message):
+def test_wrong_arguments_of_fcn_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
 

@@ -56,7 +56,7 @@ def test_what_sees_a_pixel_is_what_the_docstring_says():
     assert np.abs(places - pixels)[inner].max() == 7
 
 
-def test_wrong_arguments():
+def test_wrong_arguments_of_refined_are_named():
     with pytest.raises(ValueError, match="at least 1"):
         refined(unet(2, filters=(4, 8)), filters=0)
     with pytest.raises(ValueError, match="with deep supervision has several"):

@@ -188,7 +188,7 @@ def test_learns_what_a_pixel_says():
         ({"num_classes": 2, "backbone": "alexnet"}, "alexnet"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_wrong_arguments_of_unet_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         unet(**arguments)
 

@@ -88,6 +88,6 @@ def test_the_straight_way_is_linear():
     ],
 )
 @pytest.mark.parametrize("build", [vae_encoder, vae_decoder])
-def test_what_cannot_be_is_refused(build, image_shape, options, message):
+def test_wrong_arguments_of_vae_networks_are_refused(build, image_shape, options, message):
     with pytest.raises(ValueError, match=message):
         build(image_shape, latent_dim=LATENT, **options)

@@ -41,10 +41,25 @@ np.savez(sys.argv[3], **outputs)
 """
 
 
-@pytest.fixture
-def model():
+def small_unet():
     keras.utils.set_random_seed(0)
     return unet(5, filters=(4, 8, 16))
+
+
+@pytest.fixture
+def model():
+    return small_unet()
+
+
+@pytest.fixture(scope="module")
+def servable(tmp_path_factory):
+    """One servable, for all tests that only ask it."""
+    return tf.saved_model.load(str(export(small_unet(), tmp_path_factory.mktemp("servable") / "unet")))
+
+
+@pytest.fixture
+def signatures(servable):
+    return servable.signatures
 
 
 @pytest.mark.slow
@@ -72,34 +87,31 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jpeg", "RGB", "RGBA", "L", "P", "LA"])
-def test_bytes_are_read_as_in_training(model, tmp_path, kind):
+def test_bytes_are_read_as_in_training(signatures, tmp_path, kind):
     rgba = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
     image = Image.fromarray(rgba[..., :3]) if kind == "jpeg" else Image.fromarray(rgba).convert(kind)
     contents = encoded(image, "jpeg" if kind == "jpeg" else "png")
     path = tmp_path / f"a.{'jpg' if kind == 'jpeg' else 'png'}"
     path.write_bytes(contents)
-    servable = tf.saved_model.load(str(export(model, tmp_path / "unet")))
-    answer = servable.signatures["serve_bytes"](image_bytes=tf.constant([contents, contents]))
-    expected = servable.signatures["serving_default"](image=tf.constant(read_image(path)[None]))
+    answer = signatures["serve_bytes"](image_bytes=tf.constant([contents, contents]))
+    expected = signatures["serving_default"](image=tf.constant(read_image(path)[None]))
     np.testing.assert_array_equal(answer["score"][0], expected["score"][0])
     np.testing.assert_array_equal(answer["label_map"][0], expected["label_map"][0])
     with Image.open(io.BytesIO(answer["label_map_bytes"][1].numpy())) as label_map:
         np.testing.assert_array_equal(np.asarray(label_map), answer["label_map"][1])
 
 
-def test_16_bits_are_rounded_to_8_as_in_training(model, tmp_path):
+def test_16_bits_are_rounded_to_8_as_in_training(signatures, tmp_path):
     grey = np.random.default_rng(0).integers(0, 2**16, (16, 16), dtype=np.uint16)
     contents = encoded(Image.fromarray(grey), "png")
     (tmp_path / "a.png").write_bytes(contents)
-    servable = tf.saved_model.load(str(export(model, tmp_path / "unet")))
-    answer = servable.signatures["serve_bytes"](image_bytes=tf.constant([contents]))
-    expected = servable.signatures["serving_default"](image=tf.constant(read_image(tmp_path / "a.png")[None]))
+    answer = signatures["serve_bytes"](image_bytes=tf.constant([contents]))
+    expected = signatures["serving_default"](image=tf.constant(read_image(tmp_path / "a.png")[None]))
     np.testing.assert_array_equal(answer["score"], expected["score"])
 
 
 @pytest.mark.slow
-def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path):
-    signatures = tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures
+def test_pngs_of_few_bits_are_read_as_in_training(signatures, tmp_path):
     rng = np.random.default_rng(0)
     for depth, colour in itertools.product((1, 2, 4), (0, 3)):
         palette = rng.integers(0, 256, (2**depth, 3), dtype=np.uint8) if colour == 3 else None
@@ -111,11 +123,11 @@ def test_pngs_of_few_bits_are_read_as_in_training(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_would_be_decoded_otherwise_is_refused(model, tmp_path):
+def test_what_would_be_decoded_otherwise_is_refused(signatures):
     picture = Image.new("RGB", (8, 8), "red")
     turned = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     jpeg, png = encoded(picture, "jpeg"), encoded(picture, "png")
-    signature = tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures["serve_bytes"]
+    signature = signatures["serve_bytes"]
     for contents, message in [
         (b"", "is not a JPEG or PNG"),
         (encoded(picture, "bmp"), "is not a JPEG or PNG"),
@@ -155,11 +167,10 @@ def test_other_channels(tmp_path, channels):
 
 
 @pytest.mark.slow
-def test_files_of_different_sizes_in_one_request(model, tmp_path):
+def test_files_of_different_sizes_in_one_request(model, signatures):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((20, 31), (33, 17), (20, 31))]
     contents = tf.constant([encoded(Image.fromarray(image), "png") for image in images])
-    signatures = tf.saved_model.load(str(export(model, tmp_path / "unet"))).signatures
     label_maps = [model.predict(image[None].astype("float32"), verbose=0)[0].argmax(-1) for image in images]
     small, whole = signatures["serve_png"](image_bytes=contents), signatures["serve_bytes"](image_bytes=contents)
     assert list(small) == ["label_map_bytes"]

@@ -8,24 +8,34 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.gans import BATCH, CLASSES, KINDS, LATENT, SHAPE, STEPS, build, images, networks, trained
+from examples.gans import (
+    BATCH,
+    CLASSES,
+    KINDS,
+    LATENT,
+    SHAPE,
+    STEPS,
+    build,
+    images,
+    networks,
+    trained,
+    trained_in_a_graph,
+)
 from examples.generative_examples import TWO_REPLICAS, assert_equal, in_process
 from keras_segen.losses import R1, NonSaturating
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN, DiffAugment
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind != "dcgan")) for kind in KINDS])
 def test_eager_graph_and_xla_take_the_same_steps(kind):
-    graph = trained(build(kind, jit_compile=False))
+    graph = trained_in_a_graph(kind)
     assert_equal(graph, trained(build(kind, jit_compile=True)))
     assert_equal(graph, trained(build(kind, run_eagerly=True)))
 
 
 def test_several_steps_an_execution_are_the_same_steps():
-    one, four = build("dcgan"), build("dcgan", steps_per_execution=4)
-    assert_equal(trained(one), trained(four))
+    assert_equal(trained_in_a_graph("dcgan"), trained(build("dcgan", steps_per_execution=4)))
 
 
 @pytest.mark.slow
@@ -34,7 +44,7 @@ def test_jax_takes_the_same_steps():
     code = "print('RESULT', json.dumps({kind: t.trained(t.build(kind)) for kind in t.KINDS}))"
     results = in_process(code, "examples.gans", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     for kind, result in results.items():
-        assert_equal(trained(build(kind)), result)
+        assert_equal(trained_in_a_graph(kind), result)
 
 
 @pytest.mark.slow
@@ -46,7 +56,7 @@ def test_two_replicas_take_the_steps_of_one_with_the_whole_batch(kind):
         f"    gan = t.build({kind!r}, synchronized=True)\n"
         "print('RESULT', json.dumps(t.trained(gan)))\n"
     )
-    assert_equal(trained(build(kind)), in_process(code, "examples.gans"))
+    assert_equal(trained_in_a_graph(kind), in_process(code, "examples.gans"))
 
 
 @pytest.mark.slow
@@ -74,7 +84,7 @@ print("RESULT", json.dumps({"losses": losses, "weights": [t.np.asarray(w).tolist
     with ThreadPoolExecutor(2) as both:
         first, second = both.map(lambda setting: in_process(code, "examples.gans", TF_CONFIG=setting), settings)
     assert first["weights"] == second["weights"]
-    assert_equal(trained(build("spectral")), first)
+    assert_equal(trained_in_a_graph("spectral"), first)
 
 
 @pytest.mark.slow
@@ -89,7 +99,7 @@ print("RESULT", json.dumps({kind: t.trained(t.build(kind)) for kind in ("dcgan",
     flags = "--xla_force_host_platform_device_count=2"
     results = in_process(code, "examples.gans", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu", XLA_FLAGS=flags)
     for kind, result in results.items():
-        assert_equal(trained(build(kind)), result)
+        assert_equal(trained_in_a_graph(kind), result)
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(again.log_likelihoods, found.log_likelihoods)
 
 
-def test_what_cannot_be_is_refused(tmp_path):
+def test_a_posterior_of_what_it_cannot_fit_is_refused(tmp_path):
     for means in (np.zeros((1, 2)), np.full((3, 2), np.nan), np.zeros(4)):
         with pytest.raises(ValueError, match="two finite means or more"):
             Posterior.of(means, np.zeros(2))
