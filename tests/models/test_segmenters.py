@@ -166,7 +166,6 @@ class TestUNetDeeplySupervised(SegmenterTests):
 
 @pytest.mark.slow
 class TestUNetMobileNet(SegmenterTests):
-
     def build(self, num_classes=CLASSES):
         return unet(
             num_classes,
