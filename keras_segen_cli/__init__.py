@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _wrong_use(message: str, chain: Sequence[str]) -> int:
     """Say what is wrong in one line."""
     line = " ".join(message.split())
-    line = re.sub(r'^Command ".*?" parameter ', "", line)
+    line = re.sub(r'^(Command ".*?" parameter|Parameter) ', "", line)
+    line = re.sub(r"^(\S+) requires an argument\.", r"\1 is missing.", line)
+    line = re.sub(r"^Unused Tokens: \[(.*)\]\.", r"There is no place for \1.", line)
     help_of = f" (see {' '.join(('keras-segen', *chain))} --help)" if chain else ""
     print(f"keras-segen: error: {line}{help_of}", file=sys.stderr)
     return WRONG_USE

@@ -11,17 +11,25 @@ from cyclopts import Parameter
 DATA_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet", "cifar10", "celeb_a")
 
 
+def _whole(type_: Any, tokens: Sequence[Any]) -> int:
+    """Take whole numbers alone; 1.5 is not rounded."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {tokens[0].value!r}") from None
+
+
 def _between(least: float, most: float, *, over: bool = False) -> Parameter:
     """Take numbers from `least` (or, with `over`, above it) to `most`."""
+    limits = f"over {least:,} and at most {most:,}" if over else f"from {least:,} to {most:,}"
 
     def check(_: Any, value: Any) -> None:
         # NaN compares false with everything.
         if value is not None and not ((least < value if over else least <= value) and value <= most):
-            raise ValueError(
-                f"Must be {'over' if over else 'from'} {least:g} {'and at most' if over else 'to'} {most:g}."
-            )
+            raise ValueError(f"Must be {limits}.")
 
-    return Parameter(validator=check)
+    whole = isinstance(least, int) and isinstance(most, int)
+    return Parameter(validator=check, converter=_whole if whole else None)
 
 
 def _not_empty(_: Any, value: Any) -> None:
@@ -64,11 +72,12 @@ BatchSize = Annotated[int, _between(1, 2**16)]
 Side = Annotated[int, _between(16, 2**13)]
 Width = Annotated[int, _between(1, 2**14)]
 Seed = Annotated[int, _between(0, 2**31 - 1)]
-Rate = Annotated[float, _between(0, 1000, over=True)]
-Factor = Annotated[float, _between(0, 8, over=True)]
-Share = Annotated[float, _between(0, 1)]
-Weight = Annotated[float, _between(0, 10**6)]
-Positive = Annotated[float, _between(0, 10**12, over=True)]
+Rate = Annotated[float, _between(0.0, 1000.0, over=True)]
+Factor = Annotated[float, _between(0.0, 8.0, over=True)]
+Share = Annotated[float, _between(0.0, 1.0)]
+Dropout = Annotated[float, _between(0.0, 0.99)]
+Weight = Annotated[float, _between(0.0, 1e6)]
+Positive = Annotated[float, _between(0.0, 1e12, over=True)]
 
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
@@ -113,7 +122,7 @@ class Tiling:
 
     tile: Annotated[int | None, _between(16, 2**14)] = None
     """Segmenters: side of the tiles. Default: 512 for images of more than 2^21 pixels; others go whole."""
-    overlap: Annotated[float | None, _between(0, 0.9)] = None
+    overlap: Annotated[float | None, _between(0.0, 0.9)] = None
     """Segmenters: share of a tile that its neighbour covers too. Default: 0.25."""
 
 

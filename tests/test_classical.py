@@ -296,7 +296,7 @@ def test_wrong_use_is_one_line_and_status_2(disc_folder, tmp_path, capsys):
     [
         (["canny", "--data", "x"], "otsu"),
         (["otsu"], "--data"),
-        (["otsu", "a_run", "--data", "x"], "Unused Tokens"),
+        (["otsu", "a_run", "--data", "x"], "There is no place for 'a_run'"),
         (["otsu", "--data", "x", "--real", "a", "--fake", "b"], "--real"),
         (["otsu", "--data", "x", "--samples", "9"], "--samples"),
         (["--data", "x"], "METHOD"),

@@ -29,8 +29,8 @@ def evaluate(
     Args:
         run: The run folder.
         data: Other data than the run's own: a data set's name, or a folder.
-        split: Split to score, such as test, or all. Default: of the run's own data the one that it was validated on, of
-            a folder all that is there.
+        split: Split to score, such as test, or all. Default: of the run's own data the one that it was validated on; of
+            a folder all that is there, or its one split beside train.
         data_dir: Folder of the named data sets, if it is not the one that the run was trained with.
         scoring: How the run is scored.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.

@@ -13,6 +13,9 @@ from keras_segen_cli.commands.session import begin
 from keras_segen_cli.options import EVERY, MaxPixels, Name
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
 
+# What a run's config.json holds beside settings.
+OF_A_RUN = {"model", "class_names", "data_fingerprint", "versions"}
+
 app = App(
     name="train",
     help="Train a model, or a named recipe; write a run folder.",
@@ -29,12 +32,14 @@ def _command(recipe: type[Recipe]) -> Callable[..., None]:
         Args:
             recipe: The settings.
             out: The run folder. Default: the next free runs/MODEL-DATA-N.
-            resume: Go on with the run in --out after an interruption, or for more --epochs; repeat its other options. A
-                CPU then gives the same bits as without a stop, and so does a GPU with --deterministic; without it, the
-                same up to rounding.
+            resume: Go on with the run in --out after an interruption, or for more --epochs; repeat its other options.
+                Without a run there, begin one. A CPU then gives the same bits as without a stop, and so does a GPU with
+                --deterministic; without it, the same up to rounding.
             max_pixels: Refuse larger images. Default: 89478485, Pillow's.
         """
         recipe.check()
+        if resume and out is None:
+            raise WrongUseError("--resume needs --out, the run folder to go on with")
         verbose = begin(max_pixels=max_pixels)
         from keras_segen_cli.tasks.training import train
 
@@ -66,13 +71,14 @@ def _with_defaults(recipe: Recipe) -> type[Recipe]:
 
 
 for _name, _model in MODELS.items():
-    app.command(_command(_model), name=_name, help=_model.__doc__, group="Models")
+    app.command(_command(_model), name=_name, help=_model.__doc__, group="Models", version_flags=())
 for _name, _named in NAMED.items():
     app.command(
         _command(_with_defaults(_named.recipe)),
         name=_name,
         help=f"{type(_named.recipe).__name__} on {_named.on}: {_named.score}.",
         group="Named recipes",
+        version_flags=(),
     )
 
 
@@ -90,15 +96,21 @@ def train_by_config(
     if config is None:
         raise WrongUseError(_unknown(options))
     settings = read_settings(Path(config))
-    if settings["model"] not in MODELS:
+    if not isinstance(settings["model"], str) or settings["model"] not in MODELS:
         raise WrongUseError(f"{config}: names a model that this version does not know: {settings['model']}")
     model = MODELS[settings["model"]]
-    known = {each.name.replace("_", "-") for each in fields(model)}
-    given = {name.replace("_", "-"): value for name, value in settings.items() if value is not None}
+    known = {each.name for each in fields(model)}
+    if unknown := sorted(settings.keys() - known - OF_A_RUN):
+        raise WrongUseError(f"{config}: {unknown[0]} is not a setting of {settings['model']}: remove it")
+    given = {name: value for name, value in settings.items() if name in known and value is not None}
     train = App(
         name=f"train --config {config}",
         default_parameter=app.default_parameter,
-        config=Dict({name: given[name] for name in known & given.keys()}, use_commands_as_keys=False, source=config),
+        config=Dict(
+            {name.replace("_", "-"): value for name, value in given.items()},
+            use_commands_as_keys=False,
+            source=config,
+        ),
     )
     train.default(_command(model))
     command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)

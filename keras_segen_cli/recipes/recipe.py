@@ -85,6 +85,12 @@ class Recipe(abc.ABC):
             for name, value in settings.items()
             if name in known
         }
+        for name, value in given.items():
+            default = getattr(cls, name, "")
+            kind = float if isinstance(default, float) else type(default)
+            fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
+            if default is not None and not (fits and isinstance(value, bool) == (kind is bool)):
+                raise WrongUseError(f"{name} is {value!r}, which is not a setting of this kind: put back {default!r}")
         return cls(**given)
 
     def settings(self) -> dict[str, Any]:
@@ -102,7 +108,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WrongUseError(f"{path}: cannot be read ({error.strerror}): name a run's config.json") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WrongUseError(f"{path}: is damaged ({error}): name a run's config.json") from error
     if not isinstance(content, dict) or not {"model", "data"} <= content.keys():
         raise WrongUseError(f"{path}: is not a run's config: name a run's config.json")
@@ -118,8 +124,9 @@ def by_present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     present = {_RENAMED.get(name, name): value for name, value in settings.items()}
     if isinstance(present.get("jit_compile"), bool):
         present["jit_compile"] = "on" if present["jit_compile"] else "off"
-    if present["model"] not in ("fcn", "unet") and isinstance(present.get("filters"), list):
-        (present["filters"],) = present["filters"]  # one width, which stood in a list
+    widths = present.get("filters")
+    if present["model"] in ("dcgan", "cgan", "vae") and isinstance(widths, list) and len(widths) == 1:
+        present["filters"] = widths[0]
     if present["model"] == "unet" and present.get("backbone") and "decoder_filters" not in present:
         present["decoder_filters"] = present.pop("filters", None)
     # What stood there for the default.

@@ -10,6 +10,7 @@ from keras_segen_cli.options import (
     Count,
     CountOrZero,
     Data,
+    Dropout,
     Each,
     Factor,
     Name,
@@ -47,7 +48,7 @@ class Segmenter(Recipe):
     """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
     backbone_width: Factor = 1.0
     """MobileNet's width (alpha)."""
-    dropout: Share = 0.0
+    dropout: Dropout = 0.0
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
     """Epochs at the start in which the backbone is frozen."""
@@ -64,7 +65,7 @@ class Segmenter(Recipe):
     schedule: Literal["cosine", "polynomial", "constant"] = "cosine"
     """Course of the learning rate. cosine and polynomial (power 0.9) fall to 0."""
     warm_up_steps: CountOrZero = 0
-    """Steps over which a cosine's learning rate rises from 0."""
+    """Steps over which a cosine's learning rate rises from 0; after --frozen-epochs, if there are some."""
     clip_norm: Positive | None = None
     """Largest norm of all gradients together. Default: no limit."""
     refinement: bool = False
@@ -98,6 +99,8 @@ class Segmenter(Recipe):
             )
         if self.warm_up_steps and self.schedule != "cosine":
             raise WrongUseError("--warm-up-steps needs --schedule cosine")
+        if self.class_weights is not None and not any(self.class_weights):
+            raise WrongUseError("--class-weights are all 0: give one class a weight at least")
         if (
             self.backbone is not None
             and self.backbone_weights not in ("imagenet", "none")
@@ -180,7 +183,9 @@ class Segmenter(Recipe):
             return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=0.0, power=0.9)
         if not self.warm_up_steps:
             return keras.optimizers.schedules.CosineDecay(peak, decay_steps=steps)
-        rise = min(self.warm_up_steps, steps - 1)
+        rise = self.warm_up_steps
+        if rise >= steps:
+            raise WrongUseError(f"--warm-up-steps {rise} leaves none of the {steps} steps for the fall: give fewer")
         return keras.optimizers.schedules.CosineDecay(
             0.0, decay_steps=steps - rise, warmup_target=peak, warmup_steps=rise
         )
@@ -212,7 +217,7 @@ class FCN(Segmenter):
     image_size: Side = 320
     """Side of the training crops, in pixels. Validation images have their own sizes."""
     backbone: BackboneName = "mobilenet"
-    dropout: Share = 0.5
+    dropout: Dropout = 0.5
     stride: Literal[32, 16, 8] = 8
     """Stride of the finest scores: FCN-32s, -16s or -8s. --start-from may name a run with a greater one."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_segen.errors import InputError
 from keras_segen.runs import Run
-from keras_segen_cli.recipes import MODELS, VAE, Recipe, Segmenter, by_present_names
+from keras_segen_cli.recipes import MODELS, VAE, Recipe, Segmenter, WrongUseError, by_present_names
 from keras_segen_cli.recipes.gans import GANRecipe
 from keras_segen_cli.tasks.generation import Generation
 from keras_segen_cli.tasks.segmentation import Segmentation
@@ -35,7 +35,10 @@ def open_run(folder: str | Path) -> Task[Any, Any]:
     """
     run = Run(folder)
     config = by_present_names(run.config())
-    if config["model"] not in MODELS:
+    if not isinstance(config["model"], str) or config["model"] not in MODELS:
         raise InputError(f"{run.config_json}: names a model that this version does not know: {config['model']}")
-    recipe = MODELS[config["model"]].from_settings(config)
+    try:
+        recipe = MODELS[config["model"]].from_settings(config)
+    except WrongUseError as error:
+        raise InputError(f"{run.config_json}: {error}") from error
     return task_of(run, recipe, classes=tuple(config["class_names"]), fingerprint=config.get("data_fingerprint") or "")

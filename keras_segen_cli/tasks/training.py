@@ -39,8 +39,6 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
     Raises:
         InputError: for data, settings or a folder that cannot be used.
     """
-    if resume and out is None:
-        raise InputError("--resume needs --out, the run folder to go on with")
     recipe = _with_whole_paths(recipe)
     run = Run(out or _next_free(f"runs/{recipe.model}-{Path(recipe.data).resolve().name}"))
     before = open_run(run.path) if resume and run.config_json.is_file() else None
@@ -66,8 +64,8 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
         require_space(run.path, 4 * _size(network))  # the best, the last, the backup, and the one being written
         if before is None:
             run.create({**task.config(), "versions": _versions()})
-        elif before.recipe.epochs != recipe.epochs:
-            run.create({**run.config(), "epochs": recipe.epochs})
+        elif before.recipe != recipe:  # in what may differ
+            run.create({**run.config(), "epochs": recipe.epochs, "early_stopping": recipe.early_stopping})
         classes = f", {len(data.class_names)} classes" if data.class_names else ""
         aside = f" ({data.kept_aside} more are kept aside)" if data.kept_aside else ""
         print(
@@ -84,6 +82,8 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
 def _with_whole_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with paths that hold in other folders too."""
     paths = {name: getattr(recipe, name) for name in ("data_dir", "start_from")}
+    if isinstance(recipe, Segmenter) and recipe.backbone_weights not in ("imagenet", "none"):
+        paths["backbone_weights"] = recipe.backbone_weights
     whole: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
     return replace(recipe, **whole)
 

@@ -1,5 +1,6 @@
 """Every command in the README, the docs, the notebooks and the docstrings is one that the command line takes."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -31,6 +32,8 @@ ON_A_LINE = re.compile(r"^(?:.*&& \.venv/bin/)?(?:    )*keras-segen ((?:.*\\\n)*
 
 def commands(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
     return [*IN_LINE.findall(text), *ON_A_LINE.findall(text)]
 
 

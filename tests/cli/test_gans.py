@@ -160,8 +160,8 @@ def test_folders_are_compared(trained, classes, capsys):
     assert run("compare", "--real", classes, "--fake", classes, "--samples", 12, "--out", "self.json") == 0
     assert json.loads(Path("self.json").read_text())[distance] == pytest.approx(0, abs=1e-3)
     for arguments, message in (
-        (["evaluate"], "RUN requires an argument"),
-        (["compare", "--real", classes], "--fake requires an argument"),
+        (["evaluate"], "RUN is missing"),
+        (["compare", "--real", classes], "--fake is missing"),
         (["compare", "--fake", classes], "needs either --real DIR or --reference FILE.npz"),
         (["evaluate", trained, *folders], "Unknown option: --real"),
         (["evaluate", trained, "--out", "x.json"], "Unknown option: --out"),
@@ -324,7 +324,7 @@ def test_dcgan_without_labels(classes, capsys):
     ("arguments", "message"),
     [
         (["--image-size", "48"], "power of two"),
-        (["--filters", "4", "8"], "Unused Tokens"),
+        (["--filters", "4", "8"], "There is no place for '8'"),
         (["--batch-size", "64"], "do not fill one batch of 64"),
         (["--attributes", "Smiling"], "CelebA's"),
         (["--out", "colours"], "no run folder"),

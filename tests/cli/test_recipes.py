@@ -89,6 +89,11 @@ def test_a_config_trains_the_same_and_options_override_it(tmp_path, monkeypatch)
         ("{", "is damaged"),
         ("[]", "is not a run's config"),
         ('{"model": "unet"}', "is not a run's config"),
+        ('{"model": "unet", "data": "shapes", "epoch": 50}', "epoch is not a setting of unet: remove it"),
+        ('{"model": "unet", "data": "shapes", "epochs": 1.5}', "must be a whole number, not '1.5'"),
+        ('{"model": "foo", "data": "x", "filters": [1, 2]}', "names a model that this version does not know: foo"),
+        ('{"model": ["unet"], "data": "x"}', "names a model that this version does not know"),
+        ("[" * 100_000, "is damaged"),
         ('{"model": "gan", "data": "x"}', "names a model that this version does not know: gan"),
         ('{"model": "unet", "data": "shapes", "epochs": 0}', "from 1"),
         ('{"model": "unet", "data": "shapes", "filters": ["x"]}', 'unable to convert "x" into int'),
@@ -187,3 +192,15 @@ def test_a_dense_vae_is_built():
         replace(recipe, blocks=2).check()
     with pytest.raises(WrongUseError, match="--units needs --architecture dense"):
         replace(recipe, architecture="convolutional").check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("data", 3), ("epochs", "8"), ("deterministic", 1), ("learning_rate", "x")]
+)
+def test_a_run_with_a_setting_of_another_kind_is_refused(name, value, tmp_path, capsys):
+    config = {**UNet(data="shapes").settings(), "class_names": ["a"], name: value}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert keras_segen_cli.main(["evaluate", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"config.json: {name} is {value!r}, which is not a setting of this kind" in error
+    assert error.count("\n") == 1
