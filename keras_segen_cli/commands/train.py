@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from keras_segen_cli.commands.session import begin
@@ -113,7 +113,11 @@ def train_by_config(
         ),
     )
     train.default(_command(model))
-    command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)
+    try:
+        command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        in_the_file = "for [" in str(error) and config not in str(error)
+        raise WrongUseError(f"{config}: {error}" if in_the_file else str(error)) from error
     command(*bound.args, **bound.kwargs)
 
 
