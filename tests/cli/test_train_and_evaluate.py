@@ -361,7 +361,7 @@ def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, caps
         )
         assert np.abs(new.get_layer("logits").kernel[..., :2] - best.get_layer("logits").kernel).max() > 1e-3
     for options, message in (
-        (["--filters", 4, 16], "was trained with filters [4, 8], not [4, 16]"),
+        (["--filters", 16], "was trained with filters (4, 8), not (4, 8, 16)"),
         (["--padding", "valid"], "was trained with padding same, not valid"),
         (["--start-from", "nowhere"], "nowhere: is not a run folder"),
         (["--start-from", trained.parent / "empty"], "holds no model.keras yet"),
