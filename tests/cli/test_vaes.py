@@ -113,7 +113,7 @@ def test_samples_and_reconstructions(trained, classes, capsys):
         (["predict", trained, "white.png", "--out", "new", "--tile", 64], "is a VAE, which has no --tile"),
         (["predict", trained, "white.png", "--out", "new", "--overlap", 0], "is a VAE, which has no --tile"),
         (["predict", trained, "white.png", "--out", "new", "--flip"], "is a VAE, which has no --tile"),
-        (["evaluate", trained, "--scales", 1, 2], "is of no segmenter: --flip and --scales"),
+        (["evaluate", trained, "--scales", 1, 2], "is not of a segmenter: remove --flip and --scales"),
         (["sample", trained, "--count", 1, "--label", "red", "--out", "x.png"], "trained without labels"),
     ):
         assert run(*arguments) == 2
@@ -263,4 +263,4 @@ def test_a_gan_looks_at_no_images(classes, capsys):
     assert run("predict", "gan", classes / "red/1.png", "--out", "seen") == 2
     assert "use `sample`" in capsys.readouterr().err
     assert run("sample", "gan", "--count", 1, "--mixture", "--out", "x.png") == 2
-    assert "--mixture is a VAE's" in capsys.readouterr().err
+    assert "--mixture is for VAEs" in capsys.readouterr().err
