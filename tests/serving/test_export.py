@@ -289,12 +289,15 @@ def test_versions_count_on_and_nothing_half_written_stays(model, tmp_path, monke
 def test_places_where_a_server_looks_for_no_versions_are_refused(model, tmp_path, monkeypatch):
     export(model, tmp_path / "unet")
     model.export(tmp_path / "keras", verbose=False)
+    (tmp_path / "mine/train").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     for place, message in (
         ("unet/1", "is a version's folder by its name: name the servable's folder, unet"),
         ("new/7", "is a version's folder by its name: name the servable's folder, new"),
         ("unet/1/variables", "lies in a SavedModel"),
         ("keras", "lies in a SavedModel"),
+        ("mine", "holds the folder train, which is not a version"),
+        ("/", "has no name"),
     ):
         with pytest.raises(InputError, match=message):
             export(model, tmp_path / place)
