@@ -115,10 +115,12 @@ def _require_servable(to: Path) -> None:
         raise InputError(f"{to}: is a version's folder by its name: name the servable's folder, {place.parent.name}")
     if inside is not None:
         raise InputError(f"{to}: lies in a SavedModel, where a server looks for no versions: name a folder outside it")
+    fix = "name a folder for this servable alone, such as saved_models/NAME"
+    if not place.name:
+        raise InputError(f"{to}: has no name: {fix}")
     others = [path.name for path in to.iterdir() if path.is_dir() and not _is_version(path)] if to.is_dir() else []
-    if not place.name or others:
-        holds = f"holds the folder {others[0]}, which is not a version" if others else "has no name"
-        raise InputError(f"{to}: {holds}: name a folder for this servable alone, such as saved_models/NAME")
+    if others:
+        raise InputError(f"{to}: holds the folder {others[0]}, which is not a version: {fix}")
 
 
 def _is_version(folder: Path) -> bool:
