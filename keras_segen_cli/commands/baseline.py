@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import MaxPixels, Name
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Features, MaxPixels, Name
 from keras_segen_cli.recipes import WrongUseError
 

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Name
 
 

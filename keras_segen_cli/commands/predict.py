@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import MaxPixels, Name, Predicting
 from keras_segen_cli.recipes import WrongUseError
 

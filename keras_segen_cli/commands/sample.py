@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Name, Number, Seed
 
 

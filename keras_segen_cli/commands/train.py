@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
-from keras_segen_cli.commands.session import begin
+from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import EVERY, MaxPixels, Name
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
 
