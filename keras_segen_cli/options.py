@@ -67,9 +67,12 @@ Data = Annotated[str, _checks(_not_empty, _unambiguous)]
 
 Count = Annotated[int, _between(1, 10**6)]
 Number = Annotated[int, _between(1, 10**7)]
+Steps = Annotated[int, _between(10, 10**7)]
+Samples = Annotated[int | None, _between(6, 10**7)]
 CountOrZero = Annotated[int, _between(0, 10**9)]
 BatchSize = Annotated[int, _between(1, 2**16)]
 Side = Annotated[int, _between(16, 2**13)]
+SmallSide = Annotated[int, _between(16, 512)]
 Width = Annotated[int, _between(1, 2**14)]
 Seed = Annotated[int, _between(0, 2**31 - 1)]
 Rate = Annotated[float, _between(0.0, 1000.0, over=True)]
@@ -111,7 +114,7 @@ class Features:
 class Scoring(Augmented, Features):
     """How a run is scored."""
 
-    samples: Annotated[int | None, _between(6, 10**7)] = None
+    samples: Samples = None
     """Generative models: images to generate, beside at most as many real ones. Default: 10,000, or as many as there are
     real ones."""
 

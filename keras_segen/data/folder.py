@@ -250,7 +250,7 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
         if file.suffix.lower() not in images.EXTENSIONS:
             raise InputError(f"{file}: is not one of {', '.join(images.EXTENSIONS)}: convert or remove it")
         if not file.is_file():
-            raise InputError(f"{file}: is no file, nor a link to one: remove it")
+            raise InputError(f"{file}: is neither a file nor a link to one: remove it")
         stem = normalized(file.stem)
         if stem in files:
             raise InputError(f"{file}: has the same name as {files[stem].name} but for the ending: rename one")

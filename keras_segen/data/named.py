@@ -24,7 +24,7 @@ def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
     except ImportError as error:
         raise InputError(f"{name} needs TensorFlow Datasets: pip install 'keras-segen[datasets]'") from error
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise InputError(f"{data_dir}: is no folder: name the one that holds the prepared data sets")
+        raise InputError(f"{data_dir}: is not a folder: name the one that holds the prepared data sets")
     builder = tfds.builder(name, data_dir=data_dir)
     # Of Google's mirror there is no use offline, and its absence costs minutes.
     settings = tfds.download.DownloadConfig(try_download_gcs=False)

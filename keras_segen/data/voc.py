@@ -139,9 +139,11 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def _year_folder(data_dir: PathLike | None, year: int) -> Path:
-    """Return where the devkit's folder of a year lies, or shall lie, wherever in the devkit `data_dir` is."""
+    """Return where the devkit's folder of a year is, or is to be, wherever in the devkit `data_dir` is."""
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise InputError(f"{data_dir}: is no folder: name the one that holds VOCdevkit, or shall hold it")
+        raise InputError(
+            f"{data_dir}: is not a folder: name the one that holds VOCdevkit, or where it is to be unpacked"
+        )
     base = Path.home() / "tensorflow_datasets" if data_dir is None else Path(data_dir).absolute()
     root = base / f"VOC{year}"
     if base.name == root.name:
@@ -159,7 +161,7 @@ def _names(path: Path) -> list[str]:
     try:
         names = path.read_text(encoding="ascii").split()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no list of image names: take the devkit's own") from error
+        raise InputError(f"{path}: is not a list of image names: take the devkit's own") from error
     if not names or len(set(names)) < len(names):
         raise InputError(f"{path}: must name images, each once: take the devkit's own")
     return names

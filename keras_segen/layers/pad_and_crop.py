@@ -51,8 +51,8 @@ class MirrorPad(keras.layers.Layer):
 
     Args:
         margin: pixels.
-        multiple: what the sides are to be divided by.
-        remainder: and what shall be left then.
+        multiple: The divisor of the padded sides.
+        remainder: The remainder of that division.
     """
 
     def __init__(self, margin: int, *, multiple: int = 1, remainder: int = 0, **kwargs: Any) -> None:

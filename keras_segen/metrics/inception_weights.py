@@ -103,7 +103,7 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
         InputError: for a file that is not there or is damaged.
     """
     if not path.is_file():
-        raise InputError(f"{path}: {'is no file' if path.exists() else 'does not exist'}: fetch {URLS[0]}")
+        raise InputError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}: fetch {URLS[0]}")
     if path.suffix.lower() != ".pb":
         return read_state_dict(path), sha256(path)
     try:

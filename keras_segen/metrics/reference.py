@@ -175,7 +175,7 @@ class Reference:
         """
         path = Path(path)
         if not path.is_file():
-            raise InputError(f"{path}: does not exist, or is no file: name one that `Reference.save` wrote")
+            raise InputError(f"{path}: does not exist, or is not a file: name one that `Reference.save` wrote")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 own_protocol = json.loads(str(archive["protocol"]))

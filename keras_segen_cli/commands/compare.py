@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from keras_segen_cli.commands.process import begin
-from keras_segen_cli.options import Features, MaxPixels, Name
+from keras_segen_cli.options import Features, MaxPixels, Name, Samples
 from keras_segen_cli.recipes import WrongUseError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def compare(
     fake: Name,
     real: Name | None = None,
     features: Annotated[Features, Parameter(name="*")] = Features(),  # noqa: B008 (it is frozen)
-    samples: Annotated[int | None, Parameter(validator=validators.Number(gte=6, lte=10**7))] = None,
+    samples: Samples = None,
     out: Name | None = None,
     max_pixels: MaxPixels = None,
 ) -> None:

@@ -1,11 +1,7 @@
 """`keras-segen worth`: how much generated images are worth as training data."""
 
-from typing import Annotated
-
-from cyclopts import Parameter, validators
-
 from keras_segen_cli.commands.process import begin
-from keras_segen_cli.options import Data, MaxPixels, Name, Seed
+from keras_segen_cli.options import Data, MaxPixels, Name, Seed, SmallSide, Steps
 
 BATCH = 128  # images of a step
 
@@ -14,8 +10,8 @@ def worth(
     *,
     real: Data,
     generated: Name,
-    steps: Annotated[int, Parameter(validator=validators.Number(gte=10, lte=10**7))] = 1000,
-    image_size: Annotated[int, Parameter(validator=validators.Number(gte=16, lte=512))] = 32,
+    steps: Steps = 1000,
+    image_size: SmallSide = 32,
     data_dir: Name | None = None,
     seed: Seed = 0,
     max_pixels: MaxPixels = None,

@@ -581,6 +581,8 @@ def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
         (["train", "unet", "--data", "x", "--epochs", "0"], "from 1 to 1,000,000"),
         (["train", "unet", "--data", "x", "--epochs", "1.5"], "must be a whole number, not '1.5'"),
         (["train", "unet", "--data", "x", "--filters", "4", "4.6"], 'unable to convert "4.6" into int'),
+        (["worth", "--real", "x", "--generated", "y", "--steps", "10.5"], "must be a whole number, not '10.5'"),
+        (["compare", "--real", "x", "--fake", "y", "--samples", "7.5"], "must be a whole number, not '7.5'"),
         (["train", "unet", "--data", "x", "--seed", "2147483648"], "from 0 to 2,147,483,647"),
         (["train", "unet", "--data", "x", "--dropout", "1"], "from 0.0 to 0.99"),
         (["train", "unet", "--data", "x", "--class-weights", "0", "0"], "are all 0"),

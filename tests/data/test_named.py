@@ -16,5 +16,5 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere: is no folder"):
+    with pytest.raises(InputError, match="nowhere: is not a folder"):
         prepared("cifar10:3.0.2", tmp_path / "nowhere", by_hand="")

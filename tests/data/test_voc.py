@@ -176,7 +176,7 @@ def test_a_devkit_that_is_wrong_is_named(devkit):
         voc("test", data_dir=devkit.parent, year=2007)
     with pytest.raises(ValueError, match="split='test', year=2012"):
         voc("test", data_dir=devkit)
-    with pytest.raises(InputError, match="nowhere: is no folder: name the one that holds VOCdevkit"):
+    with pytest.raises(InputError, match="nowhere: is not a folder: name the one that holds VOCdevkit"):
         voc("train", data_dir=folder / "nowhere")
     mask = np.asarray(Image.open(devkit / "SegmentationClass/2007_000002.png")).copy()
     mask[0, 0] = 30
@@ -187,7 +187,11 @@ def test_a_devkit_that_is_wrong_is_named(devkit):
     with pytest.raises(InputError, match=r"2007_000001.jpg: cannot be read"):
         voc("train", data_dir=devkit)
     listing = devkit / "ImageSets/Segmentation/train.txt"
-    for content, message in (("", "must name images"), ("a a", "must name images"), ("é", "no list of image names")):
+    for content, message in (
+        ("", "must name images"),
+        ("a a", "must name images"),
+        ("é", "is not a list of image names"),
+    ):
         listing.write_text(content)
         with pytest.raises(InputError, match=message):
             voc("train", data_dir=devkit)

@@ -111,7 +111,7 @@ def test_files_that_are_not_it_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"other.pth: holds no Conv2d_1a_3x3.conv.weight"):
         inception_features(tmp_path / "other.pth")
     (tmp_path / "folder.pth").mkdir()
-    with pytest.raises(InputError, match=r"folder.pth: is no file"):
+    with pytest.raises(InputError, match=r"folder.pth: is not a file"):
         inception_features(tmp_path / "folder.pth")
     graph = tf.compat.v1.GraphDef()
     graph.node.add(name="softmax/weights", op="Const")
