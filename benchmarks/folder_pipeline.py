@@ -20,8 +20,8 @@ import tensorflow as tf
 from harness import CORES, Contender, compare, use_all_cores
 from PIL import Image
 
-from keras_segen.data import Augmentation, pairs
-from keras_segen.data.shapes import scene
+from keras_segen.data import Augmentation, _pairs
+from keras_segen.data._shapes import scene
 
 BATCH, BATCHES = 8, 360  # two passes over VOC 2012's training images
 
@@ -37,8 +37,8 @@ def main() -> None:
     use_all_cores()
     with tempfile.TemporaryDirectory() as folder:
         paths = voc_paths(options.voc) if options.voc else draw_scenes(Path(folder))
-        found = [pairs.read_pair(*both) for both in paths]
-        ours = pairs.dataset(found, image_size=size, batch_size=BATCH, training=True, start=0)
+        found = [_pairs.read_pair(*both) for both in paths]
+        ours = _pairs.dataset(found, image_size=size, batch_size=BATCH, training=True, start=0)
         with multiprocessing.get_context("spawn").Pool(CORES) as pool:
             ways = {
                 "keras_segen": lambda: exhaust(ours.take(BATCHES)),
@@ -84,7 +84,7 @@ def with_all_cores(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def decoded(found: list[pairs.Pair]) -> tf.data.Dataset:
+def decoded(found: list[_pairs.Pair]) -> tf.data.Dataset:
     """The same JPEGs, decoded and dropped: one number a batch comes out."""
     images = tf.data.Dataset.from_tensor_slices([str(pair.image) for pair in found]).repeat()
     images = images.map(
@@ -93,7 +93,7 @@ def decoded(found: list[pairs.Pair]) -> tf.data.Dataset:
     return with_all_cores(images.batch(BATCH).prefetch(tf.data.AUTOTUNE))
 
 
-def plain_dataset(found: list[pairs.Pair], size: int) -> tf.data.Dataset:
+def plain_dataset(found: list[_pairs.Pair], size: int) -> tf.data.Dataset:
     """What comes to mind first with tf.data; without the masks, whose palettes its PNG decoder cannot read."""
     scale = Augmentation().scale
 

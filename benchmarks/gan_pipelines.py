@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from harness import Contender, compare, use_all_cores
 
-from keras_segen.data import in_memory
+from keras_segen.data import _in_memory
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 def reading(count: int, side: int) -> Callable[[], None]:
     pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    batches = iter(in_memory.dataset(pixels, None, batch_size=BATCH, training=True, seed=0, start=0))
+    batches = iter(_in_memory.dataset(pixels, None, batch_size=BATCH, training=True, seed=0, start=0))
 
     def read() -> None:
         for batch in itertools.islice(batches, READ):

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from harness import Contender, InPyTorch, compare, matrix_products, use_all_cores
 
-from keras_segen.metrics.features import feature_batches
-from keras_segen.metrics.inception import inception_network, published_protocol
+from keras_segen.metrics._features import feature_batches
+from keras_segen.metrics._inception import inception_network, published_protocol
 
 IMAGES = 64
 

@@ -21,8 +21,8 @@ from harness import machine
 from PIL import Image
 
 import keras_segen as ks
-from keras_segen.data.augmentation import Augmentation
-from keras_segen.data.shapes import CLASS_NAMES, scene
+from keras_segen.data._augmentation import Augmentation
+from keras_segen.data._shapes import CLASS_NAMES, scene
 
 BLOCK, VOID = 8, 255
 SIDE = 64  # of the scenes and of the training crops, pixels

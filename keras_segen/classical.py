@@ -18,8 +18,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_segen._masks import VOID
 from keras_segen.errors import InputError
-from keras_segen.masks import VOID
 from keras_segen.metrics import MeanIoU
 
 __all__ = ["choose", "otsu", "region_growing", "watershed"]

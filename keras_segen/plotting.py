@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
+from keras_segen._masks import VOID
 from keras_segen.files import replacing
-from keras_segen.masks import VOID
 
 SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 

@@ -12,8 +12,8 @@ from sklearn.metrics import jaccard_score
 import keras_segen as ks
 import keras_segen_cli
 from keras_segen.classical import GRID, METHODS, _grown, choose, otsu, region_growing, watershed
-from keras_segen.data import pairs
-from keras_segen.data.folder import read_folder
+from keras_segen.data import _pairs as pairs
+from keras_segen.data._folder import read_folder
 from keras_segen.errors import InputError
 
 pytest.importorskip("skimage", reason="scikit-image is missing: pip install -e '.[classical]'")

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_segen.data import in_memory
+from keras_segen.data import _in_memory as in_memory
 from keras_segen.models import classifier
-from keras_segen.training.classifier import accuracy, train_classifier
+from keras_segen.training._classifier import accuracy, train_classifier
 
 
 @pytest.mark.slow

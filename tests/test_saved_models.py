@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from examples import drawn_files
-from keras_segen.data.folder import read_folder
-from keras_segen.data.images import read_image
-from keras_segen.data.pairs import dataset
+from keras_segen.data._folder import read_folder
+from keras_segen.data._images import read_image
+from keras_segen.data._pairs import dataset
 from keras_segen.metrics import MeanIoU
 
 SAVED = Path(__file__).parents[1] / "saved_models"

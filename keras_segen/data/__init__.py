@@ -1,15 +1,15 @@
 """Data sets: functions that return a `tf.data.Dataset` ready for `fit`."""
 
-from keras_segen.data.augmentation import Augmentation
-from keras_segen.data.batching import Batching
-from keras_segen.data.celeb_a import celeb_a
-from keras_segen.data.cifar10 import cifar10
-from keras_segen.data.coco import coco
-from keras_segen.data.folder import folder
-from keras_segen.data.images import read_image
-from keras_segen.data.oxford_iiit_pet import oxford_iiit_pet
-from keras_segen.data.shapes import shapes
-from keras_segen.data.voc import voc
+from keras_segen.data._augmentation import Augmentation
+from keras_segen.data._batching import Batching
+from keras_segen.data._celeb_a import celeb_a
+from keras_segen.data._cifar10 import cifar10
+from keras_segen.data._coco import coco
+from keras_segen.data._folder import folder
+from keras_segen.data._images import read_image
+from keras_segen.data._oxford_iiit_pet import oxford_iiit_pet
+from keras_segen.data._shapes import shapes
+from keras_segen.data._voc import voc
 
 __all__ = [
     "Augmentation",

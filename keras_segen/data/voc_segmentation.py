@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from keras_segen.data.voc import CLASS_NAMES, find_voc, read_mask
+from keras_segen.data._voc import CLASS_NAMES, find_voc, read_mask
 
 _CITATION = """@article{everingham2010pascal,
   title = {The Pascal Visual Object Classes (VOC) Challenge},

@@ -1,15 +1,15 @@
 """The few layers that Keras lacks."""
 
-from keras_segen.codebooks import check_codebook, hadamard_codebook, minimum_distance, random_codebook
-from keras_segen.layers.batch_normalization import FusedBatchNormalization
-from keras_segen.layers.bilinear_up_sampling import BilinearUpSampling
-from keras_segen.layers.dropout import Dropout
-from keras_segen.layers.legacy_bilinear_resize import LegacyBilinearResize
-from keras_segen.layers.one_hot import OneHot
-from keras_segen.layers.output_codes import OutputCodes
-from keras_segen.layers.pad_and_crop import CropLike, MirrorPad, PadToStride
-from keras_segen.layers.resize_like import ResizeLike
-from keras_segen.layers.spectral_normalization import SpectralConv2D
+from keras_segen._codebooks import check_codebook, hadamard_codebook, minimum_distance, random_codebook
+from keras_segen.layers._batch_normalization import FusedBatchNormalization
+from keras_segen.layers._bilinear_up_sampling import BilinearUpSampling
+from keras_segen.layers._dropout import Dropout
+from keras_segen.layers._legacy_bilinear_resize import LegacyBilinearResize
+from keras_segen.layers._one_hot import OneHot
+from keras_segen.layers._output_codes import OutputCodes
+from keras_segen.layers._pad_and_crop import CropLike, MirrorPad, PadToStride
+from keras_segen.layers._resize_like import ResizeLike
+from keras_segen.layers._spectral_normalization import SpectralConv2D
 
 __all__ = [
     "BilinearUpSampling",

@@ -1,6 +1,6 @@
 """Losses: registered classes that save and load with a model."""
 
-from keras_segen.losses.adversarial import (
+from keras_segen.losses._adversarial import (
     DRAGAN,
     R1,
     GradientPenalty,
@@ -10,10 +10,10 @@ from keras_segen.losses.adversarial import (
     NonSaturating,
     Wasserstein,
 )
-from keras_segen.losses.pixelwise import CrossEntropy, Focal, OutputCodeCrossEntropy, TopKCrossEntropy
-from keras_segen.losses.region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
-from keras_segen.losses.sum import Sum
-from keras_segen.losses.variational import Bernoulli, DiscretizedLogistic, Gaussian
+from keras_segen.losses._pixelwise import CrossEntropy, Focal, OutputCodeCrossEntropy, TopKCrossEntropy
+from keras_segen.losses._region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
+from keras_segen.losses._sum import Sum
+from keras_segen.losses._variational import Bernoulli, DiscretizedLogistic, Gaussian
 
 __all__ = [
     "DRAGAN",

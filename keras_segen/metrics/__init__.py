@@ -1,20 +1,20 @@
 """Metrics that compare with papers."""
 
-from keras_segen.metrics.boundaries import BoundaryF1, BoundaryIoU
-from keras_segen.metrics.cifar10_features import cifar10_features
-from keras_segen.metrics.distances import (
+from keras_segen.metrics._boundaries import BoundaryF1, BoundaryIoU
+from keras_segen.metrics._cifar10_features import cifar10_features
+from keras_segen.metrics._distances import (
     Moments,
     frechet_distance,
     inception_score,
     kernel_distance,
     precision_recall_density_coverage,
 )
-from keras_segen.metrics.features import feature_extractor
-from keras_segen.metrics.image_quality import PSNR, SSIM, MultiScaleSSIM
-from keras_segen.metrics.image_sets import image_set_scores
-from keras_segen.metrics.inception import inception_features
-from keras_segen.metrics.reference import Reference
-from keras_segen.metrics.segmentation import (
+from keras_segen.metrics._features import feature_extractor
+from keras_segen.metrics._image_quality import PSNR, SSIM, MultiScaleSSIM
+from keras_segen.metrics._image_sets import image_set_scores
+from keras_segen.metrics._inception import inception_features
+from keras_segen.metrics._reference import Reference
+from keras_segen.metrics._segmentation import (
     FrequencyWeightedIoU,
     MeanClassAccuracy,
     MeanDice,

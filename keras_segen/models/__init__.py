@@ -1,13 +1,13 @@
 """The networks: plain functions that return Functional `keras.Model`s."""
 
-from keras_segen.models.cgan import cgan_discriminator, cgan_generator
-from keras_segen.models.classifier import classifier
-from keras_segen.models.dcgan import dcgan_discriminator, dcgan_generator
-from keras_segen.models.fcn import fcn
-from keras_segen.models.refinement import refined
-from keras_segen.models.sngan import sngan_discriminator, sngan_generator
-from keras_segen.models.unet import unet
-from keras_segen.models.vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
+from keras_segen.models._cgan import cgan_discriminator, cgan_generator
+from keras_segen.models._classifier import classifier
+from keras_segen.models._dcgan import dcgan_discriminator, dcgan_generator
+from keras_segen.models._fcn import fcn
+from keras_segen.models._refinement import refined
+from keras_segen.models._sngan import sngan_discriminator, sngan_generator
+from keras_segen.models._unet import unet
+from keras_segen.models._vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
 
 __all__ = [
     "cgan_discriminator",

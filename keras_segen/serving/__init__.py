@@ -1,5 +1,5 @@
 """SavedModels that TensorFlow Serving loads."""
 
-from keras_segen.serving.export import export
+from keras_segen.serving._export import export
 
 __all__ = ["export"]

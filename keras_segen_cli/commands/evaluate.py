@@ -36,7 +36,7 @@ def evaluate(
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
     verbose = begin(max_pixels=max_pixels)
-    from keras_segen.data.split import ALL
+    from keras_segen.data._split import ALL
     from keras_segen.runs import write_json
     from keras_segen_cli.tasks import open_run
 
@@ -69,7 +69,7 @@ def evaluate(
 
 def _default_split(task: Any, data: str) -> str | None:
     """Return the split of other data to score; None, as for the run's own, if they are these at another place."""
-    from keras_segen.data.split import ALL
+    from keras_segen.data._split import ALL
     from keras_segen.errors import InputError
 
     split: str | None = task.default_split(data)

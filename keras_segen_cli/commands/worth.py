@@ -34,12 +34,12 @@ def worth(
     import numpy as np
 
     from keras_segen import models
-    from keras_segen.data import in_memory
-    from keras_segen.data.class_folders import LAYOUT, read_class_folders
-    from keras_segen.data.folder import existing_folder
-    from keras_segen.data.split import ALL
+    from keras_segen.data import _in_memory
+    from keras_segen.data._class_folders import LAYOUT, read_class_folders
+    from keras_segen.data._folder import existing_folder
+    from keras_segen.data._split import ALL
     from keras_segen.errors import InputError
-    from keras_segen.training.classifier import accuracy, train_classifier
+    from keras_segen.training._classifier import accuracy, train_classifier
     from keras_segen_cli.tasks.classifier_data import classifier_data
 
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
@@ -58,7 +58,7 @@ def worth(
         print(f"\ntraining on {name}: {len(images)} images", flush=True)
         keras.utils.set_random_seed(seed)
         network = models.classifier(images.shape[1:], len(class_names))
-        batches = in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
+        batches = _in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
         train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")

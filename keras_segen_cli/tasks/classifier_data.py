@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
-from keras_segen.data.class_folders import LAYOUT, read_class_folders, require_trained
-from keras_segen.data.folder import existing_folder
-from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
-from keras_segen.data.shapes import scenes
-from keras_segen.data.split import TRAIN, VAL
+from keras_segen.data._cifar10 import CLASS_NAMES as CIFAR10_NAMES
+from keras_segen.data._class_folders import LAYOUT, read_class_folders, require_trained
+from keras_segen.data._folder import existing_folder
+from keras_segen.data._shapes import CLASS_NAMES as SHAPES_NAMES
+from keras_segen.data._shapes import scenes
+from keras_segen.data._split import TRAIN, VAL
 from keras_segen.errors import InputError
 from keras_segen_cli.tasks.generation_data import SCENES, cifar10_arrays
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_segen import plotting
 from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
-from keras_segen.data.class_folders import LAYOUT, find_splits
-from keras_segen.data.folder import existing_folder
-from keras_segen.data.split import scored_split
+from keras_segen.data._class_folders import LAYOUT, find_splits
+from keras_segen.data._folder import existing_folder
+from keras_segen.data._split import scored_split
 from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
-from keras_segen.metrics.image_sets import FEWEST, score_name
+from keras_segen.metrics._image_sets import FEWEST, score_name
 from keras_segen.ranges import to_floats, to_uint8
 from keras_segen.runs import load_model
 from keras_segen.training import LatentModel

@@ -8,24 +8,24 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data import in_memory, shapes
-from keras_segen.data.celeb_a import CROP, read_celeb_a
-from keras_segen.data.celeb_a import SPLITS as CELEB_A_SPLITS
-from keras_segen.data.cifar10 import CLASS_NAMES as CIFAR10_NAMES
-from keras_segen.data.cifar10 import SPLITS as CIFAR10_SPLITS
-from keras_segen.data.cifar10 import read_cifar10
-from keras_segen.data.class_folders import (
+from keras_segen.data import _in_memory, shapes
+from keras_segen.data._celeb_a import CROP, read_celeb_a
+from keras_segen.data._celeb_a import SPLITS as CELEB_A_SPLITS
+from keras_segen.data._cifar10 import CLASS_NAMES as CIFAR10_NAMES
+from keras_segen.data._cifar10 import SPLITS as CIFAR10_SPLITS
+from keras_segen.data._cifar10 import read_cifar10
+from keras_segen.data._class_folders import (
     LAYOUT,
     dataset,
     find_splits,
     read_class_folders,
     require_trained,
 )
-from keras_segen.data.folder import existing_folder
-from keras_segen.data.named import require_named_split
-from keras_segen.data.shapes import CLASS_NAMES as SHAPES_NAMES
-from keras_segen.data.shapes import COUNTS, scenes
-from keras_segen.data.split import TRAIN, VAL, hint
+from keras_segen.data._folder import existing_folder
+from keras_segen.data._named import require_named_split
+from keras_segen.data._shapes import CLASS_NAMES as SHAPES_NAMES
+from keras_segen.data._shapes import COUNTS, scenes
+from keras_segen.data._split import TRAIN, VAL, hint
 from keras_segen.errors import InputError
 
 # Real images that samples are compared with, and held-out ones that a model is scored on, at most.
@@ -75,7 +75,7 @@ class GenerationData:
         """The held-out images in batches, once; None if they were not asked for."""
         if not len(self.held_out):
             return None
-        return in_memory.dataset(self.held_out, self.held_out_labels, batch_size=256, training=False, seed=0)
+        return _in_memory.dataset(self.held_out, self.held_out_labels, batch_size=256, training=False, seed=0)
 
 
 def generation_data(
@@ -189,7 +189,7 @@ def _arrays(
         class_names=class_names if labels else (),
         fingerprint=digest.hexdigest(),
         count=len(images),
-        train=lambda batch_size, start: in_memory.dataset(
+        train=lambda batch_size, start: _in_memory.dataset(
             images, kept, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         split=split,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_segen.data.image_files import image_files
-from keras_segen.data.images import read_image
-from keras_segen.data.in_threads import read_ahead
-from keras_segen.data.order import AHEAD
+from keras_segen.data._image_files import image_files
+from keras_segen.data._images import read_image
+from keras_segen.data._in_threads import read_ahead
+from keras_segen.data._order import AHEAD
 from keras_segen.errors import InputError
 from keras_segen.files import require_place
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from keras_segen import inference, metrics, plotting
 from keras_segen.callbacks import FineTuning
-from keras_segen.data.folder import existing_folder, find_splits
-from keras_segen.data.images import read_image
-from keras_segen.data.split import scored_split
+from keras_segen.data._folder import existing_folder, find_splits
+from keras_segen.data._images import read_image
+from keras_segen.data._split import scored_split
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
-from keras_segen.inference.batches import label_maps
+from keras_segen.inference._batches import label_maps
 from keras_segen_cli.options import Predicting, Scoring
 from keras_segen_cli.recipes import Segmenter
 from keras_segen_cli.tasks.images import due_images, read_images, require_results

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_segen.data import pairs, records, shapes
-from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
-from keras_segen.data.coco import SPLITS as COCO_SPLITS
-from keras_segen.data.coco import read_coco
-from keras_segen.data.folder import existing_folder, read_folder
-from keras_segen.data.named import require_named_split
-from keras_segen.data.oxford_iiit_pet import CLASS_NAMES as PET_NAMES
-from keras_segen.data.oxford_iiit_pet import SPLITS as PET_SPLITS
-from keras_segen.data.oxford_iiit_pet import read_oxford_iiit_pet
-from keras_segen.data.shapes import CLASS_NAMES, COUNTS
-from keras_segen.data.split import TRAIN, VAL
-from keras_segen.data.voc import ARCHIVES, read_voc
-from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
+from keras_segen._masks import VOID
+from keras_segen.data import _pairs, _records, shapes
+from keras_segen.data._coco import CLASS_NAMES as COCO_NAMES
+from keras_segen.data._coco import SPLITS as COCO_SPLITS
+from keras_segen.data._coco import read_coco
+from keras_segen.data._folder import existing_folder, read_folder
+from keras_segen.data._named import require_named_split
+from keras_segen.data._oxford_iiit_pet import CLASS_NAMES as PET_NAMES
+from keras_segen.data._oxford_iiit_pet import SPLITS as PET_SPLITS
+from keras_segen.data._oxford_iiit_pet import read_oxford_iiit_pet
+from keras_segen.data._shapes import CLASS_NAMES, COUNTS
+from keras_segen.data._split import TRAIN, VAL
+from keras_segen.data._voc import ARCHIVES, read_voc
+from keras_segen.data._voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.errors import InputError
-from keras_segen.masks import VOID
 
 # By name, the year and the split that is trained on.
 VOC = {"voc": (2012, "train"), "voc_trainaug": (2012, "trainaug"), "voc2007": (2007, "train")}
@@ -137,8 +137,8 @@ def segmentation_data(
 def _from_pairs(
     name: str,
     class_names: tuple[str, ...],
-    train: Sequence[pairs.Pair],
-    val: Sequence[pairs.Pair],
+    train: Sequence[_pairs.Pair],
+    val: Sequence[_pairs.Pair],
     *,
     image_size: int,
     seed: int,
@@ -147,23 +147,23 @@ def _from_pairs(
     return SegmentationData(
         name=name,
         class_names=class_names,
-        fingerprint=f"{pairs.fingerprint(train)}-{pairs.fingerprint(val)}",
+        fingerprint=f"{_pairs.fingerprint(train)}-{_pairs.fingerprint(val)}",
         count=len(train),
         absent=tuple(name for i, name in enumerate(class_names) if i not in present),
-        train=lambda batch_size, start: pairs.dataset(
+        train=lambda batch_size, start: _pairs.dataset(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
-        val=pairs.dataset(val),
+        val=_pairs.dataset(val),
         val_count=len(val),
-        examples=lambda count: pairs.dataset(train[:: -(-len(train) // count)]),
+        examples=lambda count: _pairs.dataset(train[:: -(-len(train) // count)]),
     )
 
 
 def _from_records(
     name: str,
     class_names: tuple[str, ...],
-    train: records.Examples,
-    val: records.Examples,
+    train: _records.Examples,
+    val: _records.Examples,
     *,
     image_size: int,
     seed: int,
@@ -174,10 +174,10 @@ def _from_records(
         fingerprint=f"{train.records.digest}-{val.records.digest}",
         count=len(train.records),
         absent=(),
-        train=lambda batch_size, start: records.dataset(
+        train=lambda batch_size, start: _records.dataset(
             train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
-        val=records.dataset(val),
+        val=_records.dataset(val),
         val_count=len(val.records),
-        examples=lambda count: records.dataset(train).take(count),  # preparing them has mixed them
+        examples=lambda count: _records.dataset(train).take(count),  # preparing them has mixed them
     )

@@ -13,10 +13,10 @@ from keras_segen import plotting
 from keras_segen.callbacks import FrechetDistance, SampleGrids
 from keras_segen.errors import InputError
 from keras_segen.latents import straight, traversal
-from keras_segen.losses.variational import kl_divergence
+from keras_segen.losses._variational import kl_divergence
 from keras_segen.metrics import PSNR, SSIM, Moments, Reference, cifar10_features, frechet_distance
-from keras_segen.metrics.features import feature_batches
-from keras_segen.metrics.image_sets import FEWEST, score_name
+from keras_segen.metrics._features import feature_batches
+from keras_segen.metrics._image_sets import FEWEST, score_name
 from keras_segen.ranges import to_floats, to_uint8
 from keras_segen.runs import load_model
 from keras_segen.training import VAE, Posterior, active_units

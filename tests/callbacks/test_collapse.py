@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from keras_segen.callbacks import Checkpoint, CollapseWatch
-from keras_segen.data import in_memory, shapes
-from keras_segen.data.cifar10 import read_cifar10
+from keras_segen.data import _in_memory as in_memory
+from keras_segen.data import shapes
+from keras_segen.data._cifar10 import read_cifar10
 from keras_segen.losses import Hinge, NonSaturating
 from keras_segen.metrics import feature_extractor
 from keras_segen.models import dcgan_discriminator, dcgan_generator

@@ -4,7 +4,7 @@ import pytest
 
 from keras_segen.callbacks import Checkpoint, FrechetDistance
 from keras_segen.metrics import Reference
-from keras_segen.metrics.features import named_extractor
+from keras_segen.metrics._features import named_extractor
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
 

@@ -12,12 +12,12 @@ from PIL import Image
 import keras_segen_cli
 from keras_segen.callbacks import read_epoch
 from keras_segen.data import folder
-from keras_segen.data.image_files import image_files
-from keras_segen.data.images import read_image
+from keras_segen.data._image_files import image_files
+from keras_segen.data._images import read_image
 from keras_segen.latents import standard_normal
 from keras_segen.metrics import Moments, Reference, cifar10_features, frechet_distance
-from keras_segen.metrics.features import feature_batches, named_extractor
-from keras_segen.metrics.inception import NAME
+from keras_segen.metrics._features import feature_batches, named_extractor
+from keras_segen.metrics._inception import NAME
 from keras_segen.runs import Run
 from keras_segen_cli.tasks import features, open_run
 from keras_segen_cli.tasks.generation import Generation

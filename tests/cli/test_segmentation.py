@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_segen.data.images import read_image
-from keras_segen.inference import batches
-from keras_segen.metrics import segmentation as confusion
+from keras_segen.data._images import read_image
+from keras_segen.inference import _batches as batches
+from keras_segen.metrics import _segmentation as confusion
 from keras_segen.runs import Run
 from keras_segen_cli.recipes import UNet
 from keras_segen_cli.tasks import segmentation, task_of

@@ -8,8 +8,8 @@ import keras_segen_cli
 from examples.prepared_data import draw_coco, draw_pets
 from examples.voc_devkit import SIZES, draw_devkit, save_mat
 from keras_segen import data
-from keras_segen.data.coco import CLASS_NAMES as COCO_NAMES
-from keras_segen.data.voc import CLASS_NAMES as VOC_NAMES
+from keras_segen.data._coco import CLASS_NAMES as COCO_NAMES
+from keras_segen.data._voc import CLASS_NAMES as VOC_NAMES
 from keras_segen.errors import InputError
 from keras_segen.runs import Run
 from keras_segen_cli.options import DATA_SETS

@@ -13,7 +13,7 @@ import keras_segen_cli
 from keras_segen import data as ks_data
 from keras_segen import inference
 from keras_segen.callbacks import read_epoch
-from keras_segen.data.images import read_image
+from keras_segen.data._images import read_image
 from keras_segen.metrics import MeanIoU
 from keras_segen.runs import Run, write_json
 from keras_segen_cli.recipes import UNet

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from examples.archive_host import Host, tar_of
-from keras_segen.data import archives
-from keras_segen.data.archives import provide
+from keras_segen.data import _archives as archives
+from keras_segen.data._archives import provide
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_segen.data import augmentation as augment
-from keras_segen.data.augmentation import Augmentation
-from keras_segen.masks import VOID
+from keras_segen._masks import VOID
+from keras_segen.data import _augmentation as augment
+from keras_segen.data._augmentation import Augmentation
 
 DRAW = st.lists(st.floats(0, 1, width=32, exclude_max=True, allow_subnormal=False), min_size=7, max_size=7)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_segen.data.celeb_a import CROP, celeb_a
+from keras_segen.data._celeb_a import CROP, celeb_a
 
 
 def test_the_real_ones(real_data):

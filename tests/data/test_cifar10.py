@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_segen.data.cifar10 import CLASS_NAMES, cifar10
+from keras_segen.data._cifar10 import CLASS_NAMES, cifar10
 
 
 def test_the_real_ones(real_data):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_segen.data import folder
-from keras_segen.data.class_folders import read_class_folders
+from keras_segen.data._class_folders import read_class_folders
 from keras_segen.errors import InputError
 
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
@@ -158,7 +158,7 @@ def test_what_does_not_fit_in_memory_is_read_each_time_and_the_same(classes, mon
         return [(image.numpy(), label.numpy()) for image, label in folder("train", **options)]
 
     kept = batches()
-    monkeypatch.setattr("keras_segen.data.class_folders.MOST_BYTES", 0)
+    monkeypatch.setattr("keras_segen.data._class_folders.MOST_BYTES", 0)
     for (image, label), (again, label_again) in zip(kept, batches(), strict=True):
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(label, label_again)

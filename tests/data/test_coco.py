@@ -3,7 +3,7 @@ import pytest
 
 from examples.prepared_data import draw_coco
 from keras_segen.data import coco
-from keras_segen.data.coco import CLASS_NAMES
+from keras_segen.data._coco import CLASS_NAMES
 from keras_segen.errors import InputError
 
 

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from keras_segen.data import Augmentation, folder
-from keras_segen.data.folder import read_folder
-from keras_segen.data.pairs import fingerprint
-from keras_segen.data.split import choose
+from keras_segen.data._folder import read_folder
+from keras_segen.data._pairs import fingerprint
+from keras_segen.data._split import choose
 from keras_segen.errors import InputError
 
 

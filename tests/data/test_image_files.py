@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_segen.data.image_files import fingerprint, image_batches, image_files
+from keras_segen.data._image_files import fingerprint, image_batches, image_files
 from keras_segen.errors import InputError
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from examples import drawn_files
-from keras_segen.data import images
+from keras_segen.data import _images as images
 from keras_segen.errors import InputError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_segen.data import in_memory
+from keras_segen.data import _in_memory as in_memory
 from keras_segen.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)

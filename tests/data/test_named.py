@@ -1,6 +1,6 @@
 import pytest
 
-from keras_segen.data.named import prepared
+from keras_segen.data._named import prepared
 from keras_segen.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")

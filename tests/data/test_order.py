@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_segen.data import celeb_a, cifar10, coco, folder, oxford_iiit_pet, shapes, voc
-from keras_segen.data.batching import batched
-from keras_segen.data.order import DRAWS, order
+from keras_segen.data._batching import batched
+from keras_segen.data._order import DRAWS, order
 
 
 def taken(count, number, **options):

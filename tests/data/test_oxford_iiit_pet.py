@@ -3,7 +3,7 @@ import pytest
 
 from examples.prepared_data import draw_pets
 from keras_segen.data import Augmentation, oxford_iiit_pet
-from keras_segen.data.oxford_iiit_pet import CLASS_NAMES
+from keras_segen.data._oxford_iiit_pet import CLASS_NAMES
 from keras_segen.errors import InputError
 
 MASK_OF_TRIMAP = np.array([99, 1, 0, 255], "uint8")  # pet, background, border

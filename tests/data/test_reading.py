@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 
 from examples import drawn_files
-from keras_segen.data import images, pairs
-from keras_segen.data.class_folders import ClassFolders
-from keras_segen.data.image_files import image_batches
+from keras_segen.data import _images as images
+from keras_segen.data import _pairs as pairs
+from keras_segen.data._class_folders import ClassFolders
+from keras_segen.data._image_files import image_batches
 from keras_segen.errors import InputError
-from keras_segen.serving.image_bytes import decode
+from keras_segen.serving._image_bytes import decode
 
 SEEDS, FILES = range(5), 2000  # 10,000 files in all
 SIDE = 7  # of the class folders' images

@@ -8,9 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from examples.prepared_data import draw_pets, tfds
-from keras_segen.data import pairs, records
-from keras_segen.data.oxford_iiit_pet import read_oxford_iiit_pet
-from keras_segen.data.records import Records
+from keras_segen.data import _pairs as pairs
+from keras_segen.data import _records as records
+from keras_segen.data._oxford_iiit_pet import read_oxford_iiit_pet
+from keras_segen.data._records import Records
 from keras_segen.errors import InputError
 
 CONTENTS = [bytes([i]) * length for i, length in enumerate((5, 0, 300, 1, 70_000, 12))]

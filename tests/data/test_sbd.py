@@ -3,7 +3,7 @@ import pytest
 from scipy.io import savemat
 
 from examples.voc_devkit import save_mat
-from keras_segen.data.sbd import read_mat
+from keras_segen.data._sbd import read_mat
 from keras_segen.errors import InputError
 
 

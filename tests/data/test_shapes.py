@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from keras_segen.data.shapes import CLASS_NAMES, COUNTS, num_classes, scene, shapes
+from keras_segen.data._shapes import CLASS_NAMES, COUNTS, num_classes, scene, shapes
 
 VOID = 255
 

@@ -12,8 +12,8 @@ from examples.archive_host import Host, tar_of
 from examples.voc_devkit import SIZES, draw_devkit, save_mat, scene
 from keras_segen import plotting
 from keras_segen.data import Augmentation, pairs, sbd, voc
-from keras_segen.data.pairs import fingerprint
-from keras_segen.data.voc import ARCHIVES, CLASS_NAMES, find_voc, read_voc
+from keras_segen.data._pairs import fingerprint
+from keras_segen.data._voc import ARCHIVES, CLASS_NAMES, find_voc, read_voc
 from keras_segen.errors import InputError
 
 VOID = 255

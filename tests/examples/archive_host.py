@@ -6,7 +6,7 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from keras_segen.downloads import Download
+from keras_segen._downloads import Download
 
 
 def tar_of(files, mode="w"):

@@ -51,7 +51,7 @@ class WithGivenNoise(GAN):
     """Its noise is a function of step and row alone, whatever the backend."""
 
     def _draw(self, random, batch, shape):
-        from keras_segen.training.replicas import rows
+        from keras_segen.training._replicas import rows
 
         step = keras.ops.cast(self.optimizer.iterations.value, "float32")
 

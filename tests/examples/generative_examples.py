@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from keras_segen.losses import Gaussian, NonSaturating
 from keras_segen.training import GAN, VAE
-from keras_segen.training.replicas import rows
+from keras_segen.training._replicas import rows
 
 SHAPE, LATENT = (4, 4, 1), 3
 

@@ -15,7 +15,9 @@ from keras import layers
 from PIL import Image
 
 from keras_segen import inference
-from keras_segen.inference import batches, network, tiles
+from keras_segen.inference import _batches as batches
+from keras_segen.inference import _network as network
+from keras_segen.inference import _tiles as tiles
 from keras_segen.layers import CropLike, PadToStride
 from keras_segen.models import unet
 from keras_segen.serving import export

@@ -6,7 +6,7 @@ import scipy.stats
 from keras import ops
 
 from keras_segen.losses import Bernoulli, DiscretizedLogistic, Gaussian
-from keras_segen.losses.variational import kl_divergence
+from keras_segen.losses._variational import kl_divergence
 
 LEVELS = np.arange(256, dtype="float32") / np.float32(127.5) - 1
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_segen.data.cifar10 import read_cifar10
+from keras_segen.data._cifar10 import read_cifar10
 from keras_segen.metrics import cifar10_features
 
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_segen.metrics import feature_extractor
-from keras_segen.metrics.features import feature_batches, in_range
+from keras_segen.metrics._features import feature_batches, in_range
 
 
 def network(side=None, logits=False):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from keras_segen.data.cifar10 import read_cifar10
+from keras_segen.data._cifar10 import read_cifar10
 from keras_segen.metrics import Reference, cifar10_features, image_set_scores
-from keras_segen.metrics.features import named_extractor
-from keras_segen.metrics.inception import NAME
+from keras_segen.metrics._features import named_extractor
+from keras_segen.metrics._inception import NAME
 
 
 @pytest.fixture

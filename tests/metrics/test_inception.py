@@ -6,12 +6,13 @@ import tensorflow as tf
 
 from examples.inception_expected import FILE, SIZES, images, tensor
 from examples.torch_files import write_torch_file
-from keras_segen.data.cifar10 import read_cifar10
+from keras_segen.data._cifar10 import read_cifar10
 from keras_segen.errors import InputError
-from keras_segen.metrics import inception_features, inception_score, inception_weights
-from keras_segen.metrics.features import feature_batches
-from keras_segen.metrics.image_sets import score_name
-from keras_segen.metrics.inception import inception_network, load
+from keras_segen.metrics import _inception_weights as inception_weights
+from keras_segen.metrics import inception_features, inception_score
+from keras_segen.metrics._features import feature_batches
+from keras_segen.metrics._image_sets import score_name
+from keras_segen.metrics._inception import inception_network, load
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -90,7 +91,7 @@ def test_other_weights_give_no_fid(torch_path, monkeypatch):
     name = inception_features(torch_path).name
     assert name == f"inception_{digest[:8]}"
     assert score_name("frechet_distance", name) == f"frechet_distance_{name}"
-    monkeypatch.setattr("keras_segen.metrics.inception.PUBLISHED_SHA256", digest)
+    monkeypatch.setattr("keras_segen.metrics._inception.PUBLISHED_SHA256", digest)
     name = inception_features(torch_path).name
     scores = ("frechet_distance", "kernel_distance", "inception_score", "recall")
     assert [score_name(score, name) for score in scores] == ["fid", "kid", "inception_score", f"recall_{name}"]

@@ -9,7 +9,7 @@ import pytest
 
 from keras_segen.errors import InputError
 from keras_segen.metrics import Reference, image_set_scores, reference
-from keras_segen.metrics.features import named_extractor
+from keras_segen.metrics._features import named_extractor
 
 
 @pytest.fixture

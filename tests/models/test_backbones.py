@@ -4,8 +4,9 @@ import pytest
 from keras import applications
 
 from keras_segen.errors import InputError
-from keras_segen.models import backbones, fcn, unet
-from keras_segen.models.backbones import backbone
+from keras_segen.models import _backbones as backbones
+from keras_segen.models import fcn, unet
+from keras_segen.models._backbones import backbone
 
 
 def features(stages, images):

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_segen import losses, metrics
-from keras_segen.models import backbones, fcn, refined, unet
+from keras_segen.models import _backbones as backbones
+from keras_segen.models import fcn, refined, unet
 from keras_segen.serving import export
 
 CLASSES = 3

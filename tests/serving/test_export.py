@@ -12,8 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from examples import drawn_files
-from keras_segen.data.folder import find_pairs
-from keras_segen.data.images import read_image, read_mask
+from keras_segen.data._folder import find_pairs
+from keras_segen.data._images import read_image, read_mask
 from keras_segen.errors import InputError
 from keras_segen.losses import Bernoulli, DiscretizedLogistic
 from keras_segen.metrics import MeanIoU

@@ -1,0 +1,61 @@
+"""CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 photographs of 32×32 in ten classes."""
+
+from typing import Literal, Unpack
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen.data import _in_memory
+from keras_segen.data._batching import Batching, check_batching
+from keras_segen.data._named import prepared
+from keras_segen.types import PathLike
+
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SPLITS = ("train", "test")
+BY_HAND = (
+    "fetch https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz elsewhere, prepare it there by "
+    "tfds.load('cifar10'), and copy ~/tensorflow_datasets/cifar10 into `data_dir`"
+)
+
+
+def cifar10(
+    split: str,
+    *,
+    data_dir: PathLike | None = None,
+    image_size: int | None = None,
+    target: Literal["label"] | None = "label",
+    **batching: Unpack[Batching],
+) -> tf.data.Dataset:
+    """Read CIFAR-10 as a data set that is ready for `fit`; it is held decoded in memory.
+
+    Args:
+        split: "train" or "test".
+        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
+        image_size: 32, or None for the same.
+        target: "label" or None.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
+            training images are mirrored left and right every other time.
+
+    Returns:
+        Batches of (image float32 (batch, 32, 32, 3) in [-1, 1], label int32 (batch,) of indices into `CLASS_NAMES`), or
+        of image alone.
+
+    Raises:
+        InputError: if the data are not there and cannot be downloaded.
+        ValueError: for another split, size or target.
+    """
+    if split not in SPLITS or image_size not in (None, 32) or target not in ("label", None):
+        raise ValueError(
+            'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
+            f"Received: split={split!r}, image_size={image_size}, target={target!r}"
+        )
+    check_batching(batching)
+    images, labels = read_cifar10(split, data_dir)
+    return _in_memory.dataset(images, labels if target == "label" else None, **batching)
+
+
+def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`."""
+    builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
+    whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    return whole["image"].numpy(), whole["label"].numpy().astype(np.int32)

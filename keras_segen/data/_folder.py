@@ -1,0 +1,260 @@
+"""A user's own pictures: folders of images and masks, or folders of images by class."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Unpack
+
+import tensorflow as tf
+
+from keras_segen._masks import VOID
+from keras_segen.data import _class_folders, _images, _pairs
+from keras_segen.data._augmentation import Augmentation
+from keras_segen.data._batching import Batching, check_batching
+from keras_segen.data._image_files import is_hidden
+from keras_segen.data._in_threads import in_threads
+from keras_segen.data._split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
+from keras_segen.errors import InputError
+from keras_segen.types import PathLike
+
+# Without classes.txt: so many classes at most, of which so many may be missing, or as many as occur.
+MOST_UNNAMED, MOST_MISSING = 100, 16
+
+
+def folder(
+    split: str,
+    *,
+    data_dir: PathLike,
+    image_size: int | None = None,
+    target: Literal["mask", "label"] | None = "mask",
+    val_fraction: float = 0.2,
+    augmentation: Augmentation | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
+) -> tf.data.Dataset:
+    """Read a folder of images as a data set that is ready for `fit`.
+
+    For segmentation (`target="mask"`) the folder holds `{train,val}/{images,masks}`, or one `images` and one `masks` of
+    which a share is kept for validation. A mask has its image's name but for the ending; it is a grey or palette PNG of
+    class ids, 255 being void. If the masks of the whole folder hold no values but 0 and 255, these are read as 0 and 1,
+    unless `classes.txt` names more than two classes. `classes.txt` may name the classes, one a line. Without it, the
+    ids must be below 100 with few of them missing. Every file is read and checked before this returns.
+
+    For generation (`target="label"` or None) it holds one sub-folder a class, below `train` and `val` or not. The
+    classes of all splits, in the order of their names, are numbered together.
+
+    Args:
+        split: "train", "val" or another sub-folder such as "test"; "all" for all images of the folder, whether it has
+            splits of its own or not.
+        data_dir: the folder.
+        image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
+            image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
+            What lies beyond an image is void. Generation needs it.
+        target: "mask", "label" or None.
+        val_fraction: share in (0, 1] kept for validation where the folder has no split of its own.
+        augmentation: how far training images are varied (segmentation); by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. With
+            `image_size=None` a batch has 2^19 pixels at most, or one image.
+
+    Returns:
+        Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width)) for "mask";
+        (image float32 in [-1, 1], label int32 (batch,)) for "label"; image for None.
+
+    Raises:
+        InputError: for a folder, a file or a class id that cannot be used; the message names it.
+    """
+    if target not in ("mask", "label", None):
+        raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
+    check_batching(batching, image_size=image_size, crops=target == "mask")
+    if target == "mask":
+        segmentation = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+        return _pairs.dataset(segmentation.pairs, image_size=image_size, augmentation=augmentation, **batching)
+    root = existing_folder(data_dir, _class_folders.LAYOUT)
+    files = _class_folders.read_class_folders(split, root, val_fraction=val_fraction, verbose=verbose)
+    return _class_folders.dataset(files, image_size=image_size, labels=target == "label", **batching)
+
+
+@dataclass(frozen=True)
+class SegmentationFolder:
+    """One split of a folder for segmentation, read and checked.
+
+    Attributes:
+        pairs: images and masks in the order of their names.
+        class_names: from classes.txt, or None.
+        black_and_white: whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
+    """
+
+    pairs: list[_pairs.Pair]
+    class_names: tuple[str, ...] | None
+    black_and_white: bool
+
+    @property
+    def greatest_id(self) -> int:
+        """The greatest class id in any mask, void aside."""
+        return max((i for pair in self.pairs for i in pair.ids if i != VOID), default=0)
+
+
+def read_folder(
+    split: str,
+    data_dir: PathLike,
+    *,
+    val_fraction: float = 0.2,
+    class_names: Sequence[str] | None = None,
+    verbose: bool = False,
+) -> SegmentationFolder:
+    """Find, read and check every image and mask of one split; see `folder` for the layout and the errors.
+
+    Args:
+        split: as for `folder`.
+        data_dir: the folder.
+        val_fraction: as for `folder`.
+        class_names: the classes, if they are known without the folder's classes.txt, which comes first.
+        verbose: show a progress bar.
+    """
+    root = existing_folder(data_dir)
+    own_names = read_class_names(root / "classes.txt")
+    names = own_names or class_names
+    paths = find_pairs(root, split, val_fraction)
+    read_pairs = in_threads(lambda paths_of_pair: _pairs.read_pair(*paths_of_pair), paths, verbose=verbose)
+    _images.warn_of_dim([pair.properties.peak for pair in read_pairs])
+    ids_of = {pair.mask: pair.ids for pair in read_pairs}
+    ids = _union(ids_of)
+    maybe_binary = ids <= {0, VOID} and (names is None or len(names) == 2)
+    if maybe_binary or (names is None and not _dense(ids)):
+        # By chance this split may hold few of the classes: the others tell.
+        other_masks = sorted({mask for _, mask in find_pairs(root, ALL)} - ids_of.keys())
+        read_ids = in_threads(lambda mask: _pairs.class_ids(_images.read_mask(mask)), other_masks)
+        ids_of |= dict(zip(other_masks, read_ids, strict=True))
+        ids = _union(ids_of)
+    black_and_white = maybe_binary and ids == {0, VOID}
+    if black_and_white:
+        read_pairs = _pairs.binary(read_pairs)
+    elif names is not None:
+        _pairs.check_ids(read_pairs, len(names))
+    elif not _dense(ids):
+        worst = max(ids_of, key=lambda mask: max(ids_of[mask] - {VOID}, default=0))
+        greatest = max(ids - {VOID})
+        raise InputError(
+            f"{worst}: holds the value {greatest}, and the folder's masks hold {len(ids - {VOID})} of the values from "
+            f"0 to {greatest}: these look like grey levels or smoothed edges, not like class ids: save the masks with "
+            "ids 0, 1, 2, … (resize them by nearest neighbour), or name every class in classes.txt, one a line"
+        )
+    if ids == {0, 1, VOID} and (names is None or len(names) == 2):
+        _warn_of_white([pair.mask for pair in read_pairs if pair.ids == {0, VOID}], len(read_pairs))
+    return SegmentationFolder(read_pairs, own_names, black_and_white)
+
+
+def _warn_of_white(masks: Sequence[Path], count: int) -> None:
+    if masks:
+        warnings.warn(
+            f"{masks[0]}: holds no values but 0 and 255, as {len(masks)} of {count} masks do, and others hold 1: 255 "
+            "counts as void here; if it is class 1, save all masks with the values 0 and 1",
+            stacklevel=3,
+        )
+
+
+def _union(ids_of: dict[Path, frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*ids_of.values())
+
+
+def _dense(ids: frozenset[int]) -> bool:
+    """Say whether values are likely class ids, rather than grey levels or edges that were smoothed."""
+    class_ids = ids - {VOID}
+    greatest = max(class_ids, default=0)
+    # A class may be missing, or several in a few images of many classes.
+    return greatest < MOST_UNNAMED and greatest + 1 - len(class_ids) <= max(len(class_ids), MOST_MISSING)
+
+
+def existing_folder(path: PathLike, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
+    """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
+    path = Path(path)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise InputError(f"{path}: {what}: name a folder that holds {holding}")
+    return path
+
+
+def read_class_names(path: Path) -> tuple[str, ...] | None:
+    """Read class names, one a line, the first being class 0; None without such a file."""
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise InputError(f"{path}: is not a file: write the classes' names into it, one a line")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: save it as UTF-8") from error
+    names = tuple(normalized(line.strip()) for line in lines if line.strip())
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError(f"{path}: must name at least two classes, each once, one a line; it holds {list(names)}")
+    return names
+
+
+def find_splits(root: Path) -> list[str]:
+    """Return the folder's own splits, in the order of their names: the sub-folders that hold `images`."""
+    own = sorted(path.name for path in root.iterdir() if path.name[0] != "." and (path / "images").is_dir())
+    if own and (root / "images").is_dir():
+        raise InputError(f"{root / 'images'}: lies beside {root / own[0] / 'images'}: move one of them away")
+    return own
+
+
+def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[Path, Path]]:
+    """Match the images and masks of one split by their names, in the order of these."""
+    own = find_splits(root)
+    if not own and (root / split).is_dir():
+        own = [split]  # without images, which is said below
+    require_split(root, split, own)
+    if split == ALL and own:
+        return [pair for name in own for pair in _match(root / name).values()]
+    if own:
+        return list(_match(root / split).values())
+    paths = _match(root)
+    if split == ALL:
+        return list(paths.values())
+    kept = choose(paths, split, val_fraction)
+    if not kept:
+        raise InputError(f"{root / 'images'}: too few images for a split {split!r} ({len(paths)}): add some")
+    return [paths[stem] for stem in paths if stem in kept]
+
+
+def _match(base: Path) -> dict[str, tuple[Path, Path]]:
+    """Return each image of a folder and its mask by their common name, in its order."""
+    images_by_stem, masks_by_stem = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
+    for stem, image in images_by_stem.items():
+        if stem not in masks_by_stem:
+            raise InputError(f"{image}: has no mask: add {base / 'masks' / stem}.png, or remove the image")
+    for stem, mask in masks_by_stem.items():
+        if stem not in images_by_stem:
+            raise InputError(f"{mask}: has no image of its name in {base / 'images'}: add it, or remove the mask")
+    return {stem: (images_by_stem[stem], masks_by_stem[stem]) for stem in sorted(images_by_stem)}
+
+
+def _files_by_stem(path: Path) -> dict[str, Path]:
+    if not path.is_dir():
+        raise InputError(
+            f"{path}: does not exist: a segmentation folder holds {{train,val}}/{{images,masks}}, or images and masks"
+            f"{hint(path.parent, path.name) or hint(path.parent, TRAIN) or hint(path.parent, VAL)}"
+        )
+    files: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        if is_hidden(file):
+            continue
+        try:
+            file.name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{str(file)!a}: its name is not UTF-8: rename it") from error
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder: put its images into {path} itself, or move it away")
+        if file.suffix.lower() not in _images.EXTENSIONS:
+            raise InputError(f"{file}: is not one of {', '.join(_images.EXTENSIONS)}: convert or remove it")
+        if not file.is_file():
+            raise InputError(f"{file}: is neither a file nor a link to one: remove it")
+        stem = normalized(file.stem)
+        if stem in files:
+            raise InputError(f"{file}: has the same name as {files[stem].name} but for the ending: rename one")
+        files[stem] = file
+    if not files:
+        raise InputError(f"{path}: is empty: put images ({_images.FORMATS}) there")
+    return files

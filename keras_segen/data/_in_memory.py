@@ -1,0 +1,42 @@
+"""Images for generators, decoded and held in memory: 50,000 of 32×32 take 154 MB."""
+
+from typing import Unpack
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen.data._batching import Batching, batches
+from keras_segen.types import Tensor
+
+
+def dataset(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
+    """Turn images into batches; in training they are shuffled, and mirrored left and right every other time.
+
+    Args:
+        images: uint8 (count, height, width, channels).
+        labels: (count, ...), or None.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
+
+    Returns:
+        Batches of image float32 (batch, height, width, channels) in [-1, 1], or of (image, label).
+
+    Raises:
+        InputError: for fewer training images than make a batch.
+    """
+    training = batching.get("training", False)
+    pixels = tf.constant(images)
+    classes = None if labels is None else tf.constant(labels)
+
+    @tf.autograph.experimental.do_not_convert
+    def sample(index: Tensor, draw: Tensor) -> Tensor:
+        image = prepare(pixels[index], draw, training=training)
+        return image if classes is None else (image, classes[index])
+
+    return batches(len(images), sample, **batching)
+
+
+def prepare(image: Tensor, draw: Tensor, *, training: bool) -> Tensor:
+    """Turn bytes into [-1, 1], in training mirrored every other time."""
+    if training:
+        image = tf.cond(draw[0] < 0.5, lambda: image[:, ::-1], lambda: image)
+    return tf.cast(image, tf.float32) / 127.5 - 1

@@ -1,0 +1,77 @@
+"""Oxford-IIIT Pet (Parkhi et al., 2012): 7,349 photographs of cats and dogs, and which pixels are the animal's."""
+
+from typing import Any, Unpack
+
+import tensorflow as tf
+
+from keras_segen._masks import VOID
+from keras_segen.data import _records
+from keras_segen.data._augmentation import Augmentation
+from keras_segen.data._batching import Batching, check_batching
+from keras_segen.data._named import prepared
+from keras_segen.types import PathLike, Tensor
+
+CLASS_NAMES = ("background", "pet")
+SPLITS = {"train": "train", "val": "test"}
+BY_HAND = (
+    "fetch images.tar.gz and annotations.tar.gz from https://thor.robots.ox.ac.uk/~vgg/data/pets into "
+    "downloads/manual in `data_dir` (by default in ~/tensorflow_datasets)"
+)
+# The trimap's values.
+PET, BACKGROUND, BORDER = 1, 2, 3
+
+
+def oxford_iiit_pet(
+    split: str,
+    *,
+    data_dir: PathLike | None = None,
+    image_size: int | None = None,
+    augmentation: Augmentation | None = None,
+    verbose: bool = False,
+    **batching: Unpack[Batching],
+) -> tf.data.Dataset:
+    """Read Oxford-IIIT Pet's images and masks as a data set that is ready for `fit`.
+
+    They are read as training needs them, none is held in memory. The trimaps' borders, a few pixels wide, count as
+    void: whoever drew them did not say whose they are.
+
+    Args:
+        split: "train", 3,680 images, or "val", the 3,669 of the data set's own test split: it has no third.
+        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (0.8 GB) if it is not there yet.
+        image_size: as for `folder`; without it images come one by one.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        verbose: Whether to show a progress bar while files are read and checked.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
+
+    Returns:
+        Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
+        into `CLASS_NAMES`, 255 void).
+
+    Raises:
+        InputError: if the data are not there and cannot be downloaded, or are damaged.
+        ValueError: for another split.
+    """
+    check_batching(batching, image_size=image_size, crops=True)
+    examples = read_oxford_iiit_pet(split, data_dir, verbose=verbose)
+    return _records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
+
+
+def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> _records.Examples:
+    """Find every example of a split; see `oxford_iiit_pet`."""
+    if split not in SPLITS:
+        raise ValueError(f"Oxford-IIIT Pet's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
+    return _records.examples(
+        prepared("oxford_iiit_pet:4.0.0", data_dir, by_hand=BY_HAND),
+        SPLITS[split],
+        mask="segmentation_mask",
+        channels=1,
+        void=BORDER,
+        class_ids=_class_ids,
+        verbose=verbose,
+    )
+
+
+def _class_ids(trimap: Tensor, example: dict[str, Any]) -> Tensor:
+    ids = [VOID] * 256
+    ids[PET], ids[BACKGROUND] = CLASS_NAMES.index("pet"), CLASS_NAMES.index("background")
+    return tf.gather(tf.constant(ids, tf.uint8), tf.cast(trimap[..., 0], tf.int32))

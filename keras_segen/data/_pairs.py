@@ -1,0 +1,176 @@
+"""Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
+
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import tensorflow as tf
+
+from keras_segen._masks import VOID
+from keras_segen.data import _augmentation, _images
+from keras_segen.data._batching import Batching, batches, check_batching
+from keras_segen.data._order import AHEAD, BATCH
+from keras_segen.errors import InputError
+from keras_segen.types import Tensor
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask, found whole.
+
+    Attributes:
+        image: path of the image.
+        mask: path of the mask.
+        properties: what is known of the image, its height and width above all; the mask's are the same.
+        packed: the mask's class ids, transposed, with a last row and column of void, (width + 1, height + 1), deflated.
+            Palettes are beyond TensorFlow's PNG decoder, and this is quicker.
+        ids: the class ids that occur.
+        digest: SHA-256 of both files' contents.
+    """
+
+    image: Path
+    mask: Path
+    properties: _images.Checked
+    packed: bytes
+    ids: frozenset[int]
+    digest: bytes
+
+
+def read_pair(
+    image_path: Path, mask_path: Path, *, read_mask: Callable[[Path], np.ndarray] = _images.read_mask
+) -> Pair:
+    """Read and wholly decode a pair; `InputError` if a file is bad or the sizes differ."""
+    mask = read_mask(mask_path)
+    image = _images.check_image(image_path)
+    if mask.shape != (image.height, image.width):
+        raise InputError(
+            f"{mask_path}: the mask is {mask.shape[1]}×{mask.shape[0]} pixels, but its image {image_path.name} is "
+            f"{image.width}×{image.height}: give both the same size"
+        )
+    digest = hashlib.sha256(image.digest + mask.tobytes()).digest()
+    return Pair(image_path, mask_path, image, _pack(mask), class_ids(mask), digest)
+
+
+def _pack(mask: np.ndarray) -> bytes:
+    return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=VOID).tobytes(), 3)
+
+
+def _unpack(pair: Pair) -> np.ndarray:
+    shape = pair.properties.width + 1, pair.properties.height + 1
+    return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1].T
+
+
+def class_ids(mask: np.ndarray) -> frozenset[int]:
+    """Return the ids that occur in a uint8 mask, void's among them."""
+    return frozenset(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+
+
+def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
+    """Raise `InputError` for the first mask with an id that is neither void nor below `num_classes`."""
+    for pair in pairs:
+        wrong = sorted(i for i in pair.ids if i >= num_classes and i != VOID)
+        if wrong:
+            raise InputError(
+                f"{pair.mask}: holds class id {wrong[0]}, but there are {num_classes} classes (0 to {num_classes - 1}, "
+                "and 255 for void): mend the mask, or name every class in a folder's classes.txt, one a line"
+            )
+
+
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """Return the SHA-256 of every pair's name and contents, in hexadecimal."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(pair.image.name.encode() + pair.digest)
+    return digest.hexdigest()
+
+
+def binary(pairs: Sequence[Pair]) -> list[Pair]:
+    """Number black-and-white masks, 0 and 255, as 0 and 1."""
+
+    def renumbered(pair: Pair) -> Pair:
+        return replace(pair, packed=_pack(_unpack(pair) // 255), ids=frozenset(i // 255 for i in pair.ids))
+
+    return [renumbered(pair) for pair in pairs]
+
+
+def _warn_of_small(pairs: Sequence[Pair], image_size: int) -> None:
+    longer = sorted(max(pair.properties.height, pair.properties.width) for pair in pairs)
+    median = longer[len(longer) // 2]
+    if median < image_size:
+        warnings.warn(
+            f"crops of {image_size} pixels are larger than most training images (longer side: {median} pixels, the "
+            "median): the rest of each crop is void; a smaller image size trains faster",
+            stacklevel=3,
+        )
+
+
+def dataset(
+    pairs: Sequence[Pair],
+    *,
+    image_size: int | None = None,
+    augmentation: _augmentation.Augmentation | None = None,
+    **batching: Unpack[Batching],
+) -> tf.data.Dataset:
+    """Turn pairs into batches.
+
+    Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
+
+    Args:
+        pairs: what to read.
+        image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
+            shrunk if it is larger, the rest void; None for each image as it is.
+        augmentation: How far training images are varied; by default `Augmentation()`.
+        batching: See `Batching`. With `image_size=None`, `batch_size` is the most that a batch holds: images of
+            different sizes come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow
+            with the images.
+
+    Raises:
+        InputError: for fewer training pairs than make a batch.
+        ValueError: for training without `image_size`, or one that is not a whole number.
+    """
+    check_batching(batching, image_size=image_size, crops=True)
+    training = batching.get("training", False)
+    if training and image_size:
+        _warn_of_small(pairs, image_size)
+    parallel = tf.data.AUTOTUNE
+    if image_size is None:
+        sizes = {(p.properties.height, p.properties.width) for p in pairs}
+        largest = max(height * width for height, width in sizes)
+        max_batch = max(BATCH // largest, 1) if len(sizes) == 1 else 1
+        batching = {**batching, "batch_size": min(batching.get("batch_size", 16), max_batch)}
+        parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
+
+    image_paths = tf.constant([str(p.image) for p in pairs])
+    ways = tf.constant([p.properties.way for p in pairs])
+    heights = tf.constant([p.properties.height for p in pairs])
+    widths = tf.constant([p.properties.width for p in pairs])
+    packed = tf.constant([p.packed for p in pairs])
+    among = {p.properties.way for p in pairs}
+
+    def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
+        height, width = tf.gather(heights, indices), tf.gather(widths, indices)
+        cut = _augmentation.plan(
+            height, width, draws, image_size=image_size, training=training, augmentation=augmentation
+        )
+        return indices, *cut
+
+    @tf.autograph.experimental.do_not_convert
+    def sample(
+        index: Tensor, window: Tensor, part: Tensor, padding: Tensor, *varied: _augmentation.Variation
+    ) -> tuple[Any, ...]:
+        ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
+        turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
+        image = _images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
+        if image_size is None:
+            return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
+        image = _augmentation.place_image(image, padding, image_size, antialias=not training)
+        return image, _augmentation.place_mask(turned, window, image_size), *varied
+
+    finish = _augmentation.flip_and_colour if training else None
+    return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)

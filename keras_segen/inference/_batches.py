@@ -1,0 +1,178 @@
+"""Label maps of any number of images of any sizes, in a memory that does not grow with either."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_segen.inference import _tiles
+from keras_segen.inference._network import Network, check, logits_function, pixels_of
+from keras_segen.types import Tensor
+
+# Larger images go through in tiles by default: a network's activations fill the memory, and they grow with the pixels
+# that go through at once. A U-Net of the paper's widths takes 2.1 GB for so many.
+WHOLE = 2**21
+# Smaller images of one size, or tiles, share a batch as long as they have no more pixels together; one alone may have
+# more. Larger batches are no faster on a CPU.
+BATCH = 2**19
+# Images that wait for others of their size, and label maps that wait for their turn, have so many pixels at most.
+WAITING = 2**22
+
+
+def predict(
+    model: keras.Model,
+    images: Iterable[Any],
+    *,
+    tile: int | None = None,
+    overlap: float = 0.25,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Iterator[np.ndarray]:
+    """Segment images of any sizes, one after the other.
+
+    Images are read from the iterable as they are needed, so a generator that reads files holds only a few of them in
+    memory. Images of one size share batches. None is padded to another's size, which would change its label map.
+
+    Example:
+        paths = sorted(Path("photos").glob("*.jpg"))
+        label_maps = ks.inference.predict(model, map(ks.data.read_image, paths))
+        for path, label_map in zip(paths, label_maps):
+            ...
+
+    Args:
+        model: a segmenter: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
+            num_classes).
+        images: arrays or tensors, uint8 or floats (height, width, channels), in [0, 255].
+        tile: side in pixels above which images go through in tiles of this side; see `tiled_logits`. None: images of
+            more than 2^21 pixels (1920×1080 has fewer) do, in tiles of 512.
+        overlap: the share of a tile that its neighbour covers too.
+        batch_size: the number of images, or of tiles of one image, that go through the network at once. None: as many
+            as have 2^19 pixels together, and one at least.
+        verbose: show a progress bar that counts tiles.
+
+    Returns:
+        An iterator over label maps uint8 (height, width), in the images' order, each made when it is asked for.
+
+    Raises:
+        ValueError: for a model with fewer than 2 classes or more than 255, and numbers out of range, at once. For an
+            image of another shape, or something that is not an array: at once if `images` is a list, otherwise when it
+            is reached.
+    """
+    check(model, _tiles.TILE if tile is None else tile, overlap, batch_size)
+    if isinstance(images, str | Path | Image.Image) or len(getattr(images, "shape", [None] * 4)) == 3:
+        raise ValueError(f"`images` is a list of images: give a single one as `[image]`. Received: {_brief(images)}")
+    if isinstance(images, Sequence):
+        for i, image in enumerate(images):
+            pixels_of(model, image, i)
+    count = len(images) if isinstance(images, Sequence) else None
+    examples = ((image, None) for image in images)
+    stream = label_maps(
+        model, examples, tile=tile, overlap=overlap, batch_size=batch_size, count=count, verbose=verbose
+    )
+    return (label_map for _, _, label_map in stream)
+
+
+def _brief(image: Tensor) -> str:
+    return f"one of shape {tuple(image.shape)}" if hasattr(image, "shape") else repr(image)
+
+
+@dataclass
+class _Held:
+    """An image that was read and not yet handed out, with its companion, and its label map once that is made."""
+
+    image: np.ndarray
+    companion: Any
+    label_map: np.ndarray | None = None
+
+    @property
+    def pixels(self) -> int:
+        return self.image.shape[0] * self.image.shape[1]
+
+
+def label_maps(
+    model: keras.Model,
+    examples: Iterable[tuple[Any, Any]],
+    *,
+    tile: int | None = None,
+    overlap: float = 0.25,
+    batch_size: int | None = None,
+    count: int | None = None,
+    verbose: bool = False,
+) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
+    """Segment images that each have a companion, such as a mask or a path; see `predict` for the other arguments.
+
+    Args:
+        model: a segmenter.
+        examples: (image, companion), read as they are needed.
+        tile: see `predict`.
+        overlap: see `predict`.
+        batch_size: see `predict`.
+        count: the number of examples, for the progress bar, if it is known.
+        verbose: show a progress bar.
+
+    Returns:
+        An iterator over (image, companion, label map uint8 (height, width)), in order.
+    """
+    call, padding = logits_function(model), _tiles.padding_of(model)
+    most, side = (WHOLE, _tiles.TILE) if tile is None else (0, tile)
+    bar = keras.utils.Progbar(count, unit_name="tile") if verbose else None
+    held: deque[_Held] = deque()  # in order
+    alike: dict[Any, list[_Held]] = {}  # those of them that wait for others of their size
+    total = 0
+
+    def run(key: Any) -> None:
+        batch = alike.pop(key)
+        for example, label_map in zip(batch, _labels(call(np.stack([e.image for e in batch]))), strict=True):
+            example.label_map = label_map
+        if bar:
+            bar.add(len(batch))
+
+    def key(example: _Held) -> Any:
+        return example.image.shape, example.image.dtype
+
+    for number, (image, companion) in enumerate(examples):
+        example = _Held(pixels_of(model, image, number), companion)
+        held.append(example)
+        total += example.pixels
+        grid = _tiles.grid_of(example.image, side, overlap, padding)
+        if grid.tiles > 1 and example.pixels > most:
+            if bar and count:
+                bar.target += grid.tiles - 1
+            example.label_map = _by_tiles(call, example.image, grid, batch_size, bar)
+        else:
+            waiting = alike.setdefault(key(example), [])
+            waiting.append(example)
+            if len(waiting) == (batch_size or max(BATCH // example.pixels, 1)):
+                run(key(example))
+        while held and (held[0].label_map is not None or total > WAITING):
+            if held[0].label_map is None:
+                run(key(held[0]))
+            total -= held[0].pixels
+            yield _handed_out(held.popleft())
+    while held:
+        if held[0].label_map is None:
+            run(key(held[0]))
+        yield _handed_out(held.popleft())
+
+
+def _handed_out(example: _Held) -> tuple[np.ndarray, Any, np.ndarray]:
+    assert example.label_map is not None
+    return example.image, example.companion, example.label_map
+
+
+def _by_tiles(call: Network, image: np.ndarray, grid: _tiles.Grid, batch_size: int | None, bar: Any) -> np.ndarray:
+    label_map = np.empty(image.shape[:2], np.uint8)
+    size = batch_size or max(BATCH // (grid.rows.size * grid.columns.size), 1)
+    for rows, columns, logits in _tiles.blocks(call, image, grid, size, bar):
+        label_map[rows, columns] = _labels(logits)
+    return label_map
+
+
+def _labels(logits: Tensor) -> np.ndarray:
+    return tf.argmax(logits, -1, tf.int32).numpy().astype(np.uint8)

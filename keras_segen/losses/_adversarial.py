@@ -1,0 +1,252 @@
+"""What the two players of a GAN minimise, and what keeps the discriminator smooth.
+
+A loss takes logits, float32 (batch, 1), the higher the more real, and gives one scalar a player, a mean over the batch.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_segen._autodiff import input_gradient
+from keras_segen.types import Tensor
+
+
+class AdversarialLoss:
+    """One loss for each player; subclasses are saved by the arguments that `get_config` returns."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        raise NotImplementedError
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AdversarialLoss":
+        """Make it from its arguments."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class NonSaturating(AdversarialLoss):
+    """Cross-entropy for the discriminator; the generator maximises log D(fake) (Goodfellow et al., 2014, section 3).
+
+    Args:
+        smoothing: one-sided label smoothing (Salimans et al., 2016, section 3.4): real images have the target
+            1 - smoothing.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"`smoothing` must lie in [0, 1). Received: smoothing={smoothing}")
+        self.smoothing = smoothing
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        # Cross-entropy with target t is softplus(-x) + (1 - t) x.
+        return ops.mean(ops.softplus(-real_logits) + self.smoothing * real_logits) + ops.mean(ops.softplus(fake_logits))
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        return ops.mean(ops.softplus(-fake_logits))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"smoothing": self.smoothing}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Minimax(NonSaturating):
+    """Cross-entropy for the discriminator; the generator minimises log(1 - D(fake)) (Goodfellow et al., 2014)."""
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        return -ops.mean(ops.softplus(fake_logits))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class LeastSquares(AdversarialLoss):
+    """Squared distance to 1 for real and 0 for fake, halved (Mao et al., 2017, arXiv:1611.04076, eq. 9)."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        return 0.5 * (ops.mean(ops.square(real_logits - 1)) + ops.mean(ops.square(fake_logits)))
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        return 0.5 * ops.mean(ops.square(fake_logits - 1))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Hinge(AdversarialLoss):
+    """Hinge for the discriminator, the negative logit for the generator (Miyato et al., 2018, arXiv:1802.05957)."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        return ops.mean(ops.relu(1 - real_logits)) + ops.mean(ops.relu(1 + fake_logits))
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        return -ops.mean(fake_logits)
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class Wasserstein(AdversarialLoss):
+    """Difference of the mean logits (Arjovsky et al., 2017, arXiv:1701.07875); it needs a regularizer."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the discriminator's loss."""
+        return ops.mean(fake_logits) - ops.mean(real_logits)
+
+    def generator(self, fake_logits: Tensor) -> Tensor:
+        """Return the generator's loss."""
+        return -ops.mean(fake_logits)
+
+
+class Regularizer:
+    """A penalty on the discriminator's gradient by its input; subclasses are saved as losses are.
+
+    Called with the discriminator, real and fake images (batch, height, width, channels), the labels as a list of none
+    or one, `draw(function of keras.random, batch, shape)`, and `step`, the number of steps done. Returns a scalar.
+    """
+
+    def __init__(self, weight: float) -> None:
+        if not weight > 0:
+            raise ValueError(f"`weight` must be over 0. Received: weight={weight}")
+        self.weight = weight
+
+    def __call__(
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
+        """Return the penalty."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"weight": self.weight}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Regularizer":
+        """Make it from its arguments."""
+        return cls(**config)
+
+
+def squared_gradient_norms(discriminator: Any, images: Tensor, labels: Sequence[Any]) -> Tensor:
+    """Return |∇D|² of each image, float32 (batch,)."""
+    gradient, _ = input_gradient(discriminator, images, *labels)
+    return ops.sum(ops.square(ops.cast(gradient, "float32")), axis=(1, 2, 3))
+
+
+def distance_to_one(squared_norms: Tensor) -> Tensor:
+    """Return the mean of (|∇D| - 1)²; the root's slope stays finite at 0."""
+    return ops.mean(ops.square(ops.sqrt(squared_norms + 1e-12) - 1))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class GradientPenalty(Regularizer):
+    """Gradients of norm 1 between real and fake images (WGAN-GP; Gulrajani et al., 2017, arXiv:1704.00028, eq. 3)."""
+
+    def __init__(self, weight: float = 10.0) -> None:
+        super().__init__(weight)
+
+    def __call__(
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
+        """Return the penalty."""
+        share = ops.cast(draw(keras.random.uniform, ops.shape(real)[0], (1, 1, 1)), real.dtype)
+        between = share * real + (1 - share) * ops.cast(fake, real.dtype)
+        return self.weight * distance_to_one(squared_gradient_norms(discriminator, between, labels))
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class DRAGAN(Regularizer):
+    """Gradients of norm 1 around real images (Kodali et al., 2017, arXiv:1705.07215).
+
+    Args:
+        weight: of the penalty.
+        spread: standard deviation of the noise around an image, in standard deviations of the batch's pixels.
+    """
+
+    def __init__(self, weight: float = 10.0, spread: float = 0.5) -> None:
+        super().__init__(weight)
+        self.spread = spread
+
+    def __call__(
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
+        """Return the penalty."""
+        noise = ops.cast(draw(keras.random.normal, ops.shape(real)[0], tuple(real.shape[1:])), real.dtype)
+        around = real + self.spread * ops.std(real) * noise
+        return self.weight * distance_to_one(squared_gradient_norms(discriminator, around, labels))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "spread": self.spread}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class R1(Regularizer):
+    """Small gradients at real images: weight / 2 · E|∇D(x)|² (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
+
+    Args:
+        weight: gamma.
+        interval: the penalty is taken at every so many steps only, and counts as many times (lazy regularisation;
+            Karras et al., 2020, arXiv:1912.04958, section 3.1).
+    """
+
+    def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
+        super().__init__(weight)
+        if interval < 1:
+            raise ValueError(f"`interval` must be at least 1. Received: interval={interval}")
+        self.interval = interval
+
+    def __call__(
+        self,
+        discriminator: Any,
+        real: Tensor,
+        fake: Tensor,
+        labels: Sequence[Any],
+        *,
+        draw: Callable[..., Any],
+        step: Tensor,
+    ) -> Tensor:
+        """Return the penalty."""
+
+        def penalty() -> Tensor:
+            return self.weight * self.interval / 2 * ops.mean(squared_gradient_norms(discriminator, real, labels))
+
+        if self.interval == 1:
+            return penalty()
+        return ops.cond(ops.equal(step % self.interval, 0), penalty, lambda: ops.zeros(()))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "interval": self.interval}

@@ -1,0 +1,105 @@
+"""How a set of images compares with real ones: every score at once, each named for the protocol it follows."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_segen.metrics._distances import (
+    Moments,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall_density_coverage,
+)
+from keras_segen.metrics._inception import NAME as INCEPTION
+from keras_segen.metrics._reference import FeatureSummary, Reference
+from keras_segen.types import Tensor
+
+FEWEST = 6  # images that have scores: the fifth neighbour, and the image itself
+SPLITS = 10  # of the inception score
+_PUBLISHED = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_score": "inception_score"}
+
+
+def score_name(score: str, extractor: str) -> str:
+    """Return what a score is called: "fid", "kid" and "inception_score" for FID's own network alone.
+
+    Args:
+        score: "frechet_distance", "kernel_distance", "inception_score", "precision", "recall", "density", "coverage".
+        extractor: the extractor's name.
+    """
+    return _PUBLISHED[score] if extractor == INCEPTION and score in _PUBLISHED else f"{score}_{extractor}"
+
+
+def image_set_scores(
+    images: Tensor, reference: Reference, extractor: keras.Model, *, verbose: bool = False
+) -> dict[str, float]:
+    """Return all scores of a set of images by their names: how like the real ones they are, and how varied.
+
+    Distances (lower is better): Fréchet, and kernel over 100 subsets of up to 1,000. Inception score (higher is better)
+    in 10 splits, if the extractor gives logits and there are as many images. Precision, recall, density and coverage at
+    the fifth neighbour (1 is good). See `distances` for each, and `score_name` for the names.
+
+    A reference from published statistics (`Reference.from_statistics`) has no features of single images: the Fréchet
+    distance and the inception score are computed, the others are left out.
+
+    Where images are few, fewer than five times the features, a warning says what Fréchet distance as many real images
+    have from others: so much of the score is for their number alone.
+
+    Args:
+        images: as `feature_batches` takes them, in no particular order.
+        reference: of the real images, by the same extractor.
+        extractor: see `features.feature_extractor`.
+        verbose: show a progress bar.
+
+    Raises:
+        ValueError: for a reference by another extractor, fewer than `FEWEST` images, or images that cannot be used.
+    """
+    if reference.protocol["extractor"] != extractor.name:
+        raise ValueError(
+            f"The reference is by {reference.protocol['extractor']}, the images are to be scored by {extractor.name}: "
+            "use one extractor for both."
+        )
+    summary = FeatureSummary(images, extractor, verbose=verbose)
+    count = summary.moments.count
+    if min(count, reference.count or count) < FEWEST:
+        real = "published statistics" if reference.count is None else reference.count
+        raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {real}, {count}")
+    if not reference.covariance.any():
+        raise ValueError(f"All real images have the same features by {extractor.name}: it sees nothing of them.")
+    _warn_of_few(count, reference)
+    scores = {"frechet_distance": _distance(summary.moments, reference.mean, reference.covariance)}
+    if reference.count is not None:
+        size = min(1000, len(summary.features), len(reference.features))
+        scores["kernel_distance"], _ = kernel_distance(reference.features, summary.features, subset_size=size)
+    if summary.logits is not None and count >= SPLITS:
+        scores["inception_score"], _ = inception_score(ops.convert_to_numpy(ops.softmax(summary.logits)), SPLITS)
+    if reference.count is not None:
+        scores |= precision_recall_density_coverage(reference.features, summary.features)
+    return {score_name(score, extractor.name): value for score, value in scores.items()}
+
+
+def _warn_of_few(count: int, reference: Reference) -> None:
+    d, few = len(reference.mean), min(count, reference.count or count)
+    if few >= 5 * d:
+        return
+    if reference.count is None:
+        warnings.warn(
+            f"{count} images are few for {d} features: the Fréchet distance is too high, the inception score too low",
+            stacklevel=3,
+        )
+        return
+    rows = min(few, len(reference.features) // 2)
+    first_half, second_half = Moments().update(reference.features[:rows]), Moments().update(reference.features[rows:])
+    warnings.warn(
+        f"{count} images beside {reference.count} real ones are few for {d} features: the Fréchet distance is too high "
+        f"(real images, {first_half.count} beside {second_half.count}, have "
+        f"{_distance(first_half, second_half.mean, second_half.covariance):.4g}), the inception score too low; the "
+        "kernel distance does not depend on how many there are",
+        stacklevel=3,
+    )
+
+
+def _distance(moments: Moments, mean: np.ndarray, covariance: np.ndarray) -> float:
+    return frechet_distance(moments.mean, moments.covariance, mean, covariance)

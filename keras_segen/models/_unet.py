@@ -1,0 +1,172 @@
+"""U-Net: Ronneberger, Fischer and Brox, 2015 (arXiv:1505.04597)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+from keras import layers
+
+from keras_segen.layers import BilinearUpSampling, CropLike, Dropout
+from keras_segen.models._backbones import Backbone
+from keras_segen.models._backbones import backbone as build_backbone
+from keras_segen.models._deep_supervision import DeeplySupervised
+from keras_segen.models._unet_encoder import double_convolution, unet_encoder
+from keras_segen.types import BackboneName, PathLike, Tensor
+
+PAPERS_FILTERS = (64, 128, 256, 512, 1024)
+BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
+
+
+def unet(
+    num_classes: int,
+    *,
+    backbone: BackboneName | None = None,
+    backbone_weights: PathLike | None = "imagenet",
+    backbone_width: float = 1.0,
+    input_channels: int = 3,
+    dropout: float = 0.0,
+    filters: Sequence[int] | None = None,
+    decoder_filters: Sequence[int] | None = None,
+    up_sampling: Literal["transposed", "bilinear"] | None = None,
+    padding: Literal["same", "valid"] = "same",
+    deep_supervision: bool = False,
+    name: str = "unet",
+) -> keras.Model:
+    """Build a U-Net for images of any size.
+
+    As in the paper (figure 1): two 3×3 convolutions with ReLU a level, 2×2 max pooling on the way down, a 2×2
+    up-convolution that halves the channels on the way up, each level joined with its twin across. Three things differ:
+    convolutions are padded, so that the output has the input's size; batch normalisation stands before each ReLU; and
+    images whose size is no multiple of the deepest level's stride are padded inside the graph and cropped back.
+
+    A backbone takes the place of the way down. Up-sampling is aligned with the backbone's cells.
+
+    Args:
+        num_classes: The number of classes to tell apart, background included.
+        backbone: A classifier to start from, or None for the paper's own way down.
+        backbone_weights: The backbone's weights: "imagenet" to download them, a file, or None for random ones. Without
+            a backbone all weights are random.
+        backbone_width: The width multiplier of MobileNet.
+        input_channels: The channels of the image, from 1. A backbone with weights takes 3.
+        dropout: The share of the deepest map's activations that is set to 0 in training (paper, section 3.1).
+        filters: The channels of each level of the paper's own way down, top to bottom; their number is the depth. The
+            default is the paper's 64, 128, 256, 512, 1024. A backbone brings channels of its own.
+        decoder_filters: The channels of each level of the way up, top to bottom, at strides 1, 2, 4, and so on: one
+            number fewer than there are levels on the way down. The default is the same as on the way down, and
+            16, 32, 64, 128, 256 on a backbone.
+        up_sampling: "transposed" for 2×2 transposed convolutions as in the paper, the default without a backbone; or
+            "bilinear", the default on a backbone. ResNet50 and MobileNet need "bilinear", because their cells do not
+            lie in the middle of the pixels that they cover.
+        padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips, without a backbone: the
+            image is mirrored around its edges (paper, figure 2), 92 pixels with five levels, so that the output still
+            has its size.
+        deep_supervision: Whether training judges the coarser levels of the way up as well: see `DeeplySupervised`.
+        name: The name of the model.
+
+    Returns:
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits
+        (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
+        freezes.
+
+    Raises:
+        InputError: For weights that cannot be had or do not fit.
+        ValueError: For numbers that make no network, unknown names, or options that do not go together.
+    """
+    if num_classes < 1 or input_channels < 1:
+        raise ValueError(
+            "`num_classes` and `input_channels` must be at least 1. "
+            f"Received: num_classes={num_classes}, input_channels={input_channels}"
+        )
+    if padding not in ("same", "valid"):
+        raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
+    if backbone is None:
+        if backbone_width != 1 or backbone_weights not in ("imagenet", None):
+            raise ValueError(
+                "`backbone_weights` and `backbone_width` need a `backbone`. "
+                f"Received: backbone_weights={backbone_weights!r}, backbone_width={backbone_width}"
+            )
+        filters = PAPERS_FILTERS if filters is None else tuple(filters)
+        if len(filters) < 2 or min(filters) < 1:
+            raise ValueError(
+                f"`filters` must hold at least two positive numbers, one a level. Received: filters={filters}"
+            )
+        encoder = unet_encoder(filters, padding=padding)
+        decoder_filters = filters[:-1] if decoder_filters is None else tuple(decoder_filters)
+        up_sampling = up_sampling or "transposed"
+    else:
+        if filters is not None or padding == "valid":
+            raise ValueError(
+                "`filters` and `padding` are options of the network without a backbone. A backbone brings its own "
+                f"channels, and the way up has `decoder_filters`. Received: filters={filters}, padding={padding!r}"
+            )
+        encoder = build_backbone(
+            backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels
+        )
+        decoder_filters = BACKBONES_DECODER_FILTERS if decoder_filters is None else tuple(decoder_filters)
+        up_sampling = up_sampling or "bilinear"
+    _check_decoder(decoder_filters, encoder, up_sampling, deep_supervision)
+
+    image = keras.Input((None, None, input_channels), name="image")
+    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    x = maps.pop(encoder.strides[-1])
+    if dropout:
+        x = Dropout(dropout, name="bottom_dropout")(x)
+
+    sides = []
+    for level, channels in reversed(list(enumerate(decoder_filters))):
+        stride = 2**level
+        x = _enlarge(x, channels, up_sampling, encoder.phase(2 * stride), f"up{level}")
+        if stride in maps:  # most backbones have no map at stride 1
+            x = _join(maps[stride], x, padding, f"up{level}")
+        x = double_convolution(x, channels, f"up{level}", padding)
+        if deep_supervision and level > 0:
+            # Unpadded convolutions will still take two pixels from each side of every finer level.
+            margin = 2 * (stride - 1) if padding == "valid" else 0
+            sides.append(_side_logits(x, image, num_classes, level, encoder.origin(stride), margin=margin))
+
+    logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
+    logits = CropLike(dtype="float32", name="crop")([logits, image])
+    if deep_supervision:
+        return DeeplySupervised(image, [logits, *reversed(sides)], name=name)
+    return keras.Model(image, logits, name=name)
+
+
+def _check_decoder(filters: Sequence[int], encoder: Backbone, up_sampling: str, deep_supervision: bool) -> None:
+    levels = [2**level for level in range(encoder.strides[-1].bit_length() - 1)]
+    if len(filters) != len(levels) or min(filters) < 1:
+        raise ValueError(
+            f"`decoder_filters` must hold {len(levels)} positive numbers, for the strides "
+            f"{', '.join(map(str, levels))}. Received: decoder_filters={tuple(filters)}"
+        )
+    if up_sampling not in ("transposed", "bilinear"):
+        raise ValueError(f'`up_sampling` must be "transposed" or "bilinear". Received: up_sampling={up_sampling!r}')
+    if up_sampling == "transposed" and any(encoder.phase(2 * stride) != 0.5 for stride in levels):
+        raise ValueError(
+            "This backbone's cells do not lie in the middle of the pixels that they cover, as transposed convolutions "
+            "need them: use bilinear up-sampling. Received: up_sampling='transposed'"
+        )
+    if deep_supervision and len(filters) < 2:
+        raise ValueError(
+            f"Deep supervision needs a level between top and bottom. Received: decoder_filters={tuple(filters)}"
+        )
+
+
+def _enlarge(x: Tensor, channels: int, up_sampling: str, phase: float, name: str) -> Tensor:
+    if up_sampling == "transposed":
+        return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv")(x)
+    return BilinearUpSampling(2, origin=phase, name=f"{name}_enlarge")(x)
+
+
+def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
+    if padding == "valid":
+        skip = CropLike(centre=True, name=f"{name}_crop")([skip, x])
+    return layers.Concatenate(name=f"{name}_join")([skip, x])
+
+
+def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float, *, margin: int) -> Tensor:
+    name = f"side{level}"
+    x = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_logits")(x)
+    x = BilinearUpSampling(2**level, origin=origin, dtype="float32", name=f"{name}_enlarge")(x)
+    if margin:
+        x = layers.Cropping2D(((margin, 0), (margin, 0)), dtype="float32", name=f"{name}_margin")(x)
+    return CropLike(dtype="float32", name=f"{name}_crop")([x, image])
