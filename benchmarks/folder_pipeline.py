@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = voc_paths(options.voc) if options.voc else draw_scenes(Path(folder))
         found = [_pairs.read_pair(*both) for both in paths]
-        ours = _pairs.dataset(found, image_size=size, batch_size=BATCH, training=True, start=0)
+        ours = _pairs.Pairs(found).dataset(image_size=size, batch_size=BATCH, training=True, start=0)
         with multiprocessing.get_context("spawn").Pool(CORES) as pool:
             ways = {
                 "keras_segen": lambda: exhaust(ours.take(BATCHES)),

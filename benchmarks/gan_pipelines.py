@@ -46,7 +46,7 @@ def main() -> None:
 
 def reading(count: int, side: int) -> Callable[[], None]:
     pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    batches = iter(_in_memory.dataset(pixels, None, batch_size=BATCH, training=True, seed=0, start=0))
+    batches = iter(_in_memory.from_arrays(pixels, None, batch_size=BATCH, training=True, seed=0, start=0))
 
     def read() -> None:
         for batch in itertools.islice(batches, READ):

@@ -4,7 +4,27 @@ from importlib.metadata import version
 
 import keras
 
-from keras_segen import callbacks, classical, data, inference, layers, losses, metrics, models, serving, training
+from keras_segen import (
+    callbacks,
+    classical,
+    data,
+    errors,
+    files,
+    inference,
+    latents,
+    layers,
+    losses,
+    metrics,
+    models,
+    plotting,
+    ranges,
+    runs,
+    serving,
+    training,
+    types,
+)
+from keras_segen.errors import InputError
+from keras_segen.runs import Run
 
 if keras.config.image_data_format() != "channels_last":
     raise ImportError(
@@ -20,14 +40,23 @@ if keras.config.floatx() != "float32":
 
 __version__ = version("keras-segen")
 __all__ = [
+    "InputError",
+    "Run",
     "callbacks",
     "classical",
     "data",
+    "errors",
+    "files",
     "inference",
+    "latents",
     "layers",
     "losses",
     "metrics",
     "models",
+    "plotting",
+    "ranges",
+    "runs",
     "serving",
     "training",
+    "types",
 ]

@@ -22,7 +22,7 @@ from keras_segen._masks import VOID
 from keras_segen.errors import InputError
 from keras_segen.metrics import MeanIoU
 
-__all__ = ["choose", "otsu", "region_growing", "watershed"]
+__all__ = ["METHODS", "choose", "otsu", "region_growing", "scikit_image", "watershed"]
 
 Objects = Literal["bright", "dark", "rare"]
 GROUND, OBJECT = 1, 2  # of markers, whose 0 is undecided

@@ -9,6 +9,14 @@ from pathlib import Path
 from keras_segen.errors import InputError
 from keras_segen.types import PathLike
 
+__all__ = [
+    "INCOMPLETE",
+    "cache_folder",
+    "replacing",
+    "require_place",
+    "require_space",
+]
+
 INCOMPLETE = ".incomplete-"
 
 

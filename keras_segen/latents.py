@@ -2,6 +2,13 @@
 
 import numpy as np
 
+__all__ = [
+    "slerp",
+    "standard_normal",
+    "straight",
+    "traversal",
+]
+
 
 def standard_normal(count: int, latent_dim: int, *, seed: int) -> np.ndarray:
     """Draw latents, float32 (count, latent_dim); a larger draw begins with the smaller one's."""

@@ -11,6 +11,20 @@ from PIL import Image
 from keras_segen._masks import VOID
 from keras_segen.files import replacing
 
+__all__ = [
+    "class_ids",
+    "comparison",
+    "confusions",
+    "curves",
+    "grid",
+    "labelled_rows",
+    "overlay",
+    "save_animation",
+    "save_figure",
+    "save_image",
+    "voc_palette",
+]
+
 SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 

@@ -6,6 +6,11 @@ import numpy as np
 
 from keras_segen.types import Tensor
 
+__all__ = [
+    "to_floats",
+    "to_uint8",
+]
+
 SLACK = 0.01  # over 1, as interpolation leaves it
 # Floats that begin between 0 and this, and do not end in mid-grey, are taken for images in [0, 1]: there nearly every
 # image has something so dark, and in [-1, 1] hardly any set of images has nothing darker.

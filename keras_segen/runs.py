@@ -29,6 +29,13 @@ from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, replacing, require_place
 from keras_segen.types import PathLike
 
+__all__ = [
+    "MISSING",
+    "Run",
+    "load_model",
+    "write_json",
+]
+
 MISSING = "NA"  # in history.csv: a score that an epoch lacks
 
 

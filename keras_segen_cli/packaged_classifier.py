@@ -22,15 +22,14 @@ def train(*, out: Path, data_dir: str | None = None, steps: int = 4680) -> None:
 
     from keras_segen import models
     from keras_segen.callbacks import save
-    from keras_segen.data import _in_memory
-    from keras_segen.data._cifar10 import CLASS_NAMES, read_cifar10
-    from keras_segen.training._classifier import accuracy, train_classifier
+    from keras_segen.data import class_names, from_arrays, read_cifar10
+    from keras_segen.training import accuracy, train_classifier
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
-    network = models.classifier((32, 32, 3), len(CLASS_NAMES))
+    network = models.classifier((32, 32, 3), len(class_names("cifar10")))
     images, labels = read_cifar10("train", data_dir)
-    batches = _in_memory.dataset(images, labels, batch_size=128, training=True, seed=0, start=0)
+    batches = from_arrays(images, labels, batch_size=128, training=True, seed=0, start=0)
     train_classifier(network, batches, steps=steps)
     save(network, out)
     print(f"test accuracy {accuracy(network, *read_cifar10('test', data_dir)):.4f}")

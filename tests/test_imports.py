@@ -1,9 +1,14 @@
 import ast
+import importlib
+import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import keras_segen
 
 ROOT = Path(__file__).parents[1]
 
@@ -11,10 +16,12 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = [
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
-    {"layers", "downloads"},
-    {"codebooks", "files", "autodiff", "labels", "latents", "masks", "encoded", "ranges"},
+    {"layers", "_downloads"},
+    {"_codebooks", "files", "_autodiff", "_labels", "latents", "_masks", "_encoded", "ranges"},
     {"errors", "types"},
 ]
+# Registers a data set of TensorFlow Datasets when it is imported: `import keras_segen` leaves that to the user.
+REGISTERS = "keras_segen.data.voc_segmentation"
 COMMAND_LINE = [{"commands", "packaged_classifier"}, {"tasks"}, {"recipes"}, {"options"}]
 
 
@@ -44,6 +51,68 @@ def test_imports_run_one_way(package, levels):
 def test_the_library_does_not_know_the_command_line():
     for path in (ROOT / "keras_segen").rglob("*.py"):
         assert not imported_parts(path, "keras_segen_cli"), path
+
+
+MODULES = list(pkgutil.walk_packages(keras_segen.__path__, "keras_segen."))
+PUBLIC = [info.name for info in MODULES if "._" not in info.name and info.name != REGISTERS]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_says_what_is_public(name):
+    module = importlib.import_module(name)
+    assert module.__all__
+    assert {*module.__all__} <= {*dir(module)}
+    assert not [public for public in module.__all__ if public.startswith("_")]
+
+
+def test_modules_inside_a_package_bear_underscores():
+    inside = [info.name for info in MODULES if info.name.count(".") == 2]
+    assert [name for name in inside if "._" not in name] == [REGISTERS]
+
+
+def test_the_top_level_shows_every_public_module():
+    assert {name.split(".")[1] for name in PUBLIC} <= {*keras_segen.__all__}
+
+
+def imported_names(tree: ast.AST) -> set[tuple[str, str]]:
+    """Return the modules of the library that a syntax tree imports from, each with the name that it takes."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "keras_segen":
+            names |= {(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {tuple(alias.name.rpartition(".")[::2]) for alias in node.names if "keras_segen." in alias.name}
+    return names
+
+
+def notebook_code(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+    return "\n".join(line for line in code.splitlines() if not line.startswith("%"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "keras_segen_cli").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_command_line_imports_public_names_alone(path):
+    for module, name in imported_names(ast.parse(path.read_text(encoding="utf-8"))):
+        assert name in importlib.import_module(module).__all__, f"{module}.{name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_import_public_names_of_the_library_alone(path):
+    tree = ast.parse(notebook_code(path))
+    for module, name in imported_names(tree):
+        assert name in importlib.import_module(module).__all__, f"{module}.{name}"
+    assert "keras_segen_cli" not in notebook_code(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_name_what_is_public(path):
+    for node in ast.walk(ast.parse(notebook_code(path))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("ks."):
+            part, *names = ast.unparse(node).split(".")[1:]
+            assert part in keras_segen.__all__, ast.unparse(node)
+            if names and ast.unparse(node).count(".") == 2:
+                assert names[0] in getattr(keras_segen, part).__all__, ast.unparse(node)
 
 
 def test_help_needs_no_tensorflow():

@@ -8,7 +8,6 @@ import tensorflow as tf
 from examples import drawn_files
 from keras_segen.data._folder import read_folder
 from keras_segen.data._images import read_image
-from keras_segen.data._pairs import dataset
 from keras_segen.metrics import MeanIoU
 
 SAVED = Path(__file__).parents[1] / "saved_models"
@@ -54,7 +53,7 @@ def test_decodes_files_as_the_package_does(name, tmp_path):
 def test_unet_nuclei_scores_what_its_card_says(real_data):
     model = keras.saving.load_model(SAVED / "unet_nuclei" / "model.keras")
     mean_iou = MeanIoU(2)
-    for image, mask in dataset(read_folder("val", real_data("nuclei")).pairs):
+    for image, mask in read_folder("val", real_data("nuclei")).dataset():
         mean_iou.update_state(mask, model(image, training=False))
     assert round(float(mean_iou.result()), 3) == 0.889
     assert mean_iou.per_class().round(3).tolist() == [0.966, 0.813]

@@ -60,7 +60,7 @@ def celeb_a(
     check_batching(batching, image_size=image_size)
     attributes = (target,) if isinstance(target, str) else tuple(target or ())
     images, labels = read_celeb_a(split, data_dir, image_size=image_size, attributes=attributes, verbose=verbose)
-    return _in_memory.dataset(images, labels if attributes else None, **batching)
+    return _in_memory.from_arrays(images, labels if attributes else None, **batching)
 
 
 def read_celeb_a(

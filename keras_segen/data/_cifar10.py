@@ -51,7 +51,7 @@ def cifar10(
         )
     check_batching(batching)
     images, labels = read_cifar10(split, data_dir)
-    return _in_memory.dataset(images, labels if target == "label" else None, **batching)
+    return _in_memory.from_arrays(images, labels if target == "label" else None, **batching)
 
 
 def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:

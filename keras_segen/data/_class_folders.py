@@ -12,11 +12,11 @@ from keras_segen.data import _images, _in_memory
 from keras_segen.data._batching import Batching, batched, batches, check_batching
 from keras_segen.data._image_files import is_hidden, only_images
 from keras_segen.data._in_threads import in_threads
-from keras_segen.data._split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
+from keras_segen.data._split import ALL, TRAIN, VAL, choose, existing_folder, hint, normalized, require_split
 from keras_segen.errors import InputError
-from keras_segen.types import Tensor
+from keras_segen.types import PathLike, Tensor
 
-# What `folder.existing_folder` says such a folder holds.
+# What such a folder holds, in the words of an error.
 LAYOUT = "one sub-folder of images a class, below train and val or not"
 # Images are decoded once and kept if they take no more than this; else they are decoded each time.
 MOST_BYTES = 4 * 2**30
@@ -78,28 +78,54 @@ class ClassFolders:
             result[256 * i : 256 * i + len(batch)] = batch
         return result
 
+    def __len__(self) -> int:
+        return len(self.paths)
 
-def read_class_folders(split: str, root: Path, *, val_fraction: float = 0.2, verbose: bool = False) -> ClassFolders:
+    def dataset(self, *, image_size: int | None, labels: bool, **batching: Unpack[Batching]) -> tf.data.Dataset:
+        """Return the images in batches, with `labels` also their classes; see `folder`."""
+        check_batching(batching, image_size=image_size)
+        if image_size is None:
+            raise ValueError("Images for generation need `image_size`, their side in pixels. Received: image_size=None")
+        count, training = len(self.paths), batching.get("training", False)
+        batch_size = batching.get("batch_size", 16)
+        if training and batching.get("start") is None and count < batch_size:
+            raise InputError(f"{self.root}: {count} images do not fill one batch of {batch_size}: lower `batch_size`")
+        if count * image_size**2 * 3 <= MOST_BYTES:
+            return _in_memory.from_arrays(self.decode(image_size), self.labels if labels else None, **batching)
+        load, class_ids = self.load(image_size), tf.constant(self.labels)
+
+        @tf.autograph.experimental.do_not_convert
+        def sample(index: Tensor, draw: Tensor) -> Tensor:
+            image = _in_memory.prepare(load(index), draw, training=training)
+            return (image, class_ids[index]) if labels else image
+
+        return batches(count, sample, **batching)
+
+    def require_classes_of(self, train: "ClassFolders") -> None:
+        """Raise `InputError` for a class of these images that no training image is of."""
+        for i in sorted({*self.labels.tolist()} - {*train.labels.tolist()}):
+            path = self.paths[self.labels.tolist().index(i)]
+            raise InputError(
+                f"{path.parent}: no training image is of this class: add some to the training images, or remove the "
+                "folder"
+            )
+
+
+def read_class_folders(
+    split: str, data_dir: PathLike, *, val_fraction: float = 0.2, verbose: bool = False
+) -> ClassFolders:
     """Find and check the files of one split, or with "all" of the whole folder; each is opened and decoded once.
 
     Raises:
         InputError: for a folder or a file that cannot be used; the message names it.
     """
+    root = existing_folder(data_dir, LAYOUT)
     classes = find_classes(root, split, val_fraction)
     paths = [path for files in classes.values() for path in files]
     labels = np.array([i for i, files in enumerate(classes.values()) for _ in files], np.int32)
     checked = in_threads(_images.check_image, paths, verbose=verbose)
     _images.warn_of_dim([c.peak for c in checked])
     return ClassFolders(root, tuple(classes), paths, labels, checked)
-
-
-def require_trained(train: ClassFolders, scored: ClassFolders) -> None:
-    """Raise `InputError` for a class that a model is to be scored on, but not trained on."""
-    for i in sorted({*scored.labels.tolist()} - {*train.labels.tolist()}):
-        path = scored.paths[scored.labels.tolist().index(i)]
-        raise InputError(
-            f"{path.parent}: no training image is of this class: add some to the training images, or remove the folder"
-        )
 
 
 def find_splits(root: Path) -> list[str]:
@@ -119,6 +145,10 @@ def find_classes(root: Path, split: str, val_fraction: float = 0.2) -> dict[str,
     require_split(root, split, own)
     bases = [root / name for name in (own if split == ALL else [split])] if own else [root]
     named = {normalized(path.name) for name in own or ["."] for path in _folders(root / name)}
+    if {"images", "masks"} <= named:
+        raise InputError(
+            f"{root}: holds images and masks, as a folder for segmentation does: name a folder with {LAYOUT}"
+        )
     classes: dict[str, list[Path]] = {name: [] for name in sorted(named)}
     for path in (path for base in bases for path in _folders(base)):
         files = only_images(path, path.iterdir())
@@ -148,26 +178,3 @@ def _folders(path: Path) -> list[Path]:
 def _images_in(path: Path) -> list[Path]:
     """Return the images that lie in a folder itself, sorted; hidden files, such as macOS's `._1.png`, are none."""
     return sorted(f for f in path.iterdir() if not is_hidden(f) and f.suffix.lower() in _images.EXTENSIONS)
-
-
-def dataset(
-    files: ClassFolders, *, image_size: int | None, labels: bool, **batching: Unpack[Batching]
-) -> tf.data.Dataset:
-    """Turn class folders into batches; see `folder.folder`."""
-    check_batching(batching, image_size=image_size)
-    if image_size is None:
-        raise ValueError("Images for generation need `image_size`, their side in pixels. Received: image_size=None")
-    count, training = len(files.paths), batching.get("training", False)
-    batch_size = batching.get("batch_size", 16)
-    if training and batching.get("start") is None and count < batch_size:
-        raise InputError(f"{files.root}: {count} images do not fill one batch of {batch_size}: lower `batch_size`")
-    if count * image_size**2 * 3 <= MOST_BYTES:
-        return _in_memory.dataset(files.decode(image_size), files.labels if labels else None, **batching)
-    load, class_ids = files.load(image_size), tf.constant(files.labels)
-
-    @tf.autograph.experimental.do_not_convert
-    def sample(index: Tensor, draw: Tensor) -> Tensor:
-        image = _in_memory.prepare(load(index), draw, training=training)
-        return (image, class_ids[index]) if labels else image
-
-    return batches(count, sample, **batching)

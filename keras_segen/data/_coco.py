@@ -71,7 +71,7 @@ def coco(
     """
     check_batching(batching, image_size=image_size, crops=True)
     examples = read_coco(split, data_dir, verbose=verbose)
-    return _records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
+    return examples.dataset(image_size=image_size, augmentation=augmentation, **batching)
 
 
 def read_coco(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> _records.Examples:
@@ -83,7 +83,14 @@ def read_coco(split: str, data_dir: PathLike | None = None, *, verbose: bool = F
     if tuple(names) != CLASS_NAMES:
         raise InputError(f"{builder.data_dir}: its classes are not COCO's 133, in their order: prepare it again")
     return _records.examples(
-        builder, SPLITS[split], mask="panoptic_image", channels=3, void=0, class_ids=_class_ids, verbose=verbose
+        builder,
+        SPLITS[split],
+        class_names=CLASS_NAMES,
+        mask="panoptic_image",
+        channels=3,
+        void=0,
+        class_ids=_class_ids,
+        verbose=verbose,
     )
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -14,7 +13,7 @@ from keras_segen.data._augmentation import Augmentation
 from keras_segen.data._batching import Batching, check_batching
 from keras_segen.data._image_files import is_hidden
 from keras_segen.data._in_threads import in_threads
-from keras_segen.data._split import ALL, TRAIN, VAL, choose, hint, normalized, require_split
+from keras_segen.data._split import ALL, TRAIN, VAL, choose, existing_folder, hint, normalized, require_split
 from keras_segen.errors import InputError
 from keras_segen.types import PathLike
 
@@ -69,31 +68,10 @@ def folder(
         raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
     check_batching(batching, image_size=image_size, crops=target == "mask")
     if target == "mask":
-        segmentation = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
-        return _pairs.dataset(segmentation.pairs, image_size=image_size, augmentation=augmentation, **batching)
-    root = existing_folder(data_dir, _class_folders.LAYOUT)
-    files = _class_folders.read_class_folders(split, root, val_fraction=val_fraction, verbose=verbose)
-    return _class_folders.dataset(files, image_size=image_size, labels=target == "label", **batching)
-
-
-@dataclass(frozen=True)
-class SegmentationFolder:
-    """One split of a folder for segmentation, read and checked.
-
-    Attributes:
-        pairs: images and masks in the order of their names.
-        class_names: from classes.txt, or None.
-        black_and_white: whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
-    """
-
-    pairs: list[_pairs.Pair]
-    class_names: tuple[str, ...] | None
-    black_and_white: bool
-
-    @property
-    def greatest_id(self) -> int:
-        """The greatest class id in any mask, void aside."""
-        return max((i for pair in self.pairs for i in pair.ids if i != VOID), default=0)
+        pairs = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+        return pairs.dataset(image_size=image_size, augmentation=augmentation, **batching)
+    files = _class_folders.read_class_folders(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+    return files.dataset(image_size=image_size, labels=target == "label", **batching)
 
 
 def read_folder(
@@ -103,7 +81,7 @@ def read_folder(
     val_fraction: float = 0.2,
     class_names: Sequence[str] | None = None,
     verbose: bool = False,
-) -> SegmentationFolder:
+) -> _pairs.Pairs:
     """Find, read and check every image and mask of one split; see `folder` for the layout and the errors.
 
     Args:
@@ -143,7 +121,7 @@ def read_folder(
         )
     if ids == {0, 1, VOID} and (names is None or len(names) == 2):
         _warn_of_white([pair.mask for pair in read_pairs if pair.ids == {0, VOID}], len(read_pairs))
-    return SegmentationFolder(read_pairs, own_names, black_and_white)
+    return _pairs.Pairs(read_pairs, own_names, black_and_white)
 
 
 def _warn_of_white(masks: Sequence[Path], count: int) -> None:
@@ -167,13 +145,19 @@ def _dense(ids: frozenset[int]) -> bool:
     return greatest < MOST_UNNAMED and greatest + 1 - len(class_ids) <= max(len(class_ids), MOST_MISSING)
 
 
-def existing_folder(path: PathLike, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
-    """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
-    path = Path(path)
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise InputError(f"{path}: {what}: name a folder that holds {holding}")
-    return path
+def folder_splits(data_dir: PathLike, *, target: Literal["mask", "label"] | None = "mask") -> list[str]:
+    """Return the names of a folder's own splits, in alphabetical order; none where `folder` divides the images itself.
+
+    Args:
+        data_dir: The folder.
+        target: What `folder` is to read from it.
+
+    Raises:
+        InputError: If it is not a folder, or holds images both beside its splits and in them.
+    """
+    if target == "mask":
+        return find_splits(existing_folder(data_dir))
+    return _class_folders.find_splits(existing_folder(data_dir, _class_folders.LAYOUT))
 
 
 def read_class_names(path: Path) -> tuple[str, ...] | None:

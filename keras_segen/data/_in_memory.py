@@ -9,7 +9,7 @@ from keras_segen.data._batching import Batching, batches
 from keras_segen.types import Tensor
 
 
-def dataset(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
+def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
     """Turn images into batches; in training they are shuffled, and mirrored left and right every other time.
 
     Args:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import keras
 
+from keras_segen.data._order import AHEAD
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,7 +43,7 @@ def in_threads(
 
 
 def read_ahead(
-    function: Callable[[Item], Result], items: Sequence[Item], sizes: Sequence[int], *, most: int
+    function: Callable[[Item], Result], items: Sequence[Item], sizes: Sequence[int], *, most: int = AHEAD
 ) -> Iterator[Result]:
     """Yield `function` of each item, in order, while threads are already at work on the next ones.
 

@@ -1,6 +1,5 @@
 """Data sets by name, which TensorFlow Datasets downloads, checks against their hashes, and prepares."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,3 @@ def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
             f"{builder.data_dir}: {name} is not there, and its download failed ({reason}): {by_hand}"
         ) from error
     return builder
-
-
-def require_named_split(name: str, split: str, splits: Sequence[str]) -> None:
-    """Raise `InputError` for a split that a data set does not have."""
-    if split not in splits:
-        raise InputError(f"--split {split}: {name} has no such split: give one of {', '.join(splits)}")

@@ -53,7 +53,7 @@ def oxford_iiit_pet(
     """
     check_batching(batching, image_size=image_size, crops=True)
     examples = read_oxford_iiit_pet(split, data_dir, verbose=verbose)
-    return _records.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
+    return examples.dataset(image_size=image_size, augmentation=augmentation, **batching)
 
 
 def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> _records.Examples:
@@ -63,6 +63,7 @@ def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbos
     return _records.examples(
         prepared("oxford_iiit_pet:4.0.0", data_dir, by_hand=BY_HAND),
         SPLITS[split],
+        class_names=CLASS_NAMES,
         mask="segmentation_mask",
         channels=1,
         void=BORDER,

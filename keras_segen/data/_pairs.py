@@ -1,6 +1,7 @@
 """Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
 
 import hashlib
+import math
 import os
 import warnings
 import zlib
@@ -82,14 +83,6 @@ def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
             )
 
 
-def fingerprint(pairs: Sequence[Pair]) -> str:
-    """Return the SHA-256 of every pair's name and contents, in hexadecimal."""
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(pair.image.name.encode() + pair.digest)
-    return digest.hexdigest()
-
-
 def binary(pairs: Sequence[Pair]) -> list[Pair]:
     """Number black-and-white masks, 0 and 255, as 0 and 1."""
 
@@ -110,67 +103,105 @@ def _warn_of_small(pairs: Sequence[Pair], image_size: int) -> None:
         )
 
 
-def dataset(
-    pairs: Sequence[Pair],
-    *,
-    image_size: int | None = None,
-    augmentation: _augmentation.Augmentation | None = None,
-    **batching: Unpack[Batching],
-) -> tf.data.Dataset:
-    """Turn pairs into batches.
+@dataclass(frozen=True)
+class Pairs:
+    """The images and masks of one split, read and checked.
 
-    Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
+    Attributes:
+        pairs: The images and masks, in the split's order.
+        class_names: The name of each class, or None if nobody has named them.
+        black_and_white: Whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
 
-    Args:
-        pairs: what to read.
-        image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
-            shrunk if it is larger, the rest void; None for each image as it is.
-        augmentation: How far training images are varied; by default `Augmentation()`.
-        batching: See `Batching`. With `image_size=None`, `batch_size` is the most that a batch holds: images of
-            different sizes come singly, and large ones in batches of 2^19 pixels at most, so that memory does not grow
-            with the images.
-
-    Raises:
-        InputError: for fewer training pairs than make a batch.
-        ValueError: for training without `image_size`, or one that is not a whole number.
+    Example:
+        >>> pairs = ks.data.read_folder("train", "my_images")  # doctest: +SKIP
+        >>> model.fit(pairs.dataset(image_size=256, training=True))  # doctest: +SKIP
     """
-    check_batching(batching, image_size=image_size, crops=True)
-    training = batching.get("training", False)
-    if training and image_size:
-        _warn_of_small(pairs, image_size)
-    parallel = tf.data.AUTOTUNE
-    if image_size is None:
-        sizes = {(p.properties.height, p.properties.width) for p in pairs}
-        largest = max(height * width for height, width in sizes)
-        max_batch = max(BATCH // largest, 1) if len(sizes) == 1 else 1
-        batching = {**batching, "batch_size": min(batching.get("batch_size", 16), max_batch)}
-        parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
 
-    image_paths = tf.constant([str(p.image) for p in pairs])
-    ways = tf.constant([p.properties.way for p in pairs])
-    heights = tf.constant([p.properties.height for p in pairs])
-    widths = tf.constant([p.properties.width for p in pairs])
-    packed = tf.constant([p.packed for p in pairs])
-    among = {p.properties.way for p in pairs}
+    pairs: Sequence[Pair]
+    class_names: tuple[str, ...] | None = None
+    black_and_white: bool = False
 
-    def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
-        height, width = tf.gather(heights, indices), tf.gather(widths, indices)
-        cut = _augmentation.plan(
-            height, width, draws, image_size=image_size, training=training, augmentation=augmentation
-        )
-        return indices, *cut
+    def __len__(self) -> int:
+        return len(self.pairs)
 
-    @tf.autograph.experimental.do_not_convert
-    def sample(
-        index: Tensor, window: Tensor, part: Tensor, padding: Tensor, *varied: _augmentation.Variation
-    ) -> tuple[Any, ...]:
-        ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
-        turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
-        image = _images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
+    @property
+    def ids(self) -> frozenset[int]:
+        """The values that occur in the masks, 255 (void) among them."""
+        return frozenset().union(*(pair.ids for pair in self.pairs))
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of every pair's name and contents, in hexadecimal."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            digest.update(pair.image.name.encode() + pair.digest)
+        return digest.hexdigest()
+
+    def sample(self, count: int) -> "Pairs":
+        """Return `count` pairs at most, spread evenly over all of them."""
+        return replace(self, pairs=self.pairs[:: math.ceil(len(self) / count)])
+
+    def dataset(
+        self,
+        *,
+        image_size: int | None = None,
+        augmentation: _augmentation.Augmentation | None = None,
+        **batching: Unpack[Batching],
+    ) -> tf.data.Dataset:
+        """Return the pairs in batches, ready for `fit`.
+
+        Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
+
+        Args:
+            image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
+                shrunk if it is larger, the rest void; None for each image as it is.
+            augmentation: How far training images are varied; by default `Augmentation()`.
+            batching: See `Batching`. With `image_size=None`, `batch_size` is the most that a batch holds: images of
+                different sizes come singly, and large ones in batches of 2^19 pixels at most, so that memory does not
+                grow with the images.
+
+        Raises:
+            InputError: for fewer training pairs than make a batch.
+            ValueError: for training without `image_size`, or one that is not a whole number.
+        """
+        check_batching(batching, image_size=image_size, crops=True)
+        pairs = self.pairs
+        training = batching.get("training", False)
+        if training and image_size:
+            _warn_of_small(pairs, image_size)
+        parallel = tf.data.AUTOTUNE
         if image_size is None:
-            return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
-        image = _augmentation.place_image(image, padding, image_size, antialias=not training)
-        return image, _augmentation.place_mask(turned, window, image_size), *varied
+            sizes = {(p.properties.height, p.properties.width) for p in pairs}
+            largest = max(height * width for height, width in sizes)
+            max_batch = max(BATCH // largest, 1) if len(sizes) == 1 else 1
+            batching = {**batching, "batch_size": min(batching.get("batch_size", 16), max_batch)}
+            parallel = max(min(AHEAD // largest, os.cpu_count() or 1), 1)
 
-    finish = _augmentation.flip_and_colour if training else None
-    return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)
+        image_paths = tf.constant([str(p.image) for p in pairs])
+        ways = tf.constant([p.properties.way for p in pairs])
+        heights = tf.constant([p.properties.height for p in pairs])
+        widths = tf.constant([p.properties.width for p in pairs])
+        packed = tf.constant([p.packed for p in pairs])
+        among = {p.properties.way for p in pairs}
+
+        def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
+            height, width = tf.gather(heights, indices), tf.gather(widths, indices)
+            cut = _augmentation.plan(
+                height, width, draws, image_size=image_size, training=training, augmentation=augmentation
+            )
+            return indices, *cut
+
+        @tf.autograph.experimental.do_not_convert
+        def sample(
+            index: Tensor, window: Tensor, part: Tensor, padding: Tensor, *varied: _augmentation.Variation
+        ) -> tuple[Any, ...]:
+            ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
+            turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
+            image = _images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
+            if image_size is None:
+                return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
+            image = _augmentation.place_image(image, padding, image_size, antialias=not training)
+            return image, _augmentation.place_mask(turned, window, image_size), *varied
+
+        finish = _augmentation.flip_and_colour if training else None
+        return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)

@@ -4,11 +4,12 @@ Its own reader goes through files from end to end, and shuffles what fits into m
 a seed and a number of samples, and a run that goes on has to read again all that it has seen.
 """
 
+import copy
 import hashlib
 import os
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -41,6 +42,12 @@ class Records:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def first(self, count: int) -> "Records":
+        """Return the first `count` records, or all if there are fewer."""
+        part = copy.copy(self)
+        part._files, part._places = self._files[:count], self._places[:count]
+        return part
 
     def __getitem__(self, index: int) -> bytes:
         offset, length = self._places[index]
@@ -79,6 +86,7 @@ class Examples:
 
     Attributes:
         records: of the split.
+        class_names: The name of each class.
         features: TensorFlow Datasets' own, which take a record apart.
         mask: name of the PNG among them.
         channels: of the PNG.
@@ -88,17 +96,74 @@ class Examples:
     """
 
     records: Records
+    class_names: tuple[str, ...]
     features: Any
     mask: str
     channels: int
     void: int
     class_ids: Callable[[Any, dict[str, Any]], Any]
 
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def ids(self) -> None:
+        """The values that occur in the masks: unknown, because the masks are read only as training needs them."""
+        return None
+
+    def sample(self, count: int) -> "Examples":
+        """Return the first `count` examples: preparing the data set has mixed them."""
+        return replace(self, records=self.records.first(count))
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the records' own checksums, in hexadecimal."""
+        return self.records.digest
+
+    def dataset(
+        self,
+        *,
+        image_size: int | None = None,
+        augmentation: _augmentation.Augmentation | None = None,
+        **batching: Unpack[Batching],
+    ) -> tf.data.Dataset:
+        """Return the examples in batches, as `Pairs.dataset` does; with `image_size=None` they always come singly."""
+        check_batching(batching, image_size=image_size, crops=True)
+        training = batching.get("training", False)
+        parallel = tf.data.AUTOTUNE
+        if image_size is None:
+            batching, parallel = {**batching, "batch_size": 1}, min(READERS, os.cpu_count() or 1)
+        from tensorflow_datasets import decode
+
+        encoded = {name: decode.SkipDecoding() for name in ("image", self.mask)}
+
+        @tf.autograph.experimental.do_not_convert
+        def sample(index: Tensor, draw: Tensor) -> tuple[Any, ...]:
+            record = tf.numpy_function(self.records.__getitem__, [index], tf.string, stateful=False)
+            example = self.features.deserialize_example(tf.ensure_shape(record, []), decoders=encoded)
+            pixels = tf.io.decode_png(example[self.mask], channels=self.channels)
+            height, width = tf.unstack(tf.io.extract_jpeg_shape(example["image"])[:2])
+            tf.debugging.assert_equal(tf.shape(pixels)[:2], [height, width], "a mask has another size than its image")
+            window, part, padding, *varied = _augmentation.plan(
+                height, width, draw, image_size=image_size, training=training, augmentation=augmentation
+            )
+            image = _images.decode_jpeg_window(example["image"], part, quick=training)
+            if image_size is None:
+                return tf.cast(image, tf.float32), self.class_ids(pixels, example)
+            image = _augmentation.place_image(image, padding, image_size, antialias=not training)
+            # Cut out first: fewer pixels are left to be looked up.
+            placed = _augmentation.place_pixels(pixels, window, image_size, void=self.void)
+            return image, self.class_ids(placed, example), *varied
+
+        finish = _augmentation.flip_and_colour if training else None
+        return batches(len(self.records), sample, **batching, parallel=parallel, finish=finish)
+
 
 def examples(
     builder: Any,
     split: str,
     *,
+    class_names: tuple[str, ...],
     mask: str,
     channels: int,
     void: int,
@@ -116,43 +181,6 @@ def examples(
             f"{builder.data_dir}: is prepared as {kind}: name a --data-dir in which it is TFRecord, or new"
         )
     paths = [Path(path) for path in builder.info.splits[split].filepaths]
-    return Examples(Records(paths, verbose=verbose), builder.info.features, mask, channels, void, class_ids)
-
-
-def dataset(
-    source: Examples,
-    *,
-    image_size: int | None = None,
-    augmentation: _augmentation.Augmentation | None = None,
-    **batching: Unpack[Batching],
-) -> tf.data.Dataset:
-    """Turn examples into batches, as `pairs.dataset` does pairs; with `image_size=None` they always come singly."""
-    check_batching(batching, image_size=image_size, crops=True)
-    training = batching.get("training", False)
-    parallel = tf.data.AUTOTUNE
-    if image_size is None:
-        batching, parallel = {**batching, "batch_size": 1}, min(READERS, os.cpu_count() or 1)
-    from tensorflow_datasets import decode
-
-    encoded = {name: decode.SkipDecoding() for name in ("image", source.mask)}
-
-    @tf.autograph.experimental.do_not_convert
-    def sample(index: Tensor, draw: Tensor) -> tuple[Any, ...]:
-        record = tf.numpy_function(source.records.__getitem__, [index], tf.string, stateful=False)
-        example = source.features.deserialize_example(tf.ensure_shape(record, []), decoders=encoded)
-        pixels = tf.io.decode_png(example[source.mask], channels=source.channels)
-        height, width = tf.unstack(tf.io.extract_jpeg_shape(example["image"])[:2])
-        tf.debugging.assert_equal(tf.shape(pixels)[:2], [height, width], "a mask has another size than its image")
-        window, part, padding, *varied = _augmentation.plan(
-            height, width, draw, image_size=image_size, training=training, augmentation=augmentation
-        )
-        image = _images.decode_jpeg_window(example["image"], part, quick=training)
-        if image_size is None:
-            return tf.cast(image, tf.float32), source.class_ids(pixels, example)
-        image = _augmentation.place_image(image, padding, image_size, antialias=not training)
-        # Cut out first: fewer pixels are left to be looked up.
-        placed = _augmentation.place_pixels(pixels, window, image_size, void=source.void)
-        return image, source.class_ids(placed, example), *varied
-
-    finish = _augmentation.flip_and_colour if training else None
-    return batches(len(source.records), sample, **batching, parallel=parallel, finish=finish)
+    return Examples(
+        Records(paths, verbose=verbose), class_names, builder.info.features, mask, channels, void, class_ids
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 TRAIN, VAL, ALL = "train", "val", "all"
 # Other programs' names for these folders, in lower case.
@@ -16,6 +17,15 @@ _OTHER_NAMES = {
     "images": ("image", "imgs", "img", "jpegimages"),
     "masks": ("mask", "labels", "label", "annotations", "segmentationclass"),
 }
+
+
+def existing_folder(path: PathLike, holding: str = "{train,val}/{images,masks}, or images and masks") -> Path:
+    """Return the path if it is a folder; otherwise `InputError`, which says what it should hold."""
+    path = Path(path)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise InputError(f"{path}: {what}: name a folder that holds {holding}")
+    return path
 
 
 def require_split(root: Path, split: str, own: Sequence[str]) -> None:
@@ -35,20 +45,6 @@ def require_split(root: Path, split: str, own: Sequence[str]) -> None:
         )
     fix = hint(root, split) or f": the folder's splits are {', '.join(own)}, or {ALL!r} for all of them"
     raise InputError(f"{root / split}: does not exist, though {root / own[0]} does{fix}")
-
-
-def scored_split(root: Path, own: Sequence[str]) -> str:
-    """Return the split of a folder that a model is scored on which was trained on other data.
-
-    All that is there, if the folder has no splits of its own; else its only split, or the only one beside "train".
-
-    Raises:
-        InputError: if several are left.
-    """
-    left = [split for split in own if split != TRAIN] or list(own)
-    if len(left) > 1:
-        raise InputError(f"{root}: has the splits {', '.join(own)}: choose one by --split, or --split {ALL} for all")
-    return left[0] if left else ALL
 
 
 def hint(folder: Path, wanted: str) -> str:

@@ -96,20 +96,18 @@ def voc(
         ValueError: for another year or split.
     """
     check_batching(batching, image_size=image_size, crops=True)
-    examples = read_voc(split, data_dir, year=year, verbose=verbose)
-    return _pairs.dataset(examples, image_size=image_size, augmentation=augmentation, **batching)
+    pairs = read_voc(split, data_dir, year=year, verbose=verbose)
+    return pairs.dataset(image_size=image_size, augmentation=augmentation, **batching)
 
 
-def read_voc(
-    split: str, data_dir: PathLike | None = None, *, year: int = 2012, verbose: bool = False
-) -> list[_pairs.Pair]:
+def read_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012, verbose: bool = False) -> _pairs.Pairs:
     """Find, read and check every pair of a split, in the split's order; see `voc`."""
     paths = find_voc(split, data_dir, year=year)
     read_pairs = in_threads(
         lambda paths_of_pair: _pairs.read_pair(*paths_of_pair, read_mask=read_mask), paths, verbose=verbose
     )
     _pairs.check_ids(read_pairs, len(CLASS_NAMES))
-    return read_pairs
+    return _pairs.Pairs(read_pairs, CLASS_NAMES)
 
 
 def find_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012) -> list[tuple[Path, Path]]:

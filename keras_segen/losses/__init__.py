@@ -13,7 +13,7 @@ from keras_segen.losses._adversarial import (
 from keras_segen.losses._pixelwise import CrossEntropy, Focal, OutputCodeCrossEntropy, TopKCrossEntropy
 from keras_segen.losses._region import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 from keras_segen.losses._sum import Sum
-from keras_segen.losses._variational import Bernoulli, DiscretizedLogistic, Gaussian
+from keras_segen.losses._variational import Bernoulli, DiscretizedLogistic, Gaussian, kl_divergence
 
 __all__ = [
     "DRAGAN",
@@ -37,4 +37,5 @@ __all__ = [
     "TopKCrossEntropy",
     "Tversky",
     "Wasserstein",
+    "kl_divergence",
 ]

@@ -9,11 +9,11 @@ from keras_segen.metrics._distances import (
     kernel_distance,
     precision_recall_density_coverage,
 )
-from keras_segen.metrics._features import feature_extractor
+from keras_segen.metrics._features import feature_batches, feature_extractor
 from keras_segen.metrics._image_quality import PSNR, SSIM, MultiScaleSSIM
-from keras_segen.metrics._image_sets import image_set_scores
+from keras_segen.metrics._image_sets import MIN_IMAGES, image_set_scores, score_name
 from keras_segen.metrics._inception import inception_features
-from keras_segen.metrics._reference import Reference
+from keras_segen.metrics._reference import Reference, read_statistics
 from keras_segen.metrics._segmentation import (
     FrequencyWeightedIoU,
     MeanClassAccuracy,
@@ -23,6 +23,7 @@ from keras_segen.metrics._segmentation import (
 )
 
 __all__ = [
+    "MIN_IMAGES",
     "PSNR",
     "SSIM",
     "BoundaryF1",
@@ -36,6 +37,7 @@ __all__ = [
     "PixelAccuracy",
     "Reference",
     "cifar10_features",
+    "feature_batches",
     "feature_extractor",
     "frechet_distance",
     "image_set_scores",
@@ -43,4 +45,6 @@ __all__ = [
     "inception_score",
     "kernel_distance",
     "precision_recall_density_coverage",
+    "read_statistics",
+    "score_name",
 ]

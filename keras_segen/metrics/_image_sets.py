@@ -17,7 +17,7 @@ from keras_segen.metrics._inception import NAME as INCEPTION
 from keras_segen.metrics._reference import FeatureSummary, Reference
 from keras_segen.types import Tensor
 
-FEWEST = 6  # images that have scores: the fifth neighbour, and the image itself
+MIN_IMAGES = 6  # images that have scores: the fifth neighbour, and the image itself
 SPLITS = 10  # of the inception score
 _PUBLISHED = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_score": "inception_score"}
 
@@ -54,7 +54,7 @@ def image_set_scores(
         verbose: show a progress bar.
 
     Raises:
-        ValueError: for a reference by another extractor, fewer than `FEWEST` images, or images that cannot be used.
+        ValueError: for a reference by another extractor, fewer than `MIN_IMAGES` images, or images that cannot be used.
     """
     if reference.protocol["extractor"] != extractor.name:
         raise ValueError(
@@ -63,9 +63,9 @@ def image_set_scores(
         )
     summary = FeatureSummary(images, extractor, verbose=verbose)
     count = summary.moments.count
-    if min(count, reference.count or count) < FEWEST:
+    if min(count, reference.count or count) < MIN_IMAGES:
         real = "published statistics" if reference.count is None else reference.count
-        raise ValueError(f"Scores need {FEWEST} images or more, real and other. Received: {real}, {count}")
+        raise ValueError(f"Scores need {MIN_IMAGES} images or more, real and other. Received: {real}, {count}")
     if not reference.covariance.any():
         raise ValueError(f"All real images have the same features by {extractor.name}: it sees nothing of them.")
     _warn_of_few(count, reference)

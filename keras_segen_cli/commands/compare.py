@@ -38,10 +38,9 @@ def compare(
     if (real is None) == (features.reference is None):
         raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
     verbose = begin(max_pixels=max_pixels)
-    from keras_segen.data._image_files import image_batches, image_files
+    from keras_segen.data import image_batches, image_files
     from keras_segen.errors import InputError
-    from keras_segen.metrics import image_set_scores
-    from keras_segen.metrics._image_sets import FEWEST
+    from keras_segen.metrics import MIN_IMAGES, image_set_scores
     from keras_segen.runs import write_json
     from keras_segen_cli.tasks.features import extractor_of, reference_from
     from keras_segen_cli.tasks.generation import table
@@ -50,8 +49,8 @@ def compare(
         require_free(Path(out))
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
     for name, paths in files.items():
-        if len(paths) < FEWEST:
-            raise InputError(f"{name}: {len(paths)} images are too few to compare: {FEWEST} at least")
+        if len(paths) < MIN_IMAGES:
+            raise InputError(f"{name}: {len(paths)} images are too few to compare: {MIN_IMAGES} at least")
         print(f"{name}: {len(paths)} images", flush=True)
     if real is not None:
         _warn_of_sizes(files[real][0], files[fake][0])
@@ -84,7 +83,7 @@ def require_free(file: Path) -> None:
 
 
 def _warn_of_sizes(real: Path, fake: Path) -> None:
-    from keras_segen.data._images import read_image
+    from keras_segen.data import read_image
 
     shapes = [read_image(path).shape for path in (real, fake)]
     if shapes[0] != shapes[1]:
@@ -96,7 +95,7 @@ def _warn_of_sizes(real: Path, fake: Path) -> None:
 
 
 def _known(folder: str, files: list[Path], extractor: "keras.Model", verbose: bool) -> "Reference":
-    from keras_segen.data._image_files import fingerprint, image_batches
+    from keras_segen.data import fingerprint, image_batches
     from keras_segen.metrics import Reference
 
     return Reference.kept(

@@ -36,9 +36,9 @@ def evaluate(
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
     verbose = begin(max_pixels=max_pixels)
-    from keras_segen.data._split import ALL
     from keras_segen.runs import write_json
     from keras_segen_cli.tasks import open_run
+    from keras_segen_cli.tasks.splits import ALL
 
     task = open_run(run)
     best = task.run.load_best()  # before data are read: is there one?
@@ -69,8 +69,8 @@ def evaluate(
 
 def _default_split(task: Any, data: str) -> str | None:
     """Return the split of other data to score; None, as for the run's own, if they are these at another place."""
-    from keras_segen.data._split import ALL
     from keras_segen.errors import InputError
+    from keras_segen_cli.tasks.splits import ALL
 
     split: str | None = task.default_split(data)
     try:

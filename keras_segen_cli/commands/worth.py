@@ -34,16 +34,14 @@ def worth(
     import numpy as np
 
     from keras_segen import models
-    from keras_segen.data import _in_memory
-    from keras_segen.data._class_folders import LAYOUT, read_class_folders
-    from keras_segen.data._folder import existing_folder
-    from keras_segen.data._split import ALL
+    from keras_segen.data import from_arrays, read_class_folders
     from keras_segen.errors import InputError
-    from keras_segen.training._classifier import accuracy, train_classifier
+    from keras_segen.training import accuracy, train_classifier
     from keras_segen_cli.tasks.classifier_data import classifier_data
+    from keras_segen_cli.tasks.splits import ALL
 
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
-    files = read_class_folders(ALL, existing_folder(generated, LAYOUT), verbose=verbose)
+    files = read_class_folders(ALL, generated, verbose=verbose)
     if sorted(files.class_names) != sorted(class_names):
         raise InputError(
             f"{generated}: its sub-folders are {', '.join(files.class_names)}, but the real classes are "
@@ -58,7 +56,7 @@ def worth(
         print(f"\ntraining on {name}: {len(images)} images", flush=True)
         keras.utils.set_random_seed(seed)
         network = models.classifier(images.shape[1:], len(class_names))
-        batches = _in_memory.dataset(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
+        batches = from_arrays(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
         train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_segen import plotting
-from keras_segen.data._images import middle_square, read_image
+from keras_segen.data import middle_square, read_image
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
 from keras_segen.ranges import to_floats, to_uint8

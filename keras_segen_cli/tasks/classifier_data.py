@@ -4,14 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_segen.data._cifar10 import CLASS_NAMES as CIFAR10_NAMES
-from keras_segen.data._class_folders import LAYOUT, read_class_folders, require_trained
-from keras_segen.data._folder import existing_folder
-from keras_segen.data._shapes import CLASS_NAMES as SHAPES_NAMES
-from keras_segen.data._shapes import scenes
-from keras_segen.data._split import TRAIN, VAL
+from keras_segen.data import class_names, read_class_folders, scenes
 from keras_segen.errors import InputError
 from keras_segen_cli.tasks.generation_data import SCENES, cifar10_arrays
+from keras_segen_cli.tasks.splits import TRAIN, VAL
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -33,10 +29,9 @@ def classifier_data(
         raise InputError("CelebA has attributes, not classes: name a folder of class sub-folders, cifar10 or shapes")
     if name == "cifar10":
         train, test = (cifar10_arrays(split, image_size, data_dir) for split in ("train", "test"))
-        return train, test, CIFAR10_NAMES
+        return train, test, class_names(name)
     if name == "shapes":
-        return scenes("train", SCENES, image_size), scenes("test", 2048, image_size), SHAPES_NAMES[1:]
-    root = existing_folder(name, LAYOUT)
-    files, aside = (read_class_folders(split, root) for split in (TRAIN, VAL))
-    require_trained(files, aside)
+        return scenes("train", SCENES, image_size), scenes("test", 2048, image_size), class_names(name)[1:]
+    files, aside = (read_class_folders(split, name) for split in (TRAIN, VAL))
+    aside.require_classes_of(files)
     return (files.decode(image_size), files.labels), (aside.decode(image_size), aside.labels), files.class_names

@@ -5,8 +5,7 @@ from pathlib import Path
 import keras
 
 from keras_segen.errors import InputError
-from keras_segen.metrics import Reference, cifar10_features, inception_features
-from keras_segen.metrics._reference import read_statistics
+from keras_segen.metrics import Reference, cifar10_features, inception_features, read_statistics
 from keras_segen_cli.options import Features
 
 

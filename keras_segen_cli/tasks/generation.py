@@ -10,13 +10,9 @@ import numpy as np
 
 from keras_segen import plotting
 from keras_segen.callbacks import CollapseWatch, FrechetDistance, SampleGrids
-from keras_segen.data._class_folders import LAYOUT, find_splits
-from keras_segen.data._folder import existing_folder
-from keras_segen.data._split import scored_split
 from keras_segen.errors import InputError
 from keras_segen.latents import slerp, standard_normal
-from keras_segen.metrics import Reference, cifar10_features, image_set_scores
-from keras_segen.metrics._image_sets import FEWEST, score_name
+from keras_segen.metrics import MIN_IMAGES, Reference, cifar10_features, image_set_scores, score_name
 from keras_segen.ranges import to_floats, to_uint8
 from keras_segen.runs import load_model
 from keras_segen.training import LatentModel
@@ -26,6 +22,7 @@ from keras_segen_cli.recipes.gans import GANRecipe
 from keras_segen_cli.tasks.features import extractor_of, reference_from
 from keras_segen_cli.tasks.generation_data import SPLITS, GenerationData, generation_data
 from keras_segen_cli.tasks.sampling import sample
+from keras_segen_cli.tasks.splits import scored_split
 from keras_segen_cli.tasks.task import Task
 
 WATCHED = 512  # images that the collapse watch compares
@@ -63,8 +60,8 @@ class Generative(Task[R, GenerationData]):
         if split:  # not what the run was trained on, even where the images are the same
             data = replace(data, fingerprint=f"{data.fingerprint}-{split}")
         count = len(data.images)
-        if count < FEWEST:
-            raise InputError(f"{data.name}: {count} images are too few to compare samples with: {FEWEST} at least")
+        if count < MIN_IMAGES:
+            raise InputError(f"{data.name}: {count} images are too few to compare samples with: {MIN_IMAGES} at least")
         if split is None and data.count < recipe.batch_size:
             raise InputError(
                 f"{data.name}: {data.count} training images ({data.kept_aside} are kept aside) do not fill one batch "
@@ -80,7 +77,7 @@ class Generative(Task[R, GenerationData]):
 
     def default_split(self, name: str) -> str | None:
         """Return the split of other data that is scored if none is named."""
-        return None if name in SPLITS else scored_split(Path(name), find_splits(existing_folder(name, LAYOUT)))
+        return None if name in SPLITS else scored_split(name, target="label")
 
     def table(self, scores: dict[str, Any]) -> str:
         """Return the scores as a table."""

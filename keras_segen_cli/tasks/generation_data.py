@@ -8,32 +8,27 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data import _in_memory, shapes
-from keras_segen.data._celeb_a import CROP, read_celeb_a
-from keras_segen.data._celeb_a import SPLITS as CELEB_A_SPLITS
-from keras_segen.data._cifar10 import CLASS_NAMES as CIFAR10_NAMES
-from keras_segen.data._cifar10 import SPLITS as CIFAR10_SPLITS
-from keras_segen.data._cifar10 import read_cifar10
-from keras_segen.data._class_folders import (
-    LAYOUT,
-    dataset,
-    find_splits,
+from keras_segen.data import (
+    CELEB_A_CROP,
+    class_names,
+    folder_splits,
+    from_arrays,
+    read_celeb_a,
+    read_cifar10,
     read_class_folders,
-    require_trained,
+    scenes,
+    shapes,
+    splits,
 )
-from keras_segen.data._folder import existing_folder
-from keras_segen.data._named import require_named_split
-from keras_segen.data._shapes import CLASS_NAMES as SHAPES_NAMES
-from keras_segen.data._shapes import COUNTS, scenes
-from keras_segen.data._split import TRAIN, VAL, hint
 from keras_segen.errors import InputError
+from keras_segen_cli.tasks.splits import TRAIN, VAL, require_named_split
 
 # Real images that samples are compared with, and held-out ones that a model is scored on, at most.
 REFERENCE = HELD_OUT = 10_000
 # Scenes of shapes: four times the segmenters', for a generator learns less from each.
 SCENES = 8192
 # By name, the splits that a model can be scored on.
-SPLITS = {"cifar10": CIFAR10_SPLITS, "celeb_a": tuple(CELEB_A_SPLITS), "shapes": tuple(COUNTS)}
+SPLITS = {name: splits(name) for name in ("cifar10", "celeb_a", "shapes")}
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 
 
@@ -75,7 +70,7 @@ class GenerationData:
         """The held-out images in batches, once; None if they were not asked for."""
         if not len(self.held_out):
             return None
-        return _in_memory.dataset(self.held_out, self.held_out_labels, batch_size=256, training=False, seed=0)
+        return from_arrays(self.held_out, self.held_out_labels, batch_size=256, training=False, seed=0)
 
 
 def generation_data(
@@ -119,7 +114,7 @@ def generation_data(
     if name == "cifar10":
         found = cifar10_arrays(trained, size, data_dir)
         others = (found if split else cifar10_arrays("test", size, data_dir)) if held_out else None
-        return _arrays(name, *found, CIFAR10_NAMES, trained, most=most, seed=seed, labels=labels, others=others)
+        return _arrays(name, *found, class_names(name), trained, most=most, seed=seed, labels=labels, others=others)
     if name == "celeb_a":
         if labels and not attributes:
             raise InputError("CelebA is conditional on attributes: name some, such as --attributes Smiling Male")
@@ -132,33 +127,30 @@ def generation_data(
             others = (found if split else faces(VAL)) if held_out else None
         except ValueError as error:
             raise InputError(str(error)) from error
-        names, crop = tuple(attributes), f"middle_{CROP}"
+        names, crop = tuple(attributes), f"middle_{CELEB_A_CROP}"
         return _arrays(name, *found, names, trained, most=most, seed=seed, labels=labels, crop=crop, others=others)
-    root = existing_folder(name, LAYOUT).resolve()
+    root = Path(name).resolve()
     files = read_class_folders(trained, root, verbose=verbose)
+    own = folder_splits(root, target="label")
     aside = None
     if split:
         aside = files
-    elif not find_splits(root) or (root / VAL).is_dir():
+    elif held_out or not own or VAL in own:
         aside = read_class_folders(VAL, root, verbose=verbose)
         if labels:
-            require_trained(files, aside)
-    elif held_out:
-        raise InputError(
-            f"{root}: holds no val{hint(root, VAL) or ': put images there that the model is scored on, not trained on'}"
-        )
-    some = np.random.default_rng(0).permutation(len(aside.paths) if aside else 0)[:HELD_OUT]
+            aside.require_classes_of(files)
+    some = np.random.default_rng(0).permutation(len(aside) if aside else 0)[:HELD_OUT]
     # Any of them, in any order: they lie class by class.
-    chosen = np.random.default_rng(0).permutation(len(files.paths))[:most]
+    chosen = np.random.default_rng(0).permutation(len(files))[:most]
     return GenerationData(
         name=str(root),
         class_names=files.class_names if labels else (),
         fingerprint=f"{files.fingerprint}-{size}",
-        count=len(files.paths),
+        count=len(files),
         split=trained,
-        kept_aside=len(aside.paths) if aside and not split else 0,
-        train=lambda batch_size, start: dataset(
-            files, image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
+        kept_aside=len(aside) if aside and not split else 0,
+        train=lambda batch_size, start: files.dataset(
+            image_size=size, batch_size=batch_size, training=True, seed=seed, labels=labels, start=start
         ),
         images=files.decode(size, chosen),
         labels=files.labels[chosen] if labels else None,
@@ -189,7 +181,7 @@ def _arrays(
         class_names=class_names if labels else (),
         fingerprint=digest.hexdigest(),
         count=len(images),
-        train=lambda batch_size, start: _in_memory.dataset(
+        train=lambda batch_size, start: from_arrays(
             images, kept, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         split=split,
@@ -206,7 +198,7 @@ def _shapes(size: int, seed: int, split: str | None, *, most: int, labels: bool,
     others = scenes(split or VAL, 1024, size) if held_out else None
     return GenerationData(
         name="shapes",
-        class_names=SHAPES_NAMES[1:] if labels else (),
+        class_names=class_names("shapes")[1:] if labels else (),
         fingerprint=f"shapes-{SCENES}-{size}",
         count=SCENES,
         split=split or TRAIN,

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_segen.data._image_files import image_files
-from keras_segen.data._images import read_image
-from keras_segen.data._in_threads import read_ahead
-from keras_segen.data._order import AHEAD
+from keras_segen.data import image_files, read_ahead, read_image
 from keras_segen.errors import InputError
 from keras_segen.files import require_place
 
@@ -119,7 +116,7 @@ def read_images(
         except InputError as error:
             return error
 
-    found = read_ahead(contents, sources, [source.pixels for source in sources], most=AHEAD)
+    found = read_ahead(contents, sources, [source.pixels for source in sources])
     for source, pixels in zip(sources, found, strict=True):
         if isinstance(pixels, InputError):
             print(f"keras-segen: warning: {pixels}", file=sys.stderr, flush=True)

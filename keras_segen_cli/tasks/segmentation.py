@@ -16,16 +16,15 @@ from PIL import Image
 
 from keras_segen import inference, metrics, plotting
 from keras_segen.callbacks import FineTuning
-from keras_segen.data._folder import existing_folder, find_splits
-from keras_segen.data._images import read_image
-from keras_segen.data._split import scored_split
+from keras_segen.data import read_image
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
-from keras_segen.inference._batches import label_maps
+from keras_segen.inference import label_maps
 from keras_segen_cli.options import Predicting, Scoring
 from keras_segen_cli.recipes import Segmenter
 from keras_segen_cli.tasks.images import due_images, read_images, require_results
 from keras_segen_cli.tasks.segmentation_data import SPLITS, SegmentationData, segmentation_data
+from keras_segen_cli.tasks.splits import scored_split
 from keras_segen_cli.tasks.task import Task
 
 # What is measured, by its name in metrics.json and in the table.
@@ -63,7 +62,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             seed=self.recipe.seed,
             data_dir=self.recipe.data_dir,
             split=split,
-            class_names=known,
+            known_classes=known,
             verbose=verbose,
         )
         if data.black_and_white:
@@ -93,7 +92,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
 
         None: the one that models which are trained on these data are validated on.
         """
-        return None if name in SPLITS else scored_split(Path(name), find_splits(existing_folder(name)))
+        return None if name in SPLITS else scored_split(name, target="mask")
 
     def validate(self, model: keras.Model, data: SegmentationData) -> dict[str, float]:
         """Return `mean_iou` and `pixel_accuracy` on the validation images at their own sizes.

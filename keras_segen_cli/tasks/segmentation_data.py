@@ -6,31 +6,29 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_segen._masks import VOID
-from keras_segen.data import _pairs, _records, shapes
-from keras_segen.data._coco import CLASS_NAMES as COCO_NAMES
-from keras_segen.data._coco import SPLITS as COCO_SPLITS
-from keras_segen.data._coco import read_coco
-from keras_segen.data._folder import existing_folder, read_folder
-from keras_segen.data._named import require_named_split
-from keras_segen.data._oxford_iiit_pet import CLASS_NAMES as PET_NAMES
-from keras_segen.data._oxford_iiit_pet import SPLITS as PET_SPLITS
-from keras_segen.data._oxford_iiit_pet import read_oxford_iiit_pet
-from keras_segen.data._shapes import CLASS_NAMES, COUNTS
-from keras_segen.data._split import TRAIN, VAL
-from keras_segen.data._voc import ARCHIVES, read_voc
-from keras_segen.data._voc import CLASS_NAMES as VOC_NAMES
+from keras_segen.data import (
+    SHAPES_COUNTS,
+    VOID,
+    Examples,
+    Pairs,
+    class_names,
+    read_coco,
+    read_folder,
+    read_oxford_iiit_pet,
+    read_voc,
+    shapes,
+    splits,
+)
 from keras_segen.errors import InputError
+from keras_segen_cli.tasks.splits import TRAIN, VAL, require_named_split
 
 # By name, the year and the split that is trained on.
 VOC = {"voc": (2012, "train"), "voc_trainaug": (2012, "trainaug"), "voc2007": (2007, "train")}
-PREPARED = {"coco": (read_coco, COCO_NAMES), "oxford_iiit_pet": (read_oxford_iiit_pet, PET_NAMES)}
+PREPARED: dict[str, Callable[..., Examples]] = {"coco": read_coco, "oxford_iiit_pet": read_oxford_iiit_pet}
 # By name, the splits that a model can be scored on.
 SPLITS = {
-    "shapes": tuple(COUNTS),
-    "coco": tuple(COCO_SPLITS),
-    "oxford_iiit_pet": tuple(PET_SPLITS),
-    **{name: tuple(ARCHIVES[year]) for name, (year, _) in VOC.items()},
+    **{name: splits(name) for name in ("shapes", "coco", "oxford_iiit_pet")},
+    **{name: splits("voc" if year == 2012 else f"voc{year}") for name, (year, _) in VOC.items()},
 }
 
 
@@ -72,7 +70,7 @@ def segmentation_data(
     seed: int,
     data_dir: Path | str | None = None,
     split: str | None = None,
-    class_names: Sequence[str] | None = None,
+    known_classes: Sequence[str] | None = None,
     verbose: bool = True,
 ) -> SegmentationData:
     """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
@@ -83,7 +81,7 @@ def segmentation_data(
         seed: what training order and augmentation follow from.
         data_dir: where named data sets lie.
         split: read this one alone, to score a model on it; None: train on one and validate on another.
-        class_names: the classes that a folder's masks hold, if a model knows them; None: they follow from the folder.
+        known_classes: the classes that a folder's masks hold, if a model knows them; None: they follow from the folder.
         verbose: show progress.
 
     Raises:
@@ -95,89 +93,81 @@ def segmentation_data(
     if name == "shapes":
         return SegmentationData(
             name=name,
-            class_names=CLASS_NAMES,
+            class_names=class_names(name),
             fingerprint=f"shapes-{image_size}",
-            count=COUNTS[trained],
+            count=SHAPES_COUNTS[trained],
             absent=(),
             train=lambda batch_size, start: shapes(
                 trained, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
             ),
             val=shapes(scored, image_size=image_size),
-            val_count=COUNTS[scored],
+            val_count=SHAPES_COUNTS[scored],
             examples=lambda count: shapes(trained, image_size=image_size, count=count),
         )
+    train: Pairs | Examples
+    val: Pairs | Examples
     if name in PREPARED:
-        read, class_names = PREPARED[name]
-        train_examples = read(trained, data_dir, verbose=verbose)
-        val_examples = train_examples if split else read(scored, data_dir, verbose=verbose)
-        return _from_records(name, class_names, train_examples, val_examples, image_size=image_size, seed=seed)
+        read = PREPARED[name]
+        train = read(trained, data_dir, verbose=verbose)
+        val = train if split else read(scored, data_dir, verbose=verbose)
+        return _from_sources(name, class_names(name), train, val, image_size=image_size, seed=seed)
     if name in VOC:
         year, train_split = VOC[name]
-        train_pairs = read_voc(split or train_split, data_dir, year=year, verbose=verbose)
-        val_pairs = train_pairs if split else read_voc(scored, data_dir, year=year, verbose=verbose)
-        return _from_pairs(name, VOC_NAMES, train_pairs, val_pairs, image_size=image_size, seed=seed)
-    root = existing_folder(name).resolve()
-    train = read_folder(trained, root, class_names=class_names, verbose=verbose)
-    val = train if split else read_folder(scored, root, class_names=class_names, verbose=verbose)
-    for its_split, found in ((trained, train), (scored, val)):
-        if all(pair.ids <= {VOID} for pair in found.pairs):
+        train = read_voc(split or train_split, data_dir, year=year, verbose=verbose)
+        val = train if split else read_voc(scored, data_dir, year=year, verbose=verbose)
+        return _from_sources(name, class_names("voc"), train, val, image_size=image_size, seed=seed)
+    return _from_folder(
+        Path(name).resolve(), split, image_size=image_size, seed=seed, known_classes=known_classes, verbose=verbose
+    )
+
+
+def _from_folder(
+    root: Path,
+    split: str | None,
+    *,
+    image_size: int,
+    seed: int,
+    known_classes: Sequence[str] | None,
+    verbose: bool,
+) -> SegmentationData:
+    trained, scored = split or TRAIN, split or VAL
+    train = read_folder(trained, root, class_names=known_classes, verbose=verbose)
+    val = train if split else read_folder(scored, root, class_names=known_classes, verbose=verbose)
+    for its_split, pairs in ((trained, train), (scored, val)):
+        if pairs.ids == {VOID}:
             raise InputError(f"{root}: all masks for {its_split} are void (255) all over: draw class ids from 0")
-    num_classes = max(train.greatest_id, val.greatest_id) + 1
-    if train.class_names is None and class_names is None and num_classes < 2:
+    num_classes = max((train.ids | val.ids) - {VOID}) + 1
+    if train.class_names is None and known_classes is None and num_classes < 2:
         raise InputError(
             f"{root}: no mask holds a class but 0 (and void): there is nothing to learn, draw objects as 1, 2, …"
         )
     names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
     if len(names) > VOID:
         raise InputError(f"{root / 'classes.txt'}: names {len(names)} classes: a mask has room for {VOID}")
-    loaded = _from_pairs(str(root), names, train.pairs, val.pairs, image_size=image_size, seed=seed)
-    return replace(loaded, black_and_white=train.black_and_white)
+    data = _from_sources(str(root), names, train, val, image_size=image_size, seed=seed)
+    return replace(data, black_and_white=train.black_and_white)
 
 
-def _from_pairs(
+def _from_sources(
     name: str,
     class_names: tuple[str, ...],
-    train: Sequence[_pairs.Pair],
-    val: Sequence[_pairs.Pair],
+    train: Pairs | Examples,
+    val: Pairs | Examples,
     *,
     image_size: int,
     seed: int,
 ) -> SegmentationData:
-    present = frozenset().union(*(pair.ids for pair in train))
+    present = train.ids
     return SegmentationData(
         name=name,
         class_names=class_names,
-        fingerprint=f"{_pairs.fingerprint(train)}-{_pairs.fingerprint(val)}",
+        fingerprint=f"{train.fingerprint}-{val.fingerprint}",
         count=len(train),
-        absent=tuple(name for i, name in enumerate(class_names) if i not in present),
-        train=lambda batch_size, start: _pairs.dataset(
-            train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+        absent=() if present is None else tuple(name for i, name in enumerate(class_names) if i not in present),
+        train=lambda batch_size, start: train.dataset(
+            image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
         ),
-        val=_pairs.dataset(val),
+        val=val.dataset(),
         val_count=len(val),
-        examples=lambda count: _pairs.dataset(train[:: -(-len(train) // count)]),
-    )
-
-
-def _from_records(
-    name: str,
-    class_names: tuple[str, ...],
-    train: _records.Examples,
-    val: _records.Examples,
-    *,
-    image_size: int,
-    seed: int,
-) -> SegmentationData:
-    return SegmentationData(
-        name=name,
-        class_names=class_names,
-        fingerprint=f"{train.records.digest}-{val.records.digest}",
-        count=len(train.records),
-        absent=(),
-        train=lambda batch_size, start: _records.dataset(
-            train, image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
-        ),
-        val=_records.dataset(val),
-        val_count=len(val.records),
-        examples=lambda count: _records.dataset(train).take(count),  # preparing them has mixed them
+        examples=lambda count: train.sample(count).dataset(),
     )

@@ -13,10 +13,18 @@ from keras_segen import plotting
 from keras_segen.callbacks import FrechetDistance, SampleGrids
 from keras_segen.errors import InputError
 from keras_segen.latents import straight, traversal
-from keras_segen.losses._variational import kl_divergence
-from keras_segen.metrics import PSNR, SSIM, Moments, Reference, cifar10_features, frechet_distance
-from keras_segen.metrics._features import feature_batches
-from keras_segen.metrics._image_sets import FEWEST, score_name
+from keras_segen.losses import kl_divergence
+from keras_segen.metrics import (
+    MIN_IMAGES,
+    PSNR,
+    SSIM,
+    Moments,
+    Reference,
+    cifar10_features,
+    feature_batches,
+    frechet_distance,
+    score_name,
+)
 from keras_segen.ranges import to_floats, to_uint8
 from keras_segen.runs import load_model
 from keras_segen.training import VAE, Posterior, active_units
@@ -49,10 +57,10 @@ class Variational(Generative[vaes.VAE]):
         data = self._read(
             name, labels=self.recipe.conditional, held_out=True, split=split, samples=samples, verbose=verbose
         )
-        if len(data.held_out) < FEWEST:
+        if len(data.held_out) < MIN_IMAGES:
             raise InputError(
                 f"{data.name}: {len(data.held_out)} images kept aside are too few to score a model on: "
-                f"{FEWEST} at least"
+                f"{MIN_IMAGES} at least"
             )
         return data
 

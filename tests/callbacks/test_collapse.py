@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from keras_segen.callbacks import Checkpoint, CollapseWatch
-from keras_segen.data import _in_memory as in_memory
-from keras_segen.data import shapes
+from keras_segen.data import from_arrays, shapes
 from keras_segen.data._cifar10 import read_cifar10
 from keras_segen.losses import Hinge, NonSaturating
 from keras_segen.metrics import feature_extractor
@@ -194,7 +193,7 @@ def test_a_run_made_to_collapse_is_reported_and_a_healthy_one_is_not(real_data):
             loss=loss,
         )
         watch = CollapseWatch(images[:512] / np.float32(127.5) - 1)
-        batches = in_memory.dataset(images, None, batch_size=64, training=True, seed=0, start=0)
+        batches = from_arrays(images, None, batch_size=64, training=True, seed=0, start=0)
         gan.fit(batches, steps_per_epoch=200, epochs=epochs, shuffle=False, verbose=0, callbacks=[watch])
         return watch.warnings
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_segen.data import _in_memory as in_memory
+from keras_segen.data import from_arrays
 from keras_segen.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
@@ -9,7 +9,7 @@ LABELS = np.arange(10, dtype=np.int32)
 
 
 def test_all_images_in_order_in_range():
-    dataset = in_memory.dataset(IMAGES, LABELS, batch_size=4, training=False, seed=0)
+    dataset = from_arrays(IMAGES, LABELS, batch_size=4, training=False, seed=0)
     batches = list(dataset.as_numpy_iterator())
     assert [len(image) for image, _ in batches] == [4, 4, 2]
     images = np.concatenate([image for image, _ in batches])
@@ -20,7 +20,7 @@ def test_all_images_in_order_in_range():
 
 def test_training_shuffles_and_mirrors():
     def read(seed):
-        dataset = in_memory.dataset(IMAGES, LABELS, batch_size=5, training=True, seed=seed)
+        dataset = from_arrays(IMAGES, LABELS, batch_size=5, training=True, seed=seed)
         batches = list(dataset.as_numpy_iterator())
         return np.concatenate([image for image, _ in batches]), np.concatenate([label for _, label in batches])
 
@@ -40,7 +40,7 @@ def test_training_shuffles_and_mirrors():
 
 def test_images_alone_go_on_behind_a_start():
     def stream(start, count):
-        dataset = in_memory.dataset(IMAGES, None, batch_size=2, training=True, seed=0, start=start)
+        dataset = from_arrays(IMAGES, None, batch_size=2, training=True, seed=0, start=start)
         return np.concatenate(list(dataset.take(count).as_numpy_iterator()))
 
     np.testing.assert_array_equal(stream(0, 9)[6:], stream(6, 6))
@@ -48,4 +48,4 @@ def test_images_alone_go_on_behind_a_start():
 
 def test_too_few_images_are_refused():
     with pytest.raises(InputError, match="10 images do not fill one batch of 11"):
-        in_memory.dataset(IMAGES, None, batch_size=11, training=True, seed=0)
+        from_arrays(IMAGES, None, batch_size=11, training=True, seed=0)

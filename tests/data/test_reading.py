@@ -132,7 +132,7 @@ def check_pairs(rng, read, kinds, folder):
         np.testing.assert_array_equal(images.read_mask(folder / f"mask{i}.png"), mask.ids, f"{kinds[i]}; {mask.kind}")
         found.append(pairs.read_pair(path, folder / f"mask{i}.png"))
         ids.append(mask.ids)
-    for i, (image, mask) in enumerate(pairs.dataset(found, image_size=None).as_numpy_iterator()):
+    for i, (image, mask) in enumerate(pairs.Pairs(found).dataset(image_size=None).as_numpy_iterator()):
         np.testing.assert_array_equal(image[0], read[i][2], kinds[i])
         np.testing.assert_array_equal(mask[0], ids[i], kinds[i])
 

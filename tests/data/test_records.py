@@ -9,7 +9,6 @@ from PIL import Image
 
 from examples.prepared_data import draw_pets, tfds
 from keras_segen.data import _pairs as pairs
-from keras_segen.data import _records as records
 from keras_segen.data._oxford_iiit_pet import read_oxford_iiit_pet
 from keras_segen.data._records import Records
 from keras_segen.errors import InputError
@@ -87,7 +86,7 @@ def test_batches_are_those_of_a_folder_with_the_same_files(pets, tmp_path):
         {"image_size": 32, "batch_size": 3},
         {},
     ):
-        batches = zip(records.dataset(source, **settings), pairs.dataset(found, **settings), strict=False)
+        batches = zip(source.dataset(**settings), pairs.Pairs(found).dataset(**settings), strict=False)
         for _, (ours, theirs) in zip(range(6), batches, strict=False):
             np.testing.assert_array_equal(ours[1], theirs[1])
             np.testing.assert_array_equal(ours[0], theirs[0])
@@ -97,7 +96,7 @@ def test_a_run_goes_on_where_it_was(pets):
     source = read_oxford_iiit_pet("train", pets)
 
     def taken(start, count, seed=0):
-        batches = records.dataset(source, image_size=16, batch_size=2, training=True, seed=seed, start=start)
+        batches = source.dataset(image_size=16, batch_size=2, training=True, seed=seed, start=start)
         return list(batches.take(count).as_numpy_iterator())
 
     whole = taken(0, 9)
@@ -109,11 +108,11 @@ def test_a_run_goes_on_where_it_was(pets):
 
 def test_each_image_comes_once_a_pass_and_anew_in_the_next(pets):
     source = read_oxford_iiit_pet("train", pets)
-    whole = records.dataset(source, image_size=16, batch_size=7, training=True, seed=0)
+    whole = source.dataset(image_size=16, batch_size=7, training=True, seed=0)
     assert int(whole.cardinality()) == 1
     first, second = (next(iter(whole))[0].numpy() for _ in range(2))
     assert not np.array_equal(first, second)
-    sizes = Counter(image.shape for image, _ in records.dataset(source).as_numpy_iterator())
+    sizes = Counter(image.shape for image, _ in source.dataset().as_numpy_iterator())
     assert set(sizes.values()) == {1}
     assert len(sizes) == 7
 
@@ -121,7 +120,7 @@ def test_each_image_comes_once_a_pass_and_anew_in_the_next(pets):
 def test_what_cannot_be_used_is_named(pets, tmp_path):
     read_oxford_iiit_pet("train", pets)
     with pytest.raises(ValueError, match="image_size=None"):
-        records.dataset(read_oxford_iiit_pet("train", pets), training=True)
+        read_oxford_iiit_pet("train", pets).dataset(training=True)
     (shard,) = pets.rglob("*train.tfrecord*")
     other = tmp_path / "other"
     shutil.copytree(pets, other)
@@ -142,4 +141,4 @@ def test_a_mask_of_another_size_stops_the_reading(tmp_path, monkeypatch):
     Image.fromarray(np.ones((9, 9), "uint8")).save(tmp_path / "files/annotations/trimaps/pug_0.png")
     (tmp_path / "tfds").mkdir()
     with pytest.raises(tf.errors.InvalidArgumentError, match="a mask has another size than its image"):
-        list(records.dataset(read_oxford_iiit_pet("train", tmp_path / "tfds")))
+        list(read_oxford_iiit_pet("train", tmp_path / "tfds").dataset())

@@ -11,8 +11,9 @@ import keras_segen_cli
 from examples.archive_host import Host, tar_of
 from examples.voc_devkit import SIZES, draw_devkit, save_mat, scene
 from keras_segen import plotting
-from keras_segen.data import Augmentation, pairs, sbd, voc
-from keras_segen.data._pairs import fingerprint
+from keras_segen.data import Augmentation, voc
+from keras_segen.data import _pairs as pairs
+from keras_segen.data import _sbd as sbd
 from keras_segen.data._voc import ARCHIVES, CLASS_NAMES, find_voc, read_voc
 from keras_segen.errors import InputError
 
@@ -84,7 +85,9 @@ def test_ids_stay_those_of_voc_through_every_augmentation(tmp_path_factory, seed
     Image.fromarray(np.stack([mask] * 3, -1)).save(path / "image.png")
     pair = pairs.read_pair(path / "image.png", path / "mask.png")
     varied = Augmentation(scale=scale, flip=flip)
-    drawn = pairs.dataset([pair], image_size=size, batch_size=4, training=True, seed=seed, augmentation=varied, start=0)
+    drawn = pairs.Pairs([pair]).dataset(
+        image_size=size, batch_size=4, training=True, seed=seed, augmentation=varied, start=0
+    )
     images, masks = next(drawn.as_numpy_iterator())
     assert masks.shape == (4, size, size)
     assert {*np.unique(masks)} <= {*np.unique(mask), VOID} <= {*range(21), VOID}
@@ -129,7 +132,7 @@ def test_trainaug_is_all_that_has_a_mask_save_val(devkit, monkeypatch, host):
     monkeypatch.setattr(sbd, "ARCHIVE", host.archive(packed(extra.parents[1]), "/sbd", name="benchmark.tgz"))
     shutil.rmtree(extra.parents[1])
     found = read_voc("trainaug", devkit)
-    assert [pair.image.stem for pair in found] == [first, second, fourth]
+    assert [pair.image.stem for pair in found.pairs] == [first, second, fourth]
     masks = [mask[0] for _, mask in voc("trainaug", data_dir=devkit.parents[1]).as_numpy_iterator()]
     for seed, mask in enumerate(masks[:2]):
         np.testing.assert_array_equal(mask, scene(SIZES[list(SIZES)[seed]], seed)[1])
@@ -153,11 +156,11 @@ def test_real_devkit(real_data):
     root = real_data("VOCdevkit")
     train, val = (read_voc(split, root) for split in ("train", "val"))
     assert (len(train), len(val)) == (440, 145)
-    ids = frozenset().union(*(pair.ids for pair in (*train, *val)))
+    ids = train.ids | val.ids
     assert ids <= {*range(21), VOID}
     names = {CLASS_NAMES[i] for i in ids - {VOID}}
     assert {"background", "cat", "cow", "dog", "horse", "person", "sheep"} <= names
-    assert fingerprint(train) != fingerprint(val)
+    assert train.fingerprint != val.fingerprint
 
 
 def test_palette_round_trip():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_segen.errors import InputError
-from keras_segen.metrics import Reference, image_set_scores, reference
+from keras_segen.metrics import Reference, image_set_scores
+from keras_segen.metrics import _reference as reference
 from keras_segen.metrics._features import named_extractor
 
 
