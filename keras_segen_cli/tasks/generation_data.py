@@ -130,12 +130,16 @@ def generation_data(
         names, crop = tuple(attributes), f"middle_{CELEB_A_CROP}"
         return _arrays(name, *found, names, trained, most=most, seed=seed, labels=labels, crop=crop, others=others)
     root = Path(name).resolve()
-    files = read_class_folders(trained, root, verbose=verbose)
     own = folder_splits(root, target="label")
+    if held_out and not split and own and VAL not in own:
+        raise InputError(
+            f"{root}: holds no val, only {', '.join(own)}: put images there that the model is scored on, not trained on"
+        )
+    files = read_class_folders(trained, root, verbose=verbose)
     aside = None
     if split:
         aside = files
-    elif held_out or not own or VAL in own:
+    elif not own or VAL in own:
         aside = read_class_folders(VAL, root, verbose=verbose)
         if labels:
             aside.require_classes_of(files)

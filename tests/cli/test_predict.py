@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_segen_cli
-from keras_segen.data import in_threads
+from keras_segen.data import read_ahead
 from keras_segen.models import unet, vae_decoder, vae_encoder
 from keras_segen.training import VAE, Posterior
 from keras_segen_cli.tasks import anomalies, images
@@ -138,7 +138,7 @@ def test_read_ahead_keeps_the_order_and_raises_at_an_items_turn():
     def reciprocal(x):
         return 1 / x
 
-    results = in_threads.read_ahead(reciprocal, [1, 2, 0, 4], [5, 5, 50, 5], most=12)
+    results = read_ahead(reciprocal, [1, 2, 0, 4], [5, 5, 50, 5], most=12)
     assert [next(results), next(results)] == [1, 0.5]
     with pytest.raises(ZeroDivisionError):
         next(results)

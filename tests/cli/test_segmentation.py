@@ -60,9 +60,9 @@ def test_validation_and_scores_are_those_of_each_image_by_itself(many_sizes):
 def test_large_images_are_validated_in_tiles(many_sizes, monkeypatch):
     loaded = segmentation_data(str(many_sizes), image_size=32, seed=0, verbose=False)
     expected = TASK.validate(redness(), loaded)
-    tiles, blocks = [], batches.tiles.blocks
-    monkeypatch.setattr(batches.tiles, "blocks", lambda *args: tiles.append(args) or blocks(*args))
-    monkeypatch.setattr(batches.tiles, "TILE", 16)
+    tiles, blocks = [], batches._tiles.blocks
+    monkeypatch.setattr(batches._tiles, "blocks", lambda *args: tiles.append(args) or blocks(*args))
+    monkeypatch.setattr(batches._tiles, "TILE", 16)
     monkeypatch.setattr(batches, "WHOLE", 1200)
     assert TASK.validate(redness(), loaded) == expected
     assert len(tiles) == 2  # those of 40×48; the others have fewer pixels

@@ -119,10 +119,10 @@ def test_a_models_classes_are_not_guessed(make_folder):
     Image.fromarray(mask).save(root / "val/masks/1.png")
     options = {"image_size": 16, "seed": 0, "split": "val", "verbose": False}
     known = [f"class_{i}" for i in range(8)]
-    loaded = segmentation_data(str(root), class_names=known, **options)
+    loaded = segmentation_data(str(root), known_classes=known, **options)
     assert int(np.concatenate([m for _, m in loaded.val]).max()) == 7
     with pytest.raises(InputError, match=r"val/masks/1\.png: holds class id 7, but there are 7 classes"):
-        segmentation_data(str(root), class_names=known[:7], **options)
+        segmentation_data(str(root), known_classes=known[:7], **options)
 
 
 @pytest.mark.parametrize("fewer", ["train", "val"])

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from examples.inception_expected import FILE, features
 from keras_segen.metrics import (
     Moments,
-    distances,
     frechet_distance,
     inception_score,
     kernel_distance,
     precision_recall_density_coverage,
 )
+from keras_segen.metrics import _distances as distances
 
 
 def by_scipy(mean1, cov1, mean2, cov2):
