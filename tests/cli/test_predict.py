@@ -1,6 +1,7 @@
 """`keras-segen predict` on folders, on what has results already, and on damaged files."""
 
 import csv
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -118,7 +119,8 @@ def test_two_images_that_would_have_one_result_are_refused(segmenter, photos, ca
 
 
 def test_images_are_read_ahead_by_pixels_and_no_further(segmenter, photos, monkeypatch):
-    monkeypatch.setattr(images, "AHEAD", 20 * 30 + 21 * 30)  # two of them
+    two_of_them = 20 * 30 + 21 * 30
+    monkeypatch.setattr(images, "read_ahead", functools.partial(read_ahead, most=two_of_them))
     read, most = [], []
     monkeypatch.setattr(command, "read_image", lambda path: read.append(path) or np.zeros((20, 30, 3), np.uint8))
     plain = command.label_maps
