@@ -161,7 +161,7 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
                 )
         axis.set_title(name.replace("_", " "))
         axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.grid(alpha=0.3)
         if f"val_{name}" in history[0]:
             axis.legend()

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-# Data sets that go by name; a test holds this equal to what the tasks know.
-DATA_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet", "cifar10", "celeb_a")
+# Data sets that go by name; a test holds these equal to what the tasks know.
+SEGMENTATION_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet")
+GENERATION_SETS = ("shapes", "cifar10", "celeb_a")
+DATA_SETS = tuple(dict.fromkeys((*SEGMENTATION_SETS, *GENERATION_SETS)))
 
 
 def _whole(type_: Any, tokens: Sequence[Any]) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from keras_segen_cli.commands.inputs import require_folders
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import MaxPixels, Name
 
@@ -23,6 +24,7 @@ def baseline(
         out: File (.json) for the scores and settings; a picture (.png) goes beside it.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    require_folders([data])
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.errors import InputError
     from keras_segen.runs import write_json

@@ -1,14 +1,15 @@
 """`keras-segen compare`: scores of one folder of images beside another."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from keras_segen_cli.commands.inputs import require_folders
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Features, MaxPixels, Name, Samples
 from keras_segen_cli.recipes import WrongUseError
+from keras_segen_cli.warning import warn
 
 if TYPE_CHECKING:
     import keras
@@ -37,6 +38,7 @@ def compare(
     """
     if (real is None) == (features.reference is None):
         raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
+    require_folders([folder for folder in (real, fake) if folder is not None])
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.data import image_batches, image_files
     from keras_segen.errors import InputError
@@ -87,10 +89,9 @@ def _warn_of_sizes(real: Path, fake: Path) -> None:
 
     shapes = [read_image(path).shape for path in (real, fake)]
     if shapes[0] != shapes[1]:
-        print(
-            "warning: the real images are {}×{} pixels, the others {}×{} (the first of each): a part of the distance "
-            "is how they are resized; bring both to one size first".format(*shapes[0][:2], *shapes[1][:2]),
-            file=sys.stderr,
+        sizes = "the real images are {}×{} pixels, the others {}×{}".format(*shapes[0][:2], *shapes[1][:2])
+        warn(
+            f"{sizes} (the first of each): a part of the distance is how they are resized; bring both to one size first"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from keras_segen_cli.commands.inputs import require_data, require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Data, MaxPixels, Name, Scoring
 
@@ -35,6 +36,9 @@ def evaluate(
         scoring: How the run is scored.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    recipe = require_run(run)
+    if data is not None:
+        require_data(data, recipe)
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.runs import write_json
     from keras_segen_cli.tasks import open_run

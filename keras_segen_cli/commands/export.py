@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from keras_segen_cli.commands.inputs import require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Name
 
@@ -14,6 +15,7 @@ def export(run: Name, /, *, out: Name) -> None:
         run: The run folder.
         out: The servable, saved_models/NAME.
     """
+    require_run(run)
     begin()
     from keras_segen_cli.tasks import open_run
 

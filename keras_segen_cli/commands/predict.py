@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from keras_segen_cli.commands.inputs import require_images, require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import MaxPixels, Name, Predicting
 from keras_segen_cli.recipes import WrongUseError
@@ -31,6 +32,8 @@ def predict(
     """
     if not images:
         raise WrongUseError("predict needs an image or a folder of images, behind the run folder")
+    require_run(run)
+    require_images(images)
     verbose = begin(max_pixels=max_pixels)
     from keras_segen_cli.tasks import open_run
 

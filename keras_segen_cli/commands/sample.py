@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_segen_cli.commands.inputs import require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Name, Number, Seed
 
@@ -26,6 +27,7 @@ def sample(
         mixture: With a VAE, draw latents from the mixture of its images' latents instead of the prior.
         seed: Seed of the latents.
     """
+    require_run(run)
     verbose = begin()
     from keras_segen_cli.tasks import open_run
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
+from keras_segen_cli.commands.inputs import require_data, require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import EVERY, MaxPixels, Name
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
@@ -40,6 +41,9 @@ def _command(recipe: type[Recipe]) -> Callable[..., None]:
         recipe.check()
         if resume and out is None:
             raise WrongUseError("--resume needs --out, the run folder to go on with")
+        require_data(recipe.data, type(recipe))
+        if recipe.start_from is not None:
+            require_run(recipe.start_from)
         verbose = begin(max_pixels=max_pixels)
         from keras_segen_cli.tasks.training import train
 
@@ -65,6 +69,8 @@ def _with_defaults(recipe: Recipe) -> type[Recipe]:
     for name, value in changed.items():
         if isinstance(value, tuple):  # shown as it is typed
             types[name] = Annotated[types[name], Parameter(show_default=" ".join(map(str, value)))]
+        elif value is True:  # a flag that the recipe sets can be taken back
+            types[name] = Annotated[types[name], Parameter(negative=f"--no-{name.replace('_', '-')}")]
     body["__annotations__"] = types
     body |= {name: field() if name == "data" and value == YOURS else value for name, value in changed.items()}
     return dataclass(frozen=True, kw_only=True)(type(model.__name__, (model,), body))

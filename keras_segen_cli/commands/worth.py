@@ -1,7 +1,9 @@
 """`keras-segen worth`: how much generated images are worth as training data."""
 
+from keras_segen_cli.commands.inputs import require_data, require_folders
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import Data, MaxPixels, Name, Seed, SmallSide, Steps
+from keras_segen_cli.recipes import VAE
 
 BATCH = 128  # images of a step
 
@@ -29,6 +31,8 @@ def worth(
         seed: Seed of the trainings.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
+    require_data(real, VAE)
+    require_folders([generated])
     verbose = begin(max_pixels=max_pixels)
     import keras
     import numpy as np

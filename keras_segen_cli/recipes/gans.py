@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from keras_segen_cli.options import Count, Data, Each, Name, Positive, Rate, Side, Width
+from keras_segen_cli.options import GENERATION_SETS, Count, Data, Each, Name, Positive, Rate, Side, Width
 from keras_segen_cli.recipes.losses import named
 from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class GANRecipe(Recipe):
     """What both GANs have in common."""
 
+    data_sets: ClassVar[tuple[str, ...]] = GENERATION_SETS
+    layout: ClassVar[str] = "one sub-folder of images a class, below train and val or not"
     structure: ClassVar[tuple[str, ...]] = ("image_size", "filters", "latent_dim", "architecture")
 
     data: Data

@@ -26,6 +26,8 @@ class Recipe(abc.ABC):
 
     model: ClassVar[str]
     least_steps: ClassVar[int] = 200
+    data_sets: ClassVar[tuple[str, ...]]  # that go by name
+    layout: ClassVar[str]  # what a folder of data holds
     structure: ClassVar[tuple[str, ...]]  # the settings that say which weights a network has, beside its classes
 
     data: Data

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from keras_segen_cli.options import (
+    SEGMENTATION_SETS,
     BatchSize,
     Count,
     CountOrZero,
@@ -38,6 +39,8 @@ _DEFAULT_LOSS: tuple[Loss, ...] = ("cross_entropy", "dice")
 class Segmenter(Recipe):
     """What all segmenters have in common."""
 
+    data_sets: ClassVar[tuple[str, ...]] = SEGMENTATION_SETS
+    layout: ClassVar[str] = "{train,val}/{images,masks}, or images and masks"
     structure: ClassVar[tuple[str, ...]] = ("backbone", "backbone_width", "output_codes")
 
     data: Data

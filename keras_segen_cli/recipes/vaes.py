@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from keras_segen_cli.options import Count, CountOrZero, Data, Each, Name, Positive, Side, Weight, Width, Widths
+from keras_segen_cli.options import (
+    GENERATION_SETS,
+    Count,
+    CountOrZero,
+    Data,
+    Each,
+    Name,
+    Positive,
+    Side,
+    Weight,
+    Width,
+    Widths,
+)
 from keras_segen_cli.recipes.losses import named
 from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
 
@@ -19,6 +31,8 @@ class VAE(Recipe):
     """Variational autoencoder (Kingma and Welling, 2014), conditional on labels or not."""
 
     model: ClassVar[str] = "vae"
+    data_sets: ClassVar[tuple[str, ...]] = GENERATION_SETS
+    layout: ClassVar[str] = "one sub-folder of images a class, below train and val or not"
     structure: ClassVar[tuple[str, ...]] = (
         "image_size",
         "architecture",

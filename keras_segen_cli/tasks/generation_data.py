@@ -21,6 +21,7 @@ from keras_segen.data import (
     splits,
 )
 from keras_segen.errors import InputError
+from keras_segen_cli.options import GENERATION_SETS
 from keras_segen_cli.tasks.splits import TRAIN, VAL, require_named_split
 
 # Real images that samples are compared with, and held-out ones that a model is scored on, at most.
@@ -28,7 +29,7 @@ REFERENCE = HELD_OUT = 10_000
 # Scenes of shapes: four times the segmenters', for a generator learns less from each.
 SCENES = 8192
 # By name, the splits that a model can be scored on.
-SPLITS = {name: splits(name) for name in ("cifar10", "celeb_a", "shapes")}
+SPLITS = {name: splits(name) for name in GENERATION_SETS}
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 
 

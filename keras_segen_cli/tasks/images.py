@@ -1,6 +1,5 @@
 """Images that a user names: where their results belong, and reading them one by one."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from PIL import Image
 from keras_segen.data import image_files, read_ahead, read_image
 from keras_segen.errors import InputError
 from keras_segen.files import require_place
+from keras_segen_cli.warning import warn
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def read_images(
     found = read_ahead(contents, sources, [source.pixels for source in sources])
     for source, pixels in zip(sources, found, strict=True):
         if isinstance(pixels, InputError):
-            print(f"keras-segen: warning: {pixels}", file=sys.stderr, flush=True)
+            warn(str(pixels))
             failures.append(pixels)
         else:
             yield pixels, source

@@ -26,6 +26,7 @@ from keras_segen_cli.tasks.images import due_images, read_images, require_result
 from keras_segen_cli.tasks.segmentation_data import SPLITS, SegmentationData, segmentation_data
 from keras_segen_cli.tasks.splits import scored_split
 from keras_segen_cli.tasks.task import Task
+from keras_segen_cli.warning import warn
 
 # What is measured, by its name in metrics.json and in the table.
 MEASURES: dict[str, tuple[str, Any]] = {
@@ -81,10 +82,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
                     )
         if data.absent and not known:
             more = f" and {len(data.absent) - 5} more" if len(data.absent) > 5 else ""
-            print(
-                f"warning: no training mask holds {', '.join(data.absent[:5])}{more}: the model cannot learn that",
-                flush=True,
-            )
+            warn(f"no training mask holds {', '.join(data.absent[:5])}{more}: the model cannot learn that")
         return data
 
     def default_split(self, name: str) -> str | None:

@@ -375,9 +375,10 @@ def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, caps
 
 def test_two_trainings_in_one_folder(trained, tmp_path, capsys):
     command = ["train", "unet", "--data", tmp_path / "discs", *SMALL]
+    (tmp_path / "no data").mkdir()
     with Run(trained).held(), Run("new").held():
         # The last of them before its data are read.
-        for out, options in (("run", ["--resume"]), ("new", ["--data", "nowhere"])):
+        for out, options in (("run", ["--resume"]), ("new", ["--data", "no data"])):
             assert run(*command, "--out", out, *options) == 2
             assert f"{out}: another process is training there" in capsys.readouterr().err
     assert not (tmp_path / "new/config.json").exists()
@@ -539,7 +540,7 @@ def test_changed_data_are_not_resumed_and_absent_classes_are_named(trained, make
     assert "not those that it was begun with" in capsys.readouterr().err
     (root / "classes.txt").write_text("a\nb\nunicorn\n")
     assert run("train", "unet", "--data", root, "--out", "other", *SMALL) == 0
-    assert "no training mask holds unicorn" in capsys.readouterr().out
+    assert "no training mask holds unicorn" in capsys.readouterr().err
 
 
 def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
