@@ -64,7 +64,7 @@ def image_set_scores(
         ValueError: For a reference by another extractor, fewer than `FEWEST` images, or images that cannot be used.
 
     Example:
-        >>> network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.AveragePooling2D(16), keras.layers.Flatten()])
+        >>> network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D()])
         >>> extractor = ks.metrics.feature_extractor(network, name="colours")
         >>> real, samples = np.random.default_rng(0).uniform(-1, 1, (2, 100, 32, 32, 3))
         >>> scores = ks.metrics.image_set_scores(samples, ks.metrics.Reference.of(real, extractor), extractor)
