@@ -10,6 +10,7 @@ import doctest
 import importlib
 import inspect
 import io
+import re
 import textwrap
 
 import keras
@@ -91,10 +92,11 @@ def test_an_example_gives_what_it_says(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", sorted(DOWNLOADS))
 def test_the_calls_of_an_example_that_downloads_fit_the_signatures(name):
     tree = ast.parse("".join(example.source for example in parsed(name).examples))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("ks.")]
-    assert any(ast.unparse(call.func) == f"ks.{name}" for call in calls)
-    for call in calls:
-        function = eval(ast.unparse(call.func), dict(GLOBALS))
+    calls = [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [(path, call) for path, call in calls if re.fullmatch(r"ks(\.\w+)+", path)]
+    assert f"ks.{name}" in dict(calls)
+    for path, call in calls:
+        function = eval(path, dict(GLOBALS))
         arguments = inspect.signature(function).bind(*call.args, **{word.arg: word.value for word in call.keywords})
         # What all data sets share is one parameter of a signature, which takes any name.
         assert arguments.arguments.get("batching", {}).keys() <= keras_segen.data.Batching.__annotations__.keys()

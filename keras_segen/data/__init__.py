@@ -1,4 +1,4 @@
-"""Data sets: functions that return a `tf.data.Dataset` ready for `fit`."""
+"""Data sets for segmentation and generation: functions that return a `tf.data.Dataset` ready for `fit`."""
 
 from keras_segen.data._augmentation import Augmentation
 from keras_segen.data._batching import Batching

@@ -21,6 +21,12 @@ class Batching(TypedDict, total=False):
         seed: The order and the augmentation follow from this number, 0 by default.
         start: None, the default, for one pass an iteration, each shuffled anew. A number for pass after pass without
             end, from behind that many samples: a run that goes on repeats nothing and leaves nothing out.
+
+    Example:
+        >>> batching = ks.data.Batching(batch_size=2, training=True, seed=1)
+        >>> train = ks.data.shapes("train", image_size=32, count=4, **batching)
+        >>> len(train)
+        2
     """
 
     batch_size: int

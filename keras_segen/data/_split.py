@@ -22,9 +22,9 @@ def require_split(root: Path, split: str, own: Sequence[str]) -> None:
     """Raise `InputError` for a split that a folder does not have.
 
     Args:
-        root: the folder.
-        split: "all", or one of the folder's own splits; "train" or "val" if it has none.
-        own: the folder's own splits.
+        root: The folder.
+        split: The split: "all", or one of the folder's own splits; "train" or "val" if it has none.
+        own: The folder's own splits.
     """
     if split == ALL or split in (own or (TRAIN, VAL)) or (own and (root / split).is_dir()):
         return
@@ -43,7 +43,7 @@ def scored_split(root: Path, own: Sequence[str]) -> str:
     All that is there, if the folder has no splits of its own; else its only split, or the only one beside "train".
 
     Raises:
-        InputError: if several are left.
+        InputError: If several are left.
     """
     left = [split for split in own if split != TRAIN] or list(own)
     if len(left) > 1:
