@@ -22,7 +22,8 @@ def hadamard_codebook(num_classes: int) -> np.ndarray:
         An int array (num_classes, bits) of 0 and 1; 31 bits for 21 classes, at a distance of 16.
 
     Example:
-        >>> ks.layers.hadamard_codebook(4)
+        >>> codebook = ks.layers.hadamard_codebook(4)
+        >>> codebook
         array([[0, 0, 0],
                [1, 0, 1],
                [0, 1, 1],
@@ -88,7 +89,8 @@ def minimum_distance(codebook: np.ndarray) -> int:
         codebook: The words of 0 and 1, (num_classes, bits).
 
     Example:
-        >>> ks.layers.minimum_distance(ks.layers.hadamard_codebook(21))
+        >>> codebook = ks.layers.hadamard_codebook(21)
+        >>> ks.layers.minimum_distance(codebook)
         16
     """
     codebook = np.asarray(codebook)

@@ -264,7 +264,8 @@ def scikit_image() -> Any:
     """Return the module `skimage`, an optional dependency; `InputError` if it is not installed.
 
     Example:
-        >>> ks.classical.scikit_image().__name__
+        >>> skimage = ks.classical.scikit_image()
+        >>> skimage.__name__
         'skimage'
     """
     try:

@@ -81,6 +81,12 @@ def test_an_example_is_the_end_of_its_docstring(name):
     assert all(line.startswith("    ") for line in lines)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_two_to_five_lines_of_code(name):
+    code = [line for line in EXAMPLES[name].splitlines() if line.strip().startswith((">>>", "..."))]
+    assert 2 <= len(code) <= 5
+
+
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - DOWNLOADS))
 def test_an_example_gives_what_it_says(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

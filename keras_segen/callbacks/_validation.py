@@ -20,9 +20,7 @@ class Validation(keras.callbacks.Callback):
         >>> model.compile("adam", ks.losses.CrossEntropy())
         >>> images, masks = np.zeros((2, 16, 16, 3), np.float32), np.zeros((2, 16, 16), np.uint8)
         >>> validation = ks.callbacks.Validation(lambda: model.evaluate(images, masks, verbose=0, return_dict=True))
-        >>> history = model.fit(images, masks, verbose=0, callbacks=[validation])
-        >>> [*history.history]
-        ['loss', 'val_loss']
+        >>> history = model.fit(images, masks, verbose=0, callbacks=[validation])  # logs "val_loss"
     """
 
     def __init__(self, score: Callable[[], Mapping[str, Any]]) -> None:

@@ -27,7 +27,8 @@ class BilinearUpSampling(keras.layers.Layer):
     Shapes: (batch, height, width, channels) -> (batch, factor·height, factor·width, channels).
 
     Example:
-        >>> ks.layers.BilinearUpSampling(4)(np.zeros((1, 8, 8, 3))).shape
+        >>> coarse = np.zeros((1, 8, 8, 3))
+        >>> ks.layers.BilinearUpSampling(4)(coarse).shape
         TensorShape([1, 32, 32, 3])
     """
 

@@ -19,7 +19,8 @@ class OneHot(keras.layers.Layer):
         num_classes: The number of classes; ids lie in [0, num_classes).
 
     Example:
-        >>> ks.layers.OneHot(3)(np.array([2, 0])).numpy()
+        >>> labels = np.array([2, 0])
+        >>> ks.layers.OneHot(3)(labels).numpy()
         array([[0., 0., 1.],
                [1., 0., 0.]], dtype=float32)
     """

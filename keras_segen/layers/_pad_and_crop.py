@@ -20,7 +20,8 @@ class PadToStride(keras.layers.Layer):
         stride: The divisor of the padded sides, in pixels.
 
     Example:
-        >>> ks.layers.PadToStride(32)(np.zeros((1, 50, 64, 3))).shape
+        >>> images = np.zeros((1, 50, 64, 3))
+        >>> ks.layers.PadToStride(32)(images).shape
         TensorShape([1, 64, 64, 3])
     """
 

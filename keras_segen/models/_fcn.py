@@ -53,7 +53,7 @@ def fcn(
         width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
 
     Raises:
-        InputError: For weights that cannot be had or do not fit.
+        InputError: For weights that cannot be downloaded or do not fit.
         ValueError: For unknown names, numbers that make no network, or a `coarser` that is not a coarser FCN.
 
     Example:

@@ -70,7 +70,7 @@ def unet(
         freezes.
 
     Raises:
-        InputError: For weights that cannot be had or do not fit.
+        InputError: For weights that cannot be downloaded or do not fit.
         ValueError: For numbers that make no network, unknown names, or options that do not go together.
 
     Example:
