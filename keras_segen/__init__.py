@@ -1,4 +1,12 @@
-"""Keras 3 models for image segmentation and generation: networks, losses, training, inference, metrics and data."""
+"""Keras 3 models for image segmentation and generation: networks, losses, training, inference, metrics and data.
+
+Examples in docstrings assume these imports:
+
+    import keras
+    import keras_segen as ks
+    import numpy as np
+    import tensorflow as tf
+"""
 
 from importlib.metadata import version
 

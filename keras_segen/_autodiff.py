@@ -1,4 +1,4 @@
-"""The seam below what is written in `keras.ops`: derivatives, which each backend takes in its own way."""
+"""Derivatives, which each backend computes in its own way: the seam below code in `keras.ops`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,15 +17,15 @@ def losses_and_gradients(
     """Differentiate several losses that come from one forward pass, each for its own player's variables.
 
     Args:
-        compute: () -> (losses, extras): one scalar for each player, and whatever else the caller wants back.
-        variables: of each player, the ones that its loss trains.
-        state: every other variable that `compute` may read or assign: running statistics, seeds.
+        compute: A function () -> (losses, extras): one scalar for each player, and any other results for the caller.
+        variables: The variables of each player, which its loss trains.
+        state: Every other variable that `compute` may read or assign: running statistics, seeds.
 
     Returns:
-        losses and extras as computed, and for each player the gradients in the order of its variables.
+        Losses and extras as computed, and for each player the gradients in the order of its variables.
 
     Raises:
-        NotImplementedError: on a backend other than TensorFlow and JAX.
+        NotImplementedError: On a backend other than TensorFlow and JAX.
     """
     return _by_tapes(compute, variables) if _on_tensorflow() else _by_vjp(compute, variables, state)
 
@@ -83,7 +83,7 @@ def _by_vjp(compute: Any, variables: Any, state: Any) -> Any:
 
 
 def call_without_updates(model: keras.Model, inputs: Tensor) -> Tensor:
-    """Run a model as in training, but drop what it would assign (running statistics); returns its outputs."""
+    """Return a model's outputs in training mode, without its assignments to variables (running statistics)."""
     trainable, non_trainable = (
         [variable.value for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
@@ -92,20 +92,20 @@ def call_without_updates(model: keras.Model, inputs: Tensor) -> Tensor:
 
 
 def input_gradient(model: keras.Model, x: Tensor, *conditions: Any) -> tuple[Tensor, Tensor]:
-    """Differentiate a model's outputs by its input.
+    """Differentiate a model's outputs with respect to its input.
 
-    The model runs as `call_without_updates` runs it.
+    The model runs as in `call_without_updates`.
 
     Args:
-        model: called with `x`, or with `[x, *conditions]`.
-        x: float (batch, ...).
-        conditions: the model's further inputs.
+        model: The model, called with `x`, or with `[x, *conditions]`.
+        x: The input, float (batch, ...).
+        conditions: The model's further inputs.
 
     Returns:
         The gradient of the sum of the outputs, shaped as `x`, and the outputs.
 
     Raises:
-        NotImplementedError: on a backend other than TensorFlow and JAX.
+        NotImplementedError: On a backend other than TensorFlow and JAX.
     """
 
     def outputs(x: Tensor) -> Tensor:

@@ -12,13 +12,22 @@ import numpy as np
 def hadamard_codebook(num_classes: int) -> np.ndarray:
     """Return the words of a Hadamard code: any two differ in half of their bits, and one more.
 
-    Rows of Sylvester's matrix of the next power of two, without the first column, which is the same for all.
+    The words are rows of Sylvester's matrix of the next power of two, without its first column, which is the same for
+    all.
 
     Args:
-        num_classes: at least 2.
+        num_classes: The number of classes, at least 2.
 
     Returns:
-        int (num_classes, bits) of 0 and 1; 31 bits for 21 classes, a distance of 16.
+        An int array (num_classes, bits) of 0 and 1; 31 bits for 21 classes, at a distance of 16.
+
+    Example:
+        >>> codebook = ks.layers.hadamard_codebook(4)
+        >>> codebook
+        array([[0, 0, 0],
+               [1, 0, 1],
+               [0, 1, 1],
+               [1, 1, 0]])
     """
     if num_classes < 2:
         raise ValueError(f"A code tells two classes or more apart. Received: num_classes={num_classes}")
@@ -31,17 +40,22 @@ def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int =
     """Return the random code with the greatest distance among some trials.
 
     Args:
-        num_classes: at least 2.
-        bits: of each word.
-        seed: of the draws.
-        trials: codes that are drawn.
+        num_classes: The number of classes, at least 2.
+        bits: The number of bits of each word.
+        seed: The seed of the draws.
+        trials: The number of codes that are drawn.
 
     Returns:
-        int (num_classes, bits) of 0 and 1.
+        An int array (num_classes, bits) of 0 and 1.
 
     Raises:
-        ValueError: for too few bits to tell the classes apart, or so few that no trial did; or more than there are
+        ValueError: For too few bits to tell the classes apart, or so few that no trial did; or more bits than there are
             useful columns.
+
+    Example:
+        >>> codebook = ks.layers.random_codebook(5, 8, trials=10)
+        >>> codebook.shape
+        (5, 8)
     """
     columns = 2 ** (num_classes - 1) - 1  # that are neither constant nor another one's opposite
     if num_classes < 2 or not 2**bits >= num_classes or bits > columns:
@@ -69,17 +83,35 @@ def random_codebook(num_classes: int, bits: int, *, seed: int = 0, trials: int =
 
 
 def minimum_distance(codebook: np.ndarray) -> int:
-    """Return in how many bits the two nearest words differ: fewer than half so many wrong bits are corrected."""
+    """Return the number of bits in which the two nearest words differ; fewer wrong bits than half of it are corrected.
+
+    Args:
+        codebook: The words of 0 and 1, (num_classes, bits).
+
+    Example:
+        >>> codebook = ks.layers.hadamard_codebook(21)
+        >>> ks.layers.minimum_distance(codebook)
+        16
+    """
     codebook = np.asarray(codebook)
     distances = (codebook[:, None] != codebook[None]).sum(-1)
     return int(distances[~np.eye(len(codebook), dtype=bool)].min())
 
 
 def check_codebook(codebook: Any) -> np.ndarray:
-    """Return a codebook as int (num_classes, bits); ValueError for one that cannot serve.
+    """Return a codebook as an int array (num_classes, bits), after checking that it can serve.
 
-    Refused are words that two classes share, and columns that say nothing: the same bit for all classes, or the same
-    as another column or its opposite, whose errors come together.
+    Args:
+        codebook: The words of 0 and 1, (num_classes, bits).
+
+    Raises:
+        ValueError: For a word that two classes share, or a column without information: one with the same bit for all
+            classes, or one that equals another column or its opposite, because their errors come together.
+
+    Example:
+        >>> codebook = ks.layers.check_codebook([[0, 0, 1], [1, 0, 0], [1, 1, 1]])
+        >>> codebook.shape
+        (3, 3)
     """
     codebook = np.asarray(codebook)
     if codebook.ndim != 2 or len(codebook) < 2 or not np.isin(codebook, (0, 1)).all():

@@ -1,4 +1,4 @@
-"""Published files: downloaded from one of several hosts, and checked by their hash."""
+"""Downloads of published files, from one of several hosts, checked by their hash."""
 
 import hashlib
 import http.client
@@ -36,15 +36,15 @@ class Download:
 def fetch(download: Download, folder: Path) -> Path:
     """Return the path of a published file in a folder, downloaded unless it lies there already.
 
-    A download that broke off goes on where it did.
+    An interrupted download is resumed.
 
     Args:
-        download: What to fetch.
-        folder: Where to; made if need be.
+        download: The file.
+        folder: The folder, which is made if it does not exist.
 
     Raises:
-        InputError: If no host gives it, which says what to fetch, from where, into which folder; or if what lies in
-            `folder` is another file.
+        InputError: If no host has it, with a message that says what to fetch, from where, into which folder; or if
+            `folder` holds another file of its name.
     """
     try:
         require_place(folder)

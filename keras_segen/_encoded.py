@@ -1,4 +1,4 @@
-"""What the bytes of an encoded image say before it is decoded: whether all of it is there, and who may decode it."""
+"""Encoded images, looked at before decoding: whether the file is complete, and which decoder reads it exactly."""
 
 import zlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def png_chunks(contents: bytes) -> Iterator[tuple[bytes, memoryview]]:
     Pillow reads files whose end is missing, and TensorFlow does not.
 
     Raises:
-        ValueError: if a chunk is cut off or has a wrong checksum, or IEND is missing.
+        ValueError: If a chunk is cut off or has a wrong checksum, or IEND is missing.
     """
     view, at = memoryview(contents), len(SIGNATURE)
     while True:
@@ -43,7 +43,7 @@ def jpeg_segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
     Pillow reads some files whose end is missing, and TensorFlow does not.
 
     Raises:
-        ValueError: if no end follows.
+        ValueError: If no end follows.
     """
     at = 2
     while at + 4 <= len(contents) and contents[at] == 0xFF and contents[at + 1] != 0xDA:  # start of scan

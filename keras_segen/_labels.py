@@ -1,4 +1,4 @@
-"""Labels that come with images or latents, or do not."""
+"""Labels beside images or latents, or none."""
 
 from typing import Any
 

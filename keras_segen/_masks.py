@@ -1,4 +1,4 @@
-"""Masks of class ids: the id of void, and the ids as losses and metrics read them."""
+"""Masks of class ids: the id of void, and the ids in the form that losses and metrics read."""
 
 import keras
 from keras import ops
@@ -19,7 +19,7 @@ def class_ids(masks: Tensor) -> Tensor:
     """Return the ids as int32.
 
     An id that is not a whole number, as in a resized or scaled mask, or that int32 does not hold, becomes `NO_CLASS`:
-    rounded, it would count as a class that nobody meant.
+    rounded, it would count as a wrong class.
     """
     ids = ops.cast(masks, "int32")
     if keras.backend.standardize_dtype(masks.dtype) in _EXACT:

@@ -1,11 +1,11 @@
-"""Segmentation without learning, by scikit-image: what a network must beat to be worth its training.
+"""Classical segmentation without learning, by scikit-image: a baseline for networks.
 
-Three methods tell objects (1) from ground (0) by brightness. All start from Otsu's threshold; they differ in who has
-the last word on the pixels near it: the threshold itself, the edges, or the neighbours.
+Three methods separate objects (1) from ground (0) by brightness. All start from Otsu's threshold; they differ in what
+decides on the pixels near it:
 
-    otsu            every pixel by itself
-    watershed       the line of steepest change between what is surely ground and surely object
-    region_growing  whichever neighbouring region is most alike
+    otsu            the threshold itself, for every pixel
+    watershed       the line of steepest change between certain ground and certain objects
+    region_growing  the neighbouring region of the most similar grey
 
 `choose` finds a method's settings on examples.
 """
@@ -36,23 +36,31 @@ GRID: dict[str, tuple[Any, ...]] = {
 
 
 def otsu(image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, min_size: int = 20) -> np.ndarray:
-    """Segment by one threshold on grey, the one that leaves least variance on its two sides.
+    """Segment by Otsu's threshold on grey, the one that leaves the least variance on its two sides.
 
-    Otsu, 1979, "A threshold selection method from gray-level histograms". An image of one grey is all ground.
+    An image of one grey is all ground. Source: Otsu, 1979, "A threshold selection method from gray-level histograms".
 
     Args:
-        image: (height, width, 3) in [0, 255].
-        objects: what they are: the "bright" side of the threshold, the "dark" one, or the "rare" one, which has fewer
-            of this image's pixels.
-        sigma: standard deviation of the Gaussian that smooths the image first, pixels; 0 for none.
-        min_size: of an object, and of a piece of ground beside one, pixels; what is smaller is removed or filled.
+        image: The image, (height, width, 3) in [0, 255].
+        objects: The objects' side of the threshold: "bright", "dark", or "rare", the side with fewer of this image's
+            pixels.
+        sigma: The standard deviation, in pixels, of the Gaussian that smooths the image first; 0 for no smoothing.
+        min_size: The least size of an object, and of a piece of ground beside one, in pixels; smaller objects are
+            removed, smaller holes filled.
 
     Returns:
-        uint8 (height, width): 1 where an object is, 0 elsewhere.
+        The label map, uint8 (height, width): 1 for objects, 0 elsewhere.
 
     Raises:
-        InputError: without scikit-image.
-        ValueError: for an image of another shape or an unknown setting.
+        InputError: If scikit-image is not installed.
+        ValueError: For an image of another shape or an unknown setting.
+
+    Example:
+        >>> image = np.full((64, 64, 3), 30, np.uint8)
+        >>> image[16:32, 16:32] = 200
+        >>> label_map = ks.classical.otsu(image, objects="bright")
+        >>> label_map[24, 24], label_map[48, 48]
+        (np.uint8(1), np.uint8(0))
     """
     return _without_specks(_contrast(image, objects, sigma) > 0, min_size)
 
@@ -62,15 +70,26 @@ def watershed(
 ) -> np.ndarray:
     """Segment along edges: flood Sobel's gradient from markers, and put the line where the floods meet.
 
-    Markers are the pixels far from Otsu's threshold on either side, see `margin`. Beucher and Meyer, 1993, "The
-    morphological approach to segmentation: the watershed transformation". See `otsu` for the other arguments.
+    Markers are the pixels far from Otsu's threshold on either side, see `margin`. Source: Beucher and Meyer, 1993, "The
+    morphological approach to segmentation: the watershed transformation". See `otsu` for errors.
 
     Args:
-        image: (height, width, 3) in [0, 255].
-        objects: "bright", "dark" or "rare".
-        sigma: of the smoothing, pixels.
-        margin: how far from the threshold a marker begins, as a share of the way to the mean of its side, in [0, 1).
-        min_size: of objects and pieces of ground, pixels.
+        image: The image, (height, width, 3) in [0, 255].
+        objects: The objects' side of the threshold: "bright", "dark" or "rare".
+        sigma: The standard deviation of the smoothing, in pixels.
+        margin: The distance from the threshold at which markers begin, as a share of the way to the mean of their side,
+            in [0, 1).
+        min_size: The least size of objects and pieces of ground, in pixels.
+
+    Returns:
+        The label map, uint8 (height, width): 1 for objects, 0 elsewhere.
+
+    Example:
+        >>> image = np.full((64, 64, 3), 30, np.uint8)
+        >>> image[16:32, 16:32] = 200
+        >>> label_map = ks.classical.watershed(image, objects="bright")
+        >>> label_map[24, 24], label_map[48, 48]
+        (np.uint8(1), np.uint8(0))
     """
     contrast = _contrast(image, objects, sigma)
     skimage = scikit_image()
@@ -81,11 +100,18 @@ def watershed(
 def region_growing(
     image: np.ndarray, *, objects: Objects = "rare", sigma: float = 1.0, margin: float = 0.5, min_size: int = 20
 ) -> np.ndarray:
-    """Segment by likeness: regions grow from seeds, and the pixel most like a region that it touches joins it next.
+    """Segment by similarity: regions grow from seeds, and the pixel most similar to a region beside it joins it next.
 
-    Each connected piece of `watershed`'s markers is a seed, so that a dim object has a mean grey of its own. Adams and
-    Bischof, 1994, "Seeded region growing". It takes about a second for a million pixels. See `watershed` for the
-    arguments.
+    Each connected piece of `watershed`'s markers is a seed, so that a dim object has a mean grey of its own. Source:
+    Adams and Bischof, 1994, "Seeded region growing". It takes about a second for a million pixels. See `watershed` for
+    the arguments.
+
+    Example:
+        >>> image = np.full((64, 64, 3), 30, np.uint8)
+        >>> image[16:32, 16:32] = 200
+        >>> label_map = ks.classical.region_growing(image, objects="bright")
+        >>> label_map[24, 24], label_map[48, 48]
+        (np.uint8(1), np.uint8(0))
     """
     contrast = _contrast(image, objects, sigma)
     markers = _markers(contrast, margin)
@@ -105,24 +131,30 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 def choose(
     method: Callable[..., np.ndarray], examples: Iterable[tuple[np.ndarray, np.ndarray]], *, verbose: bool = False
 ) -> tuple[dict[str, Any], float]:
-    """Find the settings by which a method segments examples best, by mean IoU over all their pixels.
+    """Find the settings with which a method segments examples best, by mean IoU over all their pixels.
 
-    One setting after the other is tried at each value of `GRID`, the others standing as they are by then: first the
+    One setting after the other is tried at each value of `GRID`, with the others as they are at that time: first the
     polarity, then the smoothing, the margin and the least size. On equal scores the first value wins.
 
     Args:
-        method: `otsu`, `watershed` or `region_growing`.
-        examples: (image (height, width, 3) in [0, 255], mask (height, width) of 0, 1 and 255 for void) each. Training
-            images: what is chosen on validation images makes their scores worthless.
-        verbose: show a progress bar.
+        method: The method: `otsu`, `watershed` or `region_growing`.
+        examples: Pairs of an image (height, width, 3) in [0, 255] and a mask (height, width) of 0, 1 and 255 for void.
+            Use training images: settings chosen on validation images make their scores worthless.
+        verbose: Whether to show a progress bar.
 
     Returns:
-        settings: keyword arguments for the method.
-        mean_iou: what they reach on the examples.
+        The settings, keyword arguments for the method; and the mean IoU that they reach on the examples.
 
     Raises:
-        InputError: without scikit-image, or for examples without a pixel that counts.
-        ValueError: for masks with other ids.
+        InputError: If scikit-image is not installed, or for examples of nothing but void.
+        ValueError: For masks with other ids.
+
+    Example:
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:32, 16:32] = 1
+        >>> image = np.repeat(30 + 170 * mask[..., None], 3, axis=-1)
+        >>> settings, mean_iou = ks.classical.choose(ks.classical.otsu, [(image, mask)])
+        >>> mask_again = ks.classical.otsu(image, **settings)
     """
     examples = list(examples)
     ids = frozenset().union(*(np.unique(mask).tolist() for _, mask in examples))
@@ -229,7 +261,13 @@ def _without_specks(objects: np.ndarray, min_size: int) -> np.ndarray:
 
 
 def scikit_image() -> Any:
-    """Return the module, which is no dependency of the package; `InputError` where it is missing."""
+    """Return the module `skimage`, an optional dependency; `InputError` if it is not installed.
+
+    Example:
+        >>> skimage = ks.classical.scikit_image()
+        >>> skimage.__name__
+        'skimage'
+    """
     try:
         import skimage
     except ImportError as error:

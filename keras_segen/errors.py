@@ -1,4 +1,4 @@
-"""The one exception of this package."""
+"""Errors: the one exception of this package."""
 
 __all__ = [
     "InputError",
@@ -6,4 +6,4 @@ __all__ = [
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: the message names the file, the value found and the fix, in one line."""
+    """An error in the user's input: the message names the file, the value found and the fix, in one line."""

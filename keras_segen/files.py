@@ -1,4 +1,4 @@
-"""Writing files so that what was there stays whole until what is new is complete."""
+"""Files, written so that an earlier one stays whole until the new one is complete."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ INCOMPLETE = ".incomplete-"
 
 
 def require_place(folder: Path) -> None:
-    """Raise `InputError` unless `folder` can be written to, or be made."""
+    """Raise `InputError` unless `folder` can be written to, or can be made."""
     try:
         if folder.is_symlink() and not folder.exists():
             raise InputError(f"{folder}: is a link to nothing: name another folder")
@@ -46,7 +46,7 @@ def require_space(folder: Path, size: int) -> None:
 
 
 def cache_folder() -> Path:
-    """Return where downloads and statistics are kept: in Keras's own folder."""
+    """Return the folder of downloads and statistics, inside Keras's own folder."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras_segen"
 
 
@@ -55,7 +55,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block ends well, delete it if it does not.
 
     Raises:
-        OSError: naming `path`, if it cannot be written.
+        OSError: If `path` cannot be written; the message names it.
     """
     path = Path(path)
     temporary = path.with_name(INCOMPLETE + path.name)  # the ending stays: writers go by it

@@ -1,4 +1,4 @@
-"""What generators and decoders are asked with: latents that a seed fixes, ways between two, and around one."""
+"""Latents for generators and decoders: sampling, interpolation, traversal."""
 
 import numpy as np
 
@@ -11,26 +11,46 @@ __all__ = [
 
 
 def standard_normal(count: int, latent_dim: int, *, seed: int) -> np.ndarray:
-    """Draw latents, float32 (count, latent_dim); a larger draw begins with the smaller one's."""
+    """Draw latents from the standard normal distribution; a larger draw begins with the smaller one's.
+
+    Args:
+        count: The number of latents.
+        latent_dim: The size of a latent.
+        seed: The seed of the draw.
+
+    Returns:
+        The latents, float32 (count, latent_dim).
+
+    Example:
+        >>> from keras_segen import latents
+        >>> latents.standard_normal(16, 128, seed=0).shape
+        (16, 128)
+    """
     return np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32)
 
 
 def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """Go from one latent to another along the sphere (White, 2016, arXiv:1609.04468, section 2.1).
+    """Interpolate between two latents along the sphere (White, 2016, arXiv:1609.04468, section 2.1).
 
     Normal latents of many dimensions lie near a sphere; the straight line between two of them leaves it, for places
-    where a generator was never trained. The radius changes evenly, should the two have different ones.
+    where a generator was never trained. If the two have different radii, the radius changes evenly.
 
     Args:
-        start: (latent_dim,).
-        end: (latent_dim,).
-        steps: latents to return, both ends among them, at least 2.
+        start: The first latent, (latent_dim,).
+        end: The last latent, (latent_dim,).
+        steps: The number of latents to return, both ends included, at least 2.
 
     Returns:
-        float32 (steps, latent_dim).
+        The latents, float32 (steps, latent_dim).
 
     Raises:
-        ValueError: for fewer than two steps, or a latent of zeros.
+        ValueError: For fewer than two steps, or a latent of zeros.
+
+    Example:
+        >>> from keras_segen import latents
+        >>> start, end = latents.standard_normal(2, 128, seed=0)
+        >>> latents.slerp(start, end, 8).shape
+        (8, 128)
     """
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     radii = np.linalg.norm(start), np.linalg.norm(end)
@@ -48,31 +68,45 @@ def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
 
 
 def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """Go from one latent to another along a line, as between two images' posterior means.
+    """Interpolate between two latents along a line, as suits the posterior means of two images.
 
-    These lie nearer to 0 than the prior's draws do, where there is no sphere to keep to.
+    These lie nearer to 0 than the prior's draws, and not near a sphere.
 
     Args:
-        start: (latent_dim,).
-        end: (latent_dim,).
-        steps: latents to return, both ends among them.
+        start: The first latent, (latent_dim,).
+        end: The last latent, (latent_dim,).
+        steps: The number of latents to return, both ends included.
 
     Returns:
-        float32 (steps, latent_dim).
+        The latents, float32 (steps, latent_dim).
+
+    Example:
+        >>> from keras_segen import latents
+        >>> latents.straight(np.array([0.0, 0.0]), np.array([1.0, 2.0]), 3)
+        array([[0. , 0. ],
+               [0.5, 1. ],
+               [1. , 2. ]], dtype=float32)
     """
     return np.linspace(start, end, steps, dtype=np.float32)
 
 
 def traversal(latent: np.ndarray, which: int, values: np.ndarray) -> np.ndarray:
-    """Change one number of a latent and leave the others.
+    """Traverse one dimension of a latent, with the others fixed.
 
     Args:
-        latent: (latent_dim,).
-        which: index of the number.
-        values: (steps,), such as from -3 to 3.
+        latent: The latent, (latent_dim,).
+        which: The index of the dimension.
+        values: The values of this dimension, (steps,), such as from -3 to 3.
 
     Returns:
-        float32 (steps, latent_dim).
+        The latents, float32 (steps, latent_dim).
+
+    Example:
+        >>> from keras_segen import latents
+        >>> latents.traversal(np.array([0.5, 0.5]), 1, np.array([-3.0, 0.0, 3.0]))
+        array([[ 0.5, -3. ],
+               [ 0.5,  0. ],
+               [ 0.5,  3. ]], dtype=float32)
     """
     changed = np.tile(np.asarray(latent, np.float32), (len(values), 1))
     changed[:, which] = values

@@ -1,4 +1,4 @@
-"""Pictures of what came out."""
+"""Plots and pictures of results: overlays, comparisons, confusion matrices, learning curves, grids of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,13 @@ SHOWN = 512  # pixels of an image's longer side in a figure at most, more than i
 
 
 def voc_palette() -> np.ndarray:
-    """Return the colours of Pascal VOC's label maps, uint8 (256, 3): an id's bits, dealt out to red, green and blue."""
+    """Return the colours of Pascal VOC's label maps, uint8 (256, 3): an id's bits, spread over red, green and blue.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> plotting.voc_palette()[15]  # a person
+        array([192, 128, 128], dtype=uint8)
+    """
     ids = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -39,16 +45,22 @@ def voc_palette() -> np.ndarray:
 
 
 def class_ids(colours: np.ndarray) -> np.ndarray:
-    """Read a picture in Pascal VOC's colours back as a label map, the palette the other way.
+    """Turn a picture in Pascal VOC's colours back into a label map, by the inverse of `voc_palette`.
 
     Args:
-        colours: uint8 (height, width, 3).
+        colours: The picture, uint8 (height, width, 3).
 
     Returns:
-        uint8 (height, width) of class ids.
+        The class ids, uint8 (height, width).
 
     Raises:
-        ValueError: for a colour that the palette does not hold.
+        ValueError: For a colour that the palette does not hold.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> picture = plotting.voc_palette()[np.array([[0, 15, 255]])]
+        >>> plotting.class_ids(picture)
+        array([[  0,  15, 255]], dtype=uint8)
     """
     pixels = colours.astype(np.int64)
     codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
@@ -66,12 +78,18 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
     """Lay a label map's colours over an image; class 0 and void leave it as it is.
 
     Args:
-        image: (height, width, 3) in [0, 255].
-        label_map: (height, width) class ids.
-        opacity: of the colours, in [0, 1].
+        image: The image, (height, width, 3) in [0, 255].
+        label_map: The class ids, (height, width).
+        opacity: The opacity of the colours, in [0, 1].
 
     Returns:
-        uint8 (height, width, 3).
+        The picture, uint8 (height, width, 3).
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> image, label_map = np.zeros((32, 48, 3), np.uint8), np.full((32, 48), 15)
+        >>> plotting.overlay(image, label_map, opacity=0.5)[0, 0]
+        array([96, 64, 64], dtype=uint8)
     """
     palette = voc_palette()
     mixed = np.empty(image.shape, np.uint8)
@@ -88,13 +106,22 @@ def comparison(
     predictions: Sequence[np.ndarray],
     class_names: Sequence[str],
 ) -> Figure:
-    """Plot image, truth and prediction side by side, one row an image, with the classes' colours below.
+    """Plot image, truth and prediction side by side, one row for each image, with the classes' colours below.
 
     Args:
-        images: (height, width, 3) in [0, 255] each.
-        truths: (height, width) class ids each, 255 void.
-        predictions: likewise.
-        class_names: the name of each class.
+        images: The images, each (height, width, 3) in [0, 255].
+        truths: The true class ids, each (height, width), with 255 for void.
+        predictions: The predicted class ids, each (height, width).
+        class_names: The name of each class.
+
+    Returns:
+        The figure, for `save_figure`.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> image, mask = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+        >>> figure = plotting.comparison([image], [mask], [mask], ["background", "nucleus"])
+        >>> figure.savefig("comparison.png")
     """
     palette = voc_palette()
     figure = Figure(figsize=(7.5, 2.4 * len(images) + 0.5), layout="constrained")
@@ -117,11 +144,21 @@ def comparison(
 
 
 def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Plot a confusion matrix: of each class's pixels, a row, what share is called what; classes in no mask left out.
+    """Plot a confusion matrix: a row for each true class, with the share of its pixels in each predicted class.
+
+    Classes that occur in no mask have no row.
 
     Args:
-        matrix: counts (num_classes, num_classes), rows the truth.
-        class_names: the name of each class.
+        matrix: The counts (num_classes, num_classes), with the truth in rows.
+        class_names: The name of each class.
+
+    Returns:
+        The figure, for `save_figure`.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> figure = plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
+        >>> figure.savefig("confusions.png")
     """
     rows = np.flatnonzero(matrix.sum(1)).tolist()
     columns = np.flatnonzero(matrix.sum(0) + matrix.sum(1)).tolist()
@@ -141,7 +178,20 @@ def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 
 
 def curves(history: Sequence[dict[str, float]]) -> Figure:
-    """Plot `history.csv`: one panel for each quantity, training and validation together."""
+    """Plot learning curves: one panel for each quantity, training and validation together.
+
+    Args:
+        history: The epochs, as `runs.Run.history` returns them: numbers by name, "epoch" among them.
+
+    Returns:
+        The figure, for `save_figure`.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> history = [{"epoch": 0, "loss": 0.7, "val_loss": 0.8}, {"epoch": 1, "loss": 0.5, "val_loss": 0.6}]
+        >>> figure = plotting.curves(history)
+        >>> figure.savefig("curves.png")
+    """
     names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
@@ -169,15 +219,20 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
 
 
 def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
-    """Lay images out in rows, white between them.
+    """Lay images out in a grid, white between them.
 
     Args:
-        images: uint8 (count, height, width, channels).
-        columns: images in a row; a last row that is not full ends in white.
-        gap: between images, pixels.
+        images: The images, uint8 (count, height, width, channels).
+        columns: The number of images in a row; a last row that is not full ends in white.
+        gap: The gap between images, in pixels.
 
     Returns:
-        uint8 (height, width, 3).
+        The picture, uint8 (height, width, 3).
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> plotting.grid(np.zeros((6, 32, 32, 3), np.uint8), columns=3).shape
+        (66, 100, 3)
     """
     count, height, width, channels = images.shape
     rows = -(-count // columns)
@@ -189,11 +244,20 @@ def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
 
 
 def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
-    """Plot one row of images a name, the name at its left.
+    """Plot rows of images, each with a name at its left.
 
     Args:
-        rows: uint8 (count, height, width, channels) each, all alike.
-        names: one a row.
+        rows: The images of each row, uint8 (count, height, width, channels), all of one shape.
+        names: The name of each row.
+
+    Returns:
+        The figure, for `save_figure`.
+
+    Example:
+        >>> from keras_segen import plotting
+        >>> rows = np.zeros((2, 4, 32, 32, 3), np.uint8)
+        >>> figure = plotting.labelled_rows(rows, ["originals", "reconstructions"])
+        >>> figure.savefig("rows.png")
     """
     count = len(rows[0])
     name_width = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
@@ -209,13 +273,38 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
 
 
 def save_image(image: np.ndarray, path: Path) -> None:
-    """Write an image (height, width, 3) as a file; what lay at `path` stays whole until the new file is complete."""
+    """Write an image as a file; an earlier file at `path` stays whole until the new one is complete.
+
+    Args:
+        image: The image, uint8 (height, width, 3).
+        path: The path of the file, whose ending says the format.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from keras_segen import plotting
+        >>> plotting.save_image(np.zeros((32, 48, 3), np.uint8), Path("image.png"))
+        >>> ks.data.read_image("image.png").shape
+        (32, 48, 3)
+    """
     with replacing(path) as temporary:
         Image.fromarray(image).save(temporary)
 
 
 def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -> None:
-    """Join images of one size to a GIF that takes so long, the last one lingering."""
+    """Join images of one size to a GIF, which shows the last one for two seconds more.
+
+    Args:
+        frames: The paths of the images.
+        path: The path of the GIF.
+        seconds: The length of the animation, in seconds.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from keras_segen import plotting
+        >>> for name, grey in (("1.png", 0), ("2.png", 255)):
+        ...     plotting.save_image(np.full((32, 32, 3), grey, np.uint8), Path(name))
+        >>> plotting.save_animation([Path("1.png"), Path("2.png")], Path("both.gif"), seconds=2)
+    """
     pictures = []
     for frame in frames:
         with Image.open(frame) as picture:
@@ -227,6 +316,17 @@ def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; what lay at `path` stays whole until the new file is complete."""
+    """Write a figure as PNG; an earlier file at `path` stays whole until the new one is complete.
+
+    Args:
+        figure: The figure.
+        path: The path of the file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from keras_segen import plotting
+        >>> figure = plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
+        >>> plotting.save_figure(figure, Path("confusions.png"))
+    """
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -1,4 +1,4 @@
-"""The range of generated images and of those that train generators: floats in [-1, 1]."""
+"""Ranges of images: conversion between uint8 and the floats in [-1, 1] of generative models, and checks."""
 
 from typing import Any
 
@@ -19,23 +19,48 @@ GREY = 0.1
 
 
 def to_floats(images: np.ndarray) -> np.ndarray:
-    """Turn uint8 images into float32 in [-1, 1]; 0 becomes -1 and 255 becomes 1."""
+    """Turn uint8 images into float32 in [-1, 1]; 0 becomes -1 and 255 becomes 1.
+
+    Args:
+        images: The images, uint8 of any shape.
+
+    Example:
+        >>> from keras_segen import ranges
+        >>> ranges.to_floats(np.array([0, 255], np.uint8))
+        array([-1.,  1.], dtype=float32)
+    """
     return images / np.float32(127.5) - 1
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Turn images in [-1, 1] into uint8; what is beyond the range is clipped."""
+    """Turn images in [-1, 1] into uint8; values beyond the range are clipped.
+
+    Args:
+        images: The images, floats of any shape.
+
+    Example:
+        >>> from keras_segen import ranges
+        >>> ranges.to_uint8(np.array([-1.0, 0.0, 1.2]))
+        array([  0, 128, 255], dtype=uint8)
+    """
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def in_range(images: Tensor) -> np.ndarray:
-    """Return images as float32 in [-1, 1], whether they come so or as uint8.
+    """Return images as float32 in [-1, 1], from such floats or from uint8.
 
     Args:
-        images: (batch, height, width, channels).
+        images: The images, (batch, height, width, channels).
 
     Raises:
-        ValueError: for images that are neither. What one batch does not show, `require_whole_range` finds in all.
+        ValueError: For images in another range or of another type. `require_whole_range` finds what a single batch does
+            not show.
+
+    Example:
+        >>> from keras_segen import ranges
+        >>> images = ranges.in_range(np.full((1, 32, 32, 3), 255, np.uint8))
+        >>> float(images.max())
+        1.0
     """
     images = np.asarray(images)
     if images.ndim != 4 or not images.size:
@@ -48,13 +73,19 @@ def in_range(images: Tensor) -> np.ndarray:
 
 
 def require_floats(images: Tensor) -> np.ndarray:
-    """Return images as float32 if they are floats in [-1, 1], as networks take them.
+    """Return images as float32 if they are floats in [-1, 1], the range that networks take.
 
     Args:
-        images: an array (batch, ...), as many as there are.
+        images: All images, an array (batch, ...).
 
     Raises:
-        ValueError: for integers, NaN, and floats in another range; it says what they seem to be.
+        ValueError: For integers, NaN, and floats in another range; the message says what they seem to be.
+
+    Example:
+        >>> from keras_segen import ranges
+        >>> images = ranges.require_floats(np.linspace(-1, 1, 3072).reshape(1, 32, 32, 3))
+        >>> images.dtype
+        dtype('float32')
     """
     images = np.asarray(images)
     if images.dtype.kind in "iub":
@@ -70,12 +101,19 @@ def require_floats(images: Tensor) -> np.ndarray:
 def require_whole_range(low: Any, high: Any, dtype: Any) -> None:
     """Raise ValueError if a whole set of images seems to be in [0, 1].
 
-    One batch does not always show it: it may well hold nothing but bright images, or black ones.
+    One batch does not always show it: it may hold nothing but bright images, or black ones.
 
     Args:
-        low: the least value of all images.
-        high: the greatest one.
-        dtype: of the images, uint8 or a float.
+        low: The least value of all images.
+        high: The greatest value of all images.
+        dtype: The type of the images, uint8 or a float.
+
+    Example:
+        >>> from keras_segen import ranges
+        >>> ranges.require_whole_range(-1.0, 1.0, np.float32)
+        >>> ranges.require_whole_range(0.0, 1.0, np.float32)
+        Traceback (most recent call last):
+        ValueError: The images are floats in [0, 1], where [-1, 1] is due: ...
     """
     if np.dtype(dtype) == np.uint8:
         if high == 1:

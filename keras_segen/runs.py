@@ -1,13 +1,13 @@
-"""The run folder: what a training run leaves behind, and where.
+"""Run folders: the files that a training run writes.
 
 config.json     every option as resolved, versions, seed, fingerprint of the data
 model.keras     the best model so far
 final.keras     the model after the last epoch
-backup/         what `--resume` goes on from
+backup/         the state that `--resume` continues from
 history.csv     one row an epoch
 metrics.json    scores of model.keras
 metrics-*.json  its scores on other data, or with test-time augmentation
-posterior.npz   a VAE's: what its encoder makes of the data; see `training.Posterior`
+posterior.npz   a VAE's posterior over the data; see `training.Posterior`
 figures/        pictures
 logs/           for TensorBoard
 """
@@ -40,7 +40,19 @@ MISSING = "NA"  # in history.csv: a score that an epoch lacks
 
 
 class Run:
-    """A run folder by its path; nothing is read or written before it is asked for."""
+    """A run folder, by its path; making one reads and writes nothing.
+
+    Args:
+        path: The path of the folder.
+
+    Example:
+        >>> from keras_segen import runs
+        >>> run = runs.Run("runs/nuclei")
+        >>> run.create({"model": "unet", "data": "nuclei", "seed": 0, "image_size": 256, "class_names": None})
+        >>> run.add_epoch(0, {"loss": 0.7})
+        >>> run.history()
+        [{'epoch': 0.0, 'loss': 0.7}]
+    """
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
@@ -55,7 +67,7 @@ class Run:
         self.logs = self.path / "logs"
 
     def require_free(self) -> None:
-        """Raise `InputError` if something lies where the run is to be written, or it cannot be written there."""
+        """Raise `InputError` if the folder is not empty, or cannot be written to."""
         require_place(self.path)
         if self.path.exists() and any(not path.name.startswith(INCOMPLETE) for path in self.path.iterdir()):
             if not self.config_json.is_file():
@@ -66,8 +78,8 @@ class Run:
     def held(self) -> Iterator[None]:
         """Keep other processes from training in the folder; `InputError` if one does already.
 
-        The system lets go of the lock when the process ends, however it ends. A folder that was made for it and in
-        which no run was begun goes again.
+        The system releases the lock when the process ends, however it ends. A folder that was made for the lock is
+        removed if no run was begun in it.
         """
         require_place(self.path)
         is_new = not self.path.exists()
@@ -89,12 +101,12 @@ class Run:
                     self.path.rmdir()
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder and write config.json, which makes it a run, before anything else."""
+        """Make the folder and write config.json, the file that makes it a run."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_json, config)
 
     def config(self) -> dict[str, Any]:
-        """Read config.json; `InputError` if the folder is no run."""
+        """Read config.json; `InputError` if the folder is not a run."""
         if not self.config_json.is_file():
             raise InputError(f"{self.path}: is not a run folder (it holds no config.json): name one that `train` wrote")
         try:
@@ -117,13 +129,13 @@ class Run:
         return load_model(self.model)
 
     def best_epoch(self, monitor: str, mode: str) -> int | None:
-        """Return which epoch's model is the best, counted from 1, by a score where "max" or "min" is best; or None."""
+        """Return the best epoch, counted from 1, by a score of which "max" or "min" is best; None without scores."""
         scores = {int(row["epoch"]) + 1: row.get(monitor, math.nan) for row in self.history()}
         finite_scores = {epoch: score for epoch, score in scores.items() if math.isfinite(score)}
         return {"max": max, "min": min}[mode](finite_scores, key=finite_scores.__getitem__, default=None)
 
     def history(self) -> list[dict[str, float]]:
-        """Read history.csv, one dictionary an epoch; a row that a dying process left unfinished is dropped."""
+        """Read history.csv, one dictionary for each epoch, without an unfinished row of an interrupted process."""
         names, rows = self._rows()
         try:
             cells = [zip(names, row, strict=True) for row in rows]
@@ -132,7 +144,7 @@ class Run:
             raise InputError(f"{self.history_csv}: is damaged ({error}): begin a new run") from error
 
     def cut_history(self, epochs: int) -> None:
-        """Keep of history.csv what it says of the first `epochs`; the others will be run again."""
+        """Keep the first `epochs` rows of history.csv, because the others will be run again."""
         names, rows = self._rows()
         if len(rows) < epochs:
             raise InputError(f"{self.history_csv}: does not hold all {epochs} epochs done: put it back, or begin anew")
@@ -140,7 +152,7 @@ class Run:
             self._write(names, rows[:epochs])
 
     def add_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add an epoch's row to history.csv. A score that other epochs have and this one lacks becomes NA."""
+        """Add an epoch's row to history.csv, with NA for scores of other epochs that this one lacks."""
         names, rows = self._rows()
         columns = names or ["epoch"]
         new_columns = sorted(set(logs) - set(columns))
@@ -163,7 +175,18 @@ class Run:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Load a model as `train` left it; `InputError` if the file is damaged."""
+    """Load a model that `train` saved; `InputError` if the file is damaged.
+
+    Args:
+        path: The path of the `.keras` file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from keras_segen import runs
+        >>> ks.models.unet(2, filters=(4, 8)).save("model.keras")
+        >>> runs.load_model(Path("model.keras")).output_shape
+        (None, None, None, 2)
+    """
     with path.open("rb"):  # a lack of permission says so by itself
         pass
     try:
@@ -178,7 +201,22 @@ def load_model(path: Path) -> keras.Model:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON as the standard has it: numbers of NumPy as plain ones, NaN and infinities as null."""
+    """Write standard JSON: NumPy's numbers as plain ones, NaN and infinities as null.
+
+    Args:
+        path: The path of the file.
+        content: The content of the file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from keras_segen import runs
+        >>> runs.write_json(Path("metrics.json"), {"mean_iou": np.float32(0.5), "psnr": float("nan")})
+        >>> print(Path("metrics.json").read_text().strip())
+        {
+          "mean_iou": 0.5,
+          "psnr": null
+        }
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The types of arguments and results, by the names that signatures use."""
+"""Types of arguments and results, by the names that signatures use."""
 
 from pathlib import Path
 from typing import Any, Literal

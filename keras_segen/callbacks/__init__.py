@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch, beside what Keras's own callbacks do."""
+"""Callbacks for `fit`: checkpoints, backups, fine-tuning, validation, and scores and pictures of generators."""
 
 from keras_segen.callbacks._checkpoint import Backup, Checkpoint, back_up, read_epoch, save
 from keras_segen.callbacks._collapse import CollapseWatch

@@ -1,4 +1,4 @@
-"""Keeping the best model, and what a later process goes on from."""
+"""Checkpoints of the best model, and backups that a later process resumes from."""
 
 import json
 import math
@@ -17,13 +17,37 @@ EPOCH = "keras_segen_epoch.json"
 
 
 def save(model: keras.Model, path: PathLike) -> None:
-    """Save a model as `.keras`; what lay at `path` stays whole until the new file is complete."""
+    """Save a model as `.keras`; an earlier file at `path` stays whole until the new one is complete.
+
+    Args:
+        model: The model.
+        path: The path of the file, which ends in `.keras`.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> ks.callbacks.save(model, "model.keras")
+        >>> keras.saving.load_model("model.keras").output_shape
+        (None, None, None, 2)
+    """
     with replacing(path) as temporary:
         model.save(temporary)
 
 
 def back_up(model: keras.Model, path: PathLike, epoch: int, logs: dict[str, Any]) -> None:
-    """Save a model as `save` does, and in the same file the epoch that it has done, counted from 0, and its logs."""
+    """Save a model as `save` does, with the last epoch that it has done and its logs in the same file.
+
+    Args:
+        model: The model.
+        path: The path of the file, which ends in `.keras`.
+        epoch: The number of the epoch, counted from 0.
+        logs: The logs of the epoch, numbers by name.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> ks.callbacks.back_up(model, "backup.keras", epoch=4, logs={"loss": 0.25})
+        >>> ks.callbacks.read_epoch("backup.keras")
+        (4, {'loss': 0.25})
+    """
     content = {"epoch": epoch, "logs": {name: float(value) for name, value in logs.items()}}
     with replacing(path) as temporary:
         model.save(temporary)
@@ -32,7 +56,18 @@ def back_up(model: keras.Model, path: PathLike, epoch: int, logs: dict[str, Any]
 
 
 def read_epoch(path: PathLike) -> tuple[int, dict[str, float]] | None:
-    """Return the epoch that `back_up` wrote and its logs; None of a `.keras` file that holds none."""
+    """Return the epoch that `back_up` wrote and its logs; None for a `.keras` file without them.
+
+    Args:
+        path: The path of the file.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> ks.callbacks.back_up(model, "backup.keras", epoch=4, logs={"loss": 0.25})
+        >>> epoch, logs = ks.callbacks.read_epoch("backup.keras")
+        >>> epoch + 1  # the `initial_epoch` to go on from
+        5
+    """
     with zipfile.ZipFile(path) as file:
         if EPOCH not in file.namelist():
             return None
@@ -41,18 +76,25 @@ def read_epoch(path: PathLike) -> tuple[int, dict[str, float]] | None:
 
 
 class Backup(keras.callbacks.Callback):
-    """Save at every epoch's end all that a later process needs to go on exactly from there.
+    """Save at every epoch's end all that a later process needs to resume exactly from there.
 
-    Keras's `BackupAndRestore` writes over the file that it replaces, and keeps weights and epoch in two files: a
-    process that dies at the wrong moment leaves neither. Here all is in one file, renamed into place.
-    `keras.saving.load_model` loads it, and `read_epoch` says which epoch it ends. Put it before callbacks that take
-    long, such as those that score: a process that dies there has lost no training.
+    Keras's `BackupAndRestore` overwrites the file that it replaces, and keeps weights and epoch in two files: a process
+    that dies at the wrong moment leaves neither. Here all is in one file, renamed into place.
+    `keras.saving.load_model` loads it, and `read_epoch` returns its epoch. Put it before slow callbacks, such as those
+    that score: a process that dies there has lost no training.
 
     Args:
-        path: where the backup goes, `.keras`.
+        path: The path of the backup, which ends in `.keras`.
 
     Raises:
-        FloatingPointError: if a loss is not finite at an epoch's end; the file is then that of the epoch before.
+        FloatingPointError: If a loss is not finite at an epoch's end; the file is then that of the epoch before.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3, padding="same")])
+        >>> model.compile("adam", ks.losses.CrossEntropy())
+        >>> images, masks = np.zeros((2, 16, 16, 3), np.float32), np.zeros((2, 16, 16), np.uint8)
+        >>> history = model.fit(images, masks, verbose=0, callbacks=[ks.callbacks.Backup("backup.keras")])
+        >>> resumed = keras.saving.load_model("backup.keras")
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -60,27 +102,35 @@ class Backup(keras.callbacks.Callback):
         self.path = Path(path)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save."""
+        """Save the backup."""
         _require_finite(epoch, {name: value for name, value in (logs or {}).items() if not name.startswith("val_")})
         back_up(self.model, self.path, epoch, logs or {})
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keep the best model, and at every epoch's end a backup, from which a later process goes on exactly; see `Backup`.
+    """Keep the best model, and at every epoch's end a backup, from which a later process resumes exactly; see `Backup`.
 
-    The backup comes first: where the score is missing, it is written all the same, and a warning names the scores that
-    there are. An epoch without the score, as with `validation_freq=2`, is never the best.
+    The backup comes first. If the score is missing, it is written all the same, and a warning names the scores in the
+    logs. An epoch without the score, as with `validation_freq=2`, is never the best.
 
     Args:
-        best: where the best model goes, `.keras`. It is one file, renamed into place.
-        backup: where the last one goes, optimizer included, `.keras`; None if another callback sees to that.
-        monitor: name of the score in the logs that says which is best.
-        mode: "max" where more is better, "min" where less is.
-        best_score: best score of the epochs before this process, or None.
+        best: The path of the best model, which ends in `.keras`. It is one file, renamed into place.
+        backup: The path of the backup, which ends in `.keras` and includes the optimizer; None if another callback
+            writes it.
+        monitor: The name of the score in the logs that decides which model is best.
+        mode: "max" if a higher score is better, "min" if a lower one is.
+        best_score: The best score of the epochs before this process, or None.
 
     Raises:
-        FloatingPointError: if a loss is not finite at an epoch's end; both files are then those of the epoch before,
+        FloatingPointError: If a loss is not finite at an epoch's end; both files are then those of the epoch before,
             the backup that of this epoch if only a validation loss is at fault.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3, padding="same")])
+        >>> model.compile("adam", ks.losses.CrossEntropy())
+        >>> images, masks = np.zeros((2, 16, 16, 3), np.float32), np.zeros((2, 16, 16), np.uint8)
+        >>> checkpoint = ks.callbacks.Checkpoint("best.keras", "backup.keras", monitor="loss", mode="min")
+        >>> history = model.fit(images, masks, verbose=0, callbacks=[checkpoint])
     """
 
     def __init__(
@@ -101,13 +151,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.warned = False
 
     def set_model(self, model: keras.Model) -> None:
-        """Take the model, for the backup too."""
+        """Set the model, for the backup too."""
         super().set_model(model)
         if self.backup:
             self.backup.set_model(model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save what is due."""
+        """Save the backup, and the model if it is the best."""
         logs = logs or {}
         if self.backup:
             self.backup.on_epoch_end(epoch, logs)

@@ -1,4 +1,4 @@
-"""A watch for mode collapse: a generator that makes a few images again and again, or a discriminator that has won."""
+"""Mode collapse: a warning when a generator repeats a few images, or when the discriminator has won."""
 
 import sys
 from pathlib import Path
@@ -24,30 +24,38 @@ MOST_SEPARATION = 0.999
 
 
 class CollapseWatch(keras.callbacks.Callback):
-    """Look at an epoch's samples beside real images, and warn when they have lost their variety.
+    """Compare an epoch's samples with real images, and warn when they have lost their variety.
 
     Three signals join each epoch's logs, and so history.csv and TensorBoard:
 
-    `sample_spread`: mean squared distance between two samples shrunk to 8×8, over that between two real images.
-    `sample_rank`: directions that the features vary in (exponential of the entropy of their covariance's eigenvalues;
-        Roy and Vetterli, 2007), over the same of real images.
-    `separation`: share of all pairs of a real image and a sample whose real image gets the higher logit. At 1 the
-        discriminator has won, and what it teaches is nearly nothing.
+    - `sample_spread`: the mean squared distance between two samples shrunk to 8×8, divided by that between two real
+      images.
+    - `sample_rank`: the number of directions in which the features vary (the exponential of the entropy of their
+      covariance's eigenvalues; Roy and Vetterli, 2007), divided by that of real images.
+    - `separation`: the share of all pairs of a real image and a sample whose real image gets the higher logit. At 1 the
+      discriminator has won, and the generator learns nearly nothing from it.
 
     Args:
-        real: images (count, height, width, channels) as uint8 or floats in [-1, 1], some hundreds.
-        labels: (count, ...) of them, for a conditional model; samples are asked for the same.
-        seed: of the samples' latents, the same at each epoch.
-        warm_up: steps of training that are measured but not judged: before it has learnt its first colours, every
-            generator makes one image.
-        stop: end training after a warning.
-        restore: `.keras` file, such as the best model's. A training that is ended goes back to it: to its weights, its
-            optimizers' state and its noise. Put the watch before callbacks that save, such as `Checkpoint`, and a later
-            process goes on from there too.
-        extractor: see `metrics.feature_extractor`; by default `metrics.cifar10_features`.
+        real: Some hundreds of real images (count, height, width, channels), uint8 or floats in [-1, 1].
+        labels: The labels of the real images, (count, ...), for a conditional model; samples get the same labels.
+        seed: The seed of the samples' latents, the same at each epoch.
+        warm_up: The number of steps of training that are measured but not judged: before a generator has learnt its
+            first colours, it makes one image.
+        stop: Whether to end training after a warning.
+        restore: The path of a `.keras` file, such as the best model's, to which a training that is ended returns: to
+            its weights, its optimizers' state and its noise. Put the watch before callbacks that save, such as
+            `Checkpoint`, so that a later process resumes from there too.
+        extractor: The extractor; see `metrics.feature_extractor`. The default is `metrics.cifar10_features`.
 
     Raises:
-        ValueError: for real images in another range.
+        ValueError: For real images in another range.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> gan = ks.training.GAN(generator, ks.models.dcgan_discriminator((16, 16, 3), filters=4))
+        >>> gan.compile()
+        >>> real = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 3)).astype(np.float32)
+        >>> history = gan.fit(real, verbose=0, callbacks=[ks.callbacks.CollapseWatch(real)])
     """
 
     def __init__(
@@ -74,7 +82,7 @@ class CollapseWatch(keras.callbacks.Callback):
         self.warnings: list[str] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measure, and warn if need be."""
+        """Add the signals to the logs, and warn of a collapse."""
         latents = standard_normal(len(self.real), self.model.latent_dim, seed=self.seed)
         samples = self.model.generate(latents, self.labels)
         if not np.isfinite(samples).all():

@@ -1,4 +1,4 @@
-"""Two phases of fine-tuning: first the new layers alone, then all at a smaller rate."""
+"""Fine-tuning in two phases: first the new layers alone, then all at a lower rate."""
 
 from typing import Any
 
@@ -8,17 +8,25 @@ from keras_segen.errors import InputError
 
 
 class FineTuning(keras.callbacks.Callback):
-    """Freeze a model's backbone for some epochs, then release it at a smaller learning rate.
+    """Freeze a model's backbone for some epochs, then release it at a lower learning rate.
 
-    While it is frozen neither its weights nor the statistics of its batch normalisation change: random new layers send
-    gradients that would spoil what was learned before. At its release a new optimizer like the old one takes over,
-    whose `iterations` count from there: the old one's moments know a part of the weights only. A model saved in either
-    phase goes on where it was.
+    While it is frozen neither its weights nor the statistics of its batch normalisation change, because the gradients
+    from random new layers would spoil the pre-trained ones. At its release a new optimizer like the old one takes over,
+    whose `iterations` count from there, because the old one's moments cover only a part of the weights. A model saved
+    in either phase can be trained on in the same phase.
 
     Args:
-        frozen_epochs: the backbone is released before the epoch of this number, counted from 0.
-        learning_rate: of the second phase: a number, or a schedule that counts its steps from the release.
-        backbone: the name of the layer.
+        frozen_epochs: The number of epochs before the backbone is released, at least 1.
+        learning_rate: The learning rate of the second phase: a number, or a schedule that counts its steps from the
+            release.
+        backbone: The name of the backbone's layer.
+
+    Example:
+        >>> backbone = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)], name="backbone")
+        >>> model = keras.Sequential([backbone, keras.layers.Conv2DTranspose(2, 3)])
+        >>> model.compile("adam", ks.losses.CrossEntropy())
+        >>> tuning = ks.callbacks.FineTuning(frozen_epochs=1, learning_rate=1e-5)
+        >>> history = model.fit(np.zeros((2, 8, 8, 3)), np.zeros((2, 8, 8)), epochs=2, verbose=0, callbacks=[tuning])
     """
 
     def __init__(
@@ -36,7 +44,7 @@ class FineTuning(keras.callbacks.Callback):
         self.backbone = backbone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Freeze or release, where it is not done yet."""
+        """Freeze or release the backbone, unless it is already in the right state."""
         model: Any = self.model
         names = [layer.name for layer in model.layers]
         if self.backbone not in names:

@@ -1,4 +1,4 @@
-"""How far a generator's images are from real ones, epoch by epoch."""
+"""Fréchet distance between a generator's images and real ones, epoch by epoch."""
 
 from typing import Any
 
@@ -16,16 +16,24 @@ from keras_segen.metrics._reference import Reference
 class FrechetDistance(keras.callbacks.Callback):
     """Add the Fréchet distance between real and generated images to each epoch's logs, as `name`.
 
-    It depends on the extractor, and on how many images there are: of fewer, it is higher. Put it before callbacks that
+    It depends on the extractor, and on the number of images: with fewer, it is higher. Put it before callbacks that
     read the logs, such as `Checkpoint(best, backup, monitor=distance.name, mode="min")`, which keeps the best.
 
     Args:
-        real: images as uint8 or floats in [-1, 1], an array or batches; or a `metrics.Reference`.
-        labels: (count, ...) for a conditional model, of the samples to be generated.
-        count: samples.
-        seed: of their latents, the same at each epoch.
-        extractor: see `metrics.feature_extractor`; by default `metrics.cifar10_features`, for three channels.
-        every: epochs from one score to the next; in between it is NaN, which is never the best.
+        real: The real images, uint8 or floats in [-1, 1], an array or batches; or a `metrics.Reference`.
+        labels: The labels of the samples, (count, ...), for a conditional model.
+        count: The number of samples.
+        seed: The seed of the samples' latents, the same at each epoch.
+        extractor: The extractor; see `metrics.feature_extractor`. The default is `metrics.cifar10_features`, for three
+            channels.
+        every: The number of epochs from one score to the next; in between it is NaN, which is never the best.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> gan = ks.training.GAN(generator, ks.models.dcgan_discriminator((16, 16, 3), filters=4))
+        >>> gan.compile()
+        >>> real = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 3)).astype(np.float32)
+        >>> history = gan.fit(real, verbose=0, callbacks=[ks.callbacks.FrechetDistance(real, count=8)])
     """
 
     def __init__(
@@ -48,7 +56,7 @@ class FrechetDistance(keras.callbacks.Callback):
         self.every = every
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measure."""
+        """Add the distance to the logs."""
         if logs is not None:
             logs[self.name] = self.measure(self.model) if (epoch + 1) % self.every == 0 else float("nan")
 

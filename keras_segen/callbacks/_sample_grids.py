@@ -1,4 +1,4 @@
-"""A picture of what a generator makes of the same latents, epoch after epoch."""
+"""Sample grids: pictures of a generator's images from the same latents, epoch after epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,21 @@ from keras_segen.types import PathLike
 
 
 class SampleGrids(keras.callbacks.Callback):
-    """Write a grid of samples an epoch, for TensorBoard too, and at the end of training a GIF of them all.
+    """Write a grid of samples at each epoch's end, for TensorBoard too, and a GIF of all grids at the end of training.
 
     Args:
-        folder: where `epoch_0001.png` and its like go; the GIF is `FOLDER.gif`, beside it.
-        latents: (count, latent_dim), the same at each epoch.
-        labels: (count, ...) for a conditional model.
-        columns: images in a row.
-        logs: folder for TensorBoard, or None.
+        folder: The folder of the grids, `epoch_0001.png` and so on; the GIF is `FOLDER.gif`, beside it.
+        latents: The latents (count, latent_dim), the same at each epoch.
+        labels: The labels of the samples, (count, ...), for a conditional model.
+        columns: The number of images in a row.
+        logs: The folder for TensorBoard, or None.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> gan = ks.training.GAN(generator, ks.models.dcgan_discriminator((16, 16, 3), filters=4))
+        >>> gan.compile()
+        >>> grids = ks.callbacks.SampleGrids("samples", np.random.default_rng(0).normal(size=(16, 8)))
+        >>> history = gan.fit(np.zeros((4, 16, 16, 3), np.float32), verbose=0, callbacks=[grids])
     """
 
     def __init__(
@@ -51,6 +58,6 @@ class SampleGrids(keras.callbacks.Callback):
             self.writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Join the grids, those of an interrupted process too."""
+        """Join the grids in a GIF, including those of an interrupted process."""
         if frames := sorted(self.folder.glob("epoch_*.png")):
             plotting.save_animation(frames, self.folder.with_suffix(".gif"))

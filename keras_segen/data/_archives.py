@@ -17,12 +17,12 @@ def provide(archive: Download, folder: Path, *, last: str = "") -> None:
     Nothing that is in `folder` is written over. An archive that lay there stays.
 
     Args:
-        archive: What to fetch.
-        folder: Where to; made if need be.
-        last: The name of the folder that is moved to its place last: where it is whole, all is.
+        archive: The archive.
+        folder: The folder, which is made if it does not exist.
+        last: The name of the folder that is moved to its place last: if it is whole, all is.
 
     Raises:
-        InputError: As `downloads.fetch`; or if the archive cannot be unpacked.
+        InputError: If the archive cannot be downloaded, as for `fetch`, or cannot be unpacked.
     """
     own = (folder / archive.name).is_file()
     path = fetch(archive, folder)

@@ -1,4 +1,4 @@
-"""One random draw moves an image and its mask alike; another changes the image's colours."""
+"""Augmentation: one random draw moves an image and its mask alike, another changes the image's colours."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -15,14 +15,19 @@ FILL = 127
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far training images are varied. Every draw is uniform.
+    """The augmentation of training images: how far they are varied. Every draw is uniform.
 
     Attributes:
-        scale: least and greatest factor by which an image is enlarged before the crop.
-        flip: mirror left and right, every other time.
-        brightness: greatest shift, as a share of the range [0, 255].
-        contrast: greatest change of the distance to mid-grey, as a share.
-        saturation: greatest change of the distance to grey of the same luminance, as a share.
+        scale: The least and the greatest factor by which an image is enlarged before the crop.
+        flip: Whether to mirror half of the images left and right.
+        brightness: The greatest shift of brightness, as a share of the range [0, 255].
+        contrast: The greatest change of the distance to mid-grey, as a share.
+        saturation: The greatest change of the distance to grey of the same luminance, as a share.
+
+    Example:
+        >>> augmentation = ks.data.Augmentation(scale=(0.8, 1.25), brightness=0.1)
+        >>> augmentation.flip
+        True
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -48,14 +53,14 @@ def _is_number(value: Any) -> bool:
 
 
 class Variation(NamedTuple):
-    """What draws make of images; every attribute is a tensor, with the draws' leading dimensions first.
+    """The variations that follow from draws; every attribute is a tensor, with the draws' leading dimensions first.
 
     Attributes:
-        window: int32 (..., 4): top, left, height and width of the part of the image that becomes the crop. It may reach
-            beyond the image.
-        flip: boolean (...): mirror left and right.
-        matrix: float32 (..., 3, 3): RGB rows times this,
-        offset: float32 (...): plus this, are the varied colours.
+        window: The top, left, height and width of the part of the image that becomes the crop, int32 (..., 4). It may
+            reach beyond the image.
+        flip: Whether to mirror left and right, boolean (...).
+        matrix: The matrix that RGB rows are multiplied by, float32 (..., 3, 3).
+        offset: The number that is then added to the colours, float32 (...).
     """
 
     window: Any
@@ -65,7 +70,7 @@ class Variation(NamedTuple):
 
 
 def vary(augmentation: Augmentation, height: Tensor, width: Tensor, size: int, draw: Tensor) -> Variation:
-    """Turn draws, float32 (..., 7) in [0, 1), into what is done to images of `height` and `width` for crops of `size`².
+    """Turn draws, float32 (..., 7) in [0, 1), into variations of images of `height` and `width` for crops of `size`².
 
     The window is at most as large as the image's longer side, or as the crop if that is larger: shrinking an image
     further would only add void, and enlarging it to fill the crop would train on another scale than is scored. A
@@ -104,7 +109,7 @@ def plan(
     training: bool,
     augmentation: Augmentation | None,
 ) -> tuple[Any, ...]:
-    """Say what becomes of images: window, its part inside, padding (see `inside`); in training what `vary` says."""
+    """Return the window of each image, its part inside, the padding (see `inside`), and in training the variation."""
     if not training:
         window = fit_in(height, width, image_size or 0)
         return window, *inside(window, height, width)
@@ -139,9 +144,9 @@ def place_mask(turned: Tensor, window: Tensor, size: int) -> Tensor:
     """Cut the window out of a mask and resize it, nearest neighbour, to uint8 (size, size).
 
     Args:
-        turned: uint8 (width + 1, height + 1), the mask transposed, and a last row and column of void.
-        window: int32 (4,): top, left, height, width. It may reach beyond the mask: what lies there is void.
-        size: side of the result in pixels.
+        turned: The mask transposed, with a last row and column of void, uint8 (width + 1, height + 1).
+        window: The top, left, height and width, int32 (4,). It may reach beyond the mask, where all is void.
+        size: The side of the result in pixels.
     """
     cells = _cells(window, size)
     last = tf.shape(turned)[::-1, None] - 1
@@ -151,16 +156,16 @@ def place_mask(turned: Tensor, window: Tensor, size: int) -> Tensor:
 
 
 def place_pixels(pixels: Tensor, window: Tensor, size: int, *, void: int) -> Tensor:
-    """Do what `place_mask` does to a mask as it was just decoded, which turning would cost more than it saves.
+    """Do the same as `place_mask` to a mask that was just decoded, where transposing would cost more than it saves.
 
     Args:
-        pixels: uint8 (height, width, channels).
-        window: as for `place_mask`.
-        size: likewise.
-        void: what lies beyond the mask, in every channel.
+        pixels: The mask, uint8 (height, width, channels).
+        window: The top, left, height and width, int32 (4,), as for `place_mask`.
+        size: The side of the result in pixels.
+        void: The value beyond the mask, in every channel.
 
     Returns:
-        uint8 (size, size, channels).
+        The result, uint8 (size, size, channels).
     """
     cells = _cells(window, size)
     last = tf.shape(pixels)[:2, None] - 1
@@ -183,9 +188,9 @@ def flip_and_colour(images: Tensor, masks: Tensor, variation: Variation) -> tupl
     XLA makes one pass of it, a quarter of the time of the operations one by one.
 
     Args:
-        images: float32 (batch, size, size, 3).
-        masks: uint8 (batch, size, size).
-        variation: what was drawn for each.
+        images: The images, float32 (batch, size, size, 3).
+        masks: The masks, uint8 (batch, size, size).
+        variation: The variation of each.
     """
     flip, matrix = variation.flip[:, None, None], variation.matrix[:, None, None]
     masks = tf.where(flip, masks[:, :, ::-1], masks)

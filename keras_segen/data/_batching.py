@@ -21,6 +21,12 @@ class Batching(TypedDict, total=False):
         seed: The order and the augmentation follow from this number, 0 by default.
         start: None, the default, for one pass an iteration, each shuffled anew. A number for pass after pass without
             end, from behind that many samples: a run that goes on repeats nothing and leaves nothing out.
+
+    Example:
+        >>> batching = ks.data.Batching(batch_size=2, training=True, seed=1)
+        >>> train = ks.data.shapes("train", image_size=32, count=4, **batching)
+        >>> len(train)
+        2
     """
 
     batch_size: int
@@ -81,14 +87,14 @@ def batches(
 
     Args:
         count: The number of samples.
-        sample: What `plan` makes of a sample -> the sample; by default (index, draw) -> the sample.
-        batch_size: As in `Batching`.
-        training: As in `Batching`.
-        seed: As in `Batching`.
-        start: As in `Batching`.
-        plan: See `order.order`.
+        sample: The results of `plan` for a sample -> the sample; by default (index, draw) -> the sample.
+        batch_size: The number of images in a batch, as in `Batching`.
+        training: Whether the data set is for training, as in `Batching`.
+        seed: The seed of order and augmentation, as in `Batching`.
+        start: The number of samples to begin after, or None, as in `Batching`.
+        plan: A function of the indices and draws of a pass; see `order`.
         parallel: The number of samples that are made at once.
-        finish: What becomes of each batch.
+        finish: A function of each batch that returns the batch to use, or None.
 
     Raises:
         InputError: For a pass of fewer training samples than make a batch.

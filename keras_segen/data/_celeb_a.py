@@ -35,13 +35,13 @@ def celeb_a(
 ) -> tf.data.Dataset:
     """Read CelebA as a data set that is ready for `fit`.
 
-    Each image is the middle `CROP` pixels, resized with antialiasing. All are decoded once and held in memory as bytes:
-    2.0 GB for the whole training split at 64×64.
+    Each image is the middle square of `CROP` pixels, resized with antialiasing. All are decoded once and held in memory
+    as bytes: 2.0 GB for the whole training split at 64×64.
 
     Args:
-        split: "train", "val" or "test".
-        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
-        image_size: side of the images in pixels; None for `CROP`.
+        split: The split: "train", "val" or "test".
+        data_dir: The folder in which TensorFlow Datasets keeps data sets. CelebA is downloaded there if it is missing.
+        image_size: The side of the images in pixels; None for `CROP`.
         target: The names of attributes, such as "Smiling" and "Eyeglasses", or None for images alone.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
@@ -52,8 +52,14 @@ def celeb_a(
         float32 (batch, attributes), 1 where the face has it, else 0).
 
     Raises:
-        InputError: if the data are not there and cannot be downloaded.
-        ValueError: for another split or an attribute that there is not.
+        InputError: If the data are missing and cannot be downloaded.
+        ValueError: For an unknown split or attribute.
+
+    Example:
+        >>> faces = ks.data.celeb_a("train", data_dir="datasets", image_size=64, target=["Smiling"], training=True)
+        >>> images, labels = next(iter(faces))
+        >>> images.shape, labels.shape
+        (TensorShape([16, 64, 64, 3]), TensorShape([16, 1]))
     """
     if split not in SPLITS:
         raise ValueError(f"CelebA's splits are {', '.join(SPLITS)}. Received: split={split!r}")

@@ -29,10 +29,11 @@ def cifar10(
     """Read CIFAR-10 as a data set that is ready for `fit`; it is held decoded in memory.
 
     Args:
-        split: "train" or "test".
-        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there if it is not there yet.
-        image_size: 32, or None for the same.
-        target: "label" or None.
+        split: The split: "train" or "test".
+        data_dir: The folder in which TensorFlow Datasets keeps data sets. CIFAR-10 is downloaded there if it is
+            missing.
+        image_size: The side of the images in pixels: 32, or None for the same.
+        target: The target beside the image: "label" or None.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. In
             training images are mirrored left and right every other time.
 
@@ -41,8 +42,14 @@ def cifar10(
         of image alone.
 
     Raises:
-        InputError: if the data are not there and cannot be downloaded.
-        ValueError: for another split, size or target.
+        InputError: If the data are missing and cannot be downloaded.
+        ValueError: For an unknown split or target, or another size.
+
+    Example:
+        >>> train = ks.data.cifar10("train", data_dir="datasets", batch_size=128, training=True)
+        >>> images, labels = next(iter(train))
+        >>> images.shape, labels.shape
+        (TensorShape([128, 32, 32, 3]), TensorShape([128]))
     """
     if split not in SPLITS or image_size not in (None, 32) or target not in ("label", None):
         raise ValueError(

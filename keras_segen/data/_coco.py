@@ -51,23 +51,31 @@ def coco(
 ) -> tf.data.Dataset:
     """Read COCO's images and panoptic masks, things of one class taken together, as a data set ready for `fit`.
 
-    They are read as training needs them, none is held in memory.
+    They are read as training needs them, and not held in memory.
 
     Args:
-        split: "train", 118,287 images, or "val", 5,000.
-        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (21 GB) if it is not there yet.
-        image_size: as for `folder`; without it images come one by one.
-        augmentation: How far training images are varied; by default `Augmentation()`.
+        split: The split: "train" with 118,287 images, or "val" with 5,000.
+        data_dir: The folder in which TensorFlow Datasets keeps data sets. COCO is downloaded there (21 GB) if it is
+            missing.
+        image_size: The side of the images in pixels, as for `folder`; without it images come one by one.
+        augmentation: The variation of training images; by default `Augmentation()`.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width) of indices
-        into `CLASS_NAMES`, 255 where nobody said what it is).
+        into `CLASS_NAMES`, 255 where nothing is annotated).
 
     Raises:
-        InputError: if the data are not there and cannot be downloaded, or are damaged.
-        ValueError: for another split.
+        InputError: If the data are missing and cannot be downloaded, or are damaged.
+        ValueError: For an unknown split.
+
+    Example:
+        >>> train = ks.data.coco("train", data_dir="datasets", image_size=320, batch_size=8, training=True)
+        >>> val = ks.data.coco("val", data_dir="datasets", batch_size=1)
+        >>> model = ks.models.unet(133, backbone="resnet50")
+        >>> model.compile("adam", ks.losses.CrossEntropy(), metrics=[ks.metrics.MeanIoU(133)])
+        >>> history = model.fit(train, validation_data=val, epochs=10)
     """
     check_batching(batching, image_size=image_size, crops=True)
     examples = read_coco(split, data_dir, verbose=verbose)

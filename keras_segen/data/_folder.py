@@ -34,35 +34,43 @@ def folder(
 ) -> tf.data.Dataset:
     """Read a folder of images as a data set that is ready for `fit`.
 
-    For segmentation (`target="mask"`) the folder holds `{train,val}/{images,masks}`, or one `images` and one `masks` of
-    which a share is kept for validation. A mask has its image's name but for the ending; it is a grey or palette PNG of
-    class ids, 255 being void. If the masks of the whole folder hold no values but 0 and 255, these are read as 0 and 1,
-    unless `classes.txt` names more than two classes. `classes.txt` may name the classes, one a line. Without it, the
-    ids must be below 100 with few of them missing. Every file is read and checked before this returns.
+    For segmentation (`target="mask"`) the folder holds `{train,val}/{images,masks}`, or one `images` and one `masks`, a
+    share of which is held out for validation. A mask has its image's name but for the ending; it is a grey or palette
+    PNG of class ids, where 255 is void. If every mask of the folder contains only 0 and 255, they are read as 0 and 1,
+    unless `classes.txt` names more than two classes. `classes.txt` may name the classes, one on each line. Without it,
+    the ids must be below 100 with few of them missing. Every file is read and checked before this returns.
 
-    For generation (`target="label"` or None) it holds one sub-folder a class, below `train` and `val` or not. The
-    classes of all splits, in the order of their names, are numbered together.
+    For generation (`target="label"` or None) the folder holds a sub-folder for each class, inside `train` and `val` or
+    not. The classes of all splits, in the order of their names, are numbered together.
 
     Args:
         split: "train", "val" or another sub-folder such as "test"; "all" for all images of the folder, whether it has
             splits of its own or not.
-        data_dir: the folder.
-        image_size: side of the images in pixels: of the crops in training, else of the square in whose middle each
-            image is placed, shrunk if it is larger; or None for images as they are, one by one if their sizes differ.
-            What lies beyond an image is void. Generation needs it.
-        target: "mask", "label" or None.
-        val_fraction: share in (0, 1] kept for validation where the folder has no split of its own.
-        augmentation: how far training images are varied (segmentation); by default `Augmentation()`.
+        data_dir: The folder.
+        image_size: The side of the images in pixels, which generation needs. In training it is the side of the crops;
+            otherwise of a square with the image in its middle, shrunk if it is larger, and void around it. With None,
+            images keep their sizes, and come one by one if these differ.
+        target: The target beside the image: "mask", "label" or None.
+        val_fraction: The share in (0, 1] that is held out for validation if the folder has no splits of its own.
+        augmentation: The variation of training images for segmentation; by default `Augmentation()`.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. With
             `image_size=None` a batch has 2^19 pixels at most, or one image.
 
     Returns:
         Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width)) for "mask";
-        (image float32 in [-1, 1], label int32 (batch,)) for "label"; image for None.
+        of (image float32 in [-1, 1], label int32 (batch,)) for "label"; of images alone for None.
 
     Raises:
-        InputError: for a folder, a file or a class id that cannot be used; the message names it.
+        InputError: For a folder, a file or a class id that cannot be used; the message names it.
+
+    Example:
+        >>> picture = tf.io.encode_png(tf.zeros((32, 32, 1), tf.uint8))
+        >>> for name in ("images/1.png", "images/2.png", "masks/1.png", "masks/2.png"):
+        ...     tf.io.write_file(f"nuclei/{name}", picture)
+        >>> images, masks = next(iter(ks.data.folder("train", data_dir="nuclei", image_size=32, batch_size=1)))
+        >>> images.shape, masks.shape
+        (TensorShape([1, 32, 32, 3]), TensorShape([1, 32, 32]))
     """
     if target not in ("mask", "label", None):
         raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')

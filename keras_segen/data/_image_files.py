@@ -1,4 +1,4 @@
-"""All images below a folder, whatever its sub-folders, such as `keras-segen compare --real A --fake B` reads."""
+"""Image files below a folder, whatever its sub-folders, such as `keras-segen compare --real A --fake B` reads."""
 
 import hashlib
 import os
@@ -26,8 +26,8 @@ def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
     """Return those files, in the order of their names, that end as images do; a warning counts and names the others.
 
     Args:
-        folder: what the warning names.
-        paths: files, among which hidden ones are passed over in silence.
+        folder: The folder that the warning names.
+        paths: The paths of files; hidden ones are silently left out.
     """
     visible = sorted(path for path in paths if not is_hidden(path))
     image_paths = [path for path in visible if path.suffix.lower() in EXTENSIONS]
@@ -43,7 +43,7 @@ def image_files(folder: Path) -> list[Path]:
     A warning counts and names the files that are skipped.
 
     Raises:
-        InputError: if there are none.
+        InputError: If there are none.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -76,7 +76,7 @@ def image_batches(paths: list[Path], batch_size: int = 64) -> Iterator[np.ndarra
     """Yield images uint8 (count, height, width, 3), each batch of one size, in nearly the order of the paths.
 
     Raises:
-        InputError: for a file that is no image, or damaged.
+        InputError: For a file that is not an image, or is damaged.
     """
     for first in range(0, len(paths), batch_size):
         by_size: dict[tuple[int, ...], list[np.ndarray]] = {}

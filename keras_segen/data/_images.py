@@ -1,4 +1,4 @@
-"""Reading one image or one mask from a file, and saying what is wrong with it."""
+"""Image and mask files: reading one, and saying what is wrong with it."""
 
 import hashlib
 import io
@@ -45,22 +45,28 @@ TURNS = {
 def read_image(path: PathLike) -> np.ndarray:
     """Read an image file as RGB.
 
-    Grey becomes three equal channels, 16 bits are scaled to 8, palettes are looked up, what is transparent is laid over
+    Grey becomes three equal channels, 16 bits are scaled to 8, palettes are looked up, transparent pixels are laid over
     white, a camera's rotation (EXIF) is applied, and an animation's first frame is taken.
 
-    A warning tells of an image of 16 bits that uses only the lowest 14 or fewer, as those of 12-bit cameras do: it
-    becomes nearly black.
+    A warning is given for an image of 16 bits that uses only the lowest 14 or fewer, like those of 12-bit cameras,
+    because it becomes nearly black.
 
     Args:
-        path: a JPEG, PNG, BMP, WebP, GIF or TIFF file.
+        path: The path of a JPEG, PNG, BMP, WebP, GIF or TIFF file.
 
     Returns:
-        uint8 (height, width, 3).
+        The image, uint8 (height, width, 3).
 
     Raises:
-        InputError: if the file is missing, empty, not an image, truncated, or larger than `PIL.Image.MAX_IMAGE_PIXELS`;
+        InputError: If the file is missing, empty, not an image, truncated, or larger than `PIL.Image.MAX_IMAGE_PIXELS`;
             for a TIFF, also if it has several pages, bands that are neither colour nor alpha, or values that are signed
             or not whole numbers.
+
+    Example:
+        >>> keras.utils.save_img("photo.png", np.zeros((32, 48, 3)))
+        >>> image = ks.data.read_image("photo.png")
+        >>> image.shape, image.dtype
+        ((32, 48, 3), dtype('uint8'))
     """
     path = Path(path)
     picture = _decode(_read_bytes(path), path)
@@ -88,8 +94,8 @@ def read_mask(path: PathLike) -> np.ndarray:
         uint8 (height, width) of class ids.
 
     Raises:
-        InputError: as `read_image`; also for a mask with colours or alpha instead of ids, in a lossy format, or
-            with ids over 255.
+        InputError: For a file that `read_image` refuses, a mask with colours or alpha instead of ids, in a lossy
+            format, or with ids over 255.
     """
     path = Path(path)
     mask = _decode(_read_bytes(path), path)
@@ -124,10 +130,10 @@ class _Picture:
     """A decoded image file.
 
     Attributes:
-        image: its pixels, upright.
-        format: as Pillow calls it.
-        bits: of a grey level, or of a channel of a PNG or TIFF; 8 for other formats.
-        turned: whether a camera's rotation was applied.
+        image: Its pixels, upright.
+        format: The format, by Pillow's name.
+        bits: The number of bits of a grey level, or of a channel of a PNG or TIFF; 8 for other formats.
+        turned: Whether a camera's rotation was applied.
     """
 
     image: Image.Image
@@ -188,8 +194,8 @@ def _check_png(contents: bytes, path: Path) -> tuple[int, int | None]:
     """Return the bits of a PNG's channel, and the transparent grey level as it is decoded, if there is one.
 
     Raises:
-        InputError: for a file that Pillow would read wrongly.
-        ValueError: for a damaged one.
+        InputError: For a file that Pillow would read wrongly.
+        ValueError: For a damaged one.
     """
     chunks = dict(png_chunks(contents))
     bits, colour, transparent = contents[24], contents[25], chunks.get(b"tRNS")
@@ -266,15 +272,15 @@ def _remedy(peak: int) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of an image that was decoded once.
+    """The properties of an image that was decoded once.
 
     Attributes:
-        way: how `load_window` reads it: `JPEG` or `PNG` by TensorFlow's decoders, where these give what `read_image`
-            gives, `OTHER` by Pillow.
-        height: in pixels, after a camera's rotation.
-        width: likewise.
-        digest: SHA-256 of the file.
-        peak: the greatest value, of 65535, in an image of 16 bits; None for others.
+        way: The way in which `load_window` reads it: `JPEG` or `PNG` by TensorFlow's decoders, if they give the same as
+            `read_image`; `OTHER` by Pillow.
+        height: The height in pixels, after a camera's rotation.
+        width: The width in pixels, after a camera's rotation.
+        digest: The SHA-256 of the file.
+        peak: The greatest value, of 65535, in an image of 16 bits; None for others.
     """
 
     way: int
@@ -319,15 +325,15 @@ def load_window(
     A JPEG's pixels outside the window are not decoded.
 
     Args:
-        path: string scalar.
-        way: integer scalar, as `check_image` says.
-        window: int32 (4,): top, left, height, width, inside the image.
-        among: the ways that `way` may be. Where it is but one, the graph needs no switch, which takes time.
-        quick: take a JPEG's nearest sample of colour instead of interpolating, as will do for crops that are resized
-            and recoloured anyway.
+        path: The path of the file, a string scalar.
+        way: The way to read it, an integer scalar from `check_image`.
+        window: The top, left, height and width of the part, int32 (4,), inside the image.
+        among: The possible values of `way`. If there is only one, the graph needs no switch, which takes time.
+        quick: Whether to take a JPEG's nearest sample of colour instead of interpolating, which suffices for crops that
+            are resized and recoloured anyway.
 
     Returns:
-        uint8 (height, width, 3).
+        The part of the image, uint8 (height, width, 3).
     """
 
     def jpeg() -> Tensor:

@@ -1,4 +1,4 @@
-"""Calling one function on many files at once."""
+"""Threads: one function called on many files at once."""
 
 import os
 from collections import deque
@@ -23,10 +23,10 @@ def in_threads(
     lock, do the work.
 
     Args:
-        function: what to call.
-        items: its arguments.
-        verbose: show a progress bar.
-        unit: what it counts.
+        function: The function.
+        items: The arguments of its calls.
+        verbose: Whether to show a progress bar.
+        unit: The name of what the progress bar counts.
     """
     bar = keras.utils.Progbar(len(items), unit_name=unit) if verbose else None
     results: list[Result] = []
@@ -48,10 +48,10 @@ def read_ahead(
     """Yield `function` of each item, in order, while threads are already at work on the next ones.
 
     Args:
-        function: the function, called once for each item. An exception of it is raised at the item's turn.
-        items: its arguments.
-        sizes: the size of each result, such as an image's pixels.
-        most: the greatest sum of the sizes of results that are not yet handed out; one alone may be larger.
+        function: The function, called once for each item. An exception of it is raised at the item's turn.
+        items: The arguments of its calls.
+        sizes: The size of each result, such as an image's pixels.
+        most: The greatest sum of the sizes of results that are not yet handed out; one alone may be larger.
     """
     ahead: deque[tuple[int, Future[Result]]] = deque()
     total = 0

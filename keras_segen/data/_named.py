@@ -1,4 +1,4 @@
-"""Data sets by name, which TensorFlow Datasets downloads, checks against their hashes, and prepares."""
+"""Named data sets, which TensorFlow Datasets downloads, checks against their hashes, and prepares."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
     """Return TensorFlow Datasets' builder of a data set that lies prepared on disk, downloading it first if need be.
 
     Args:
-        name: with its version, such as "cifar10:3.0.2".
-        data_dir: where data sets lie; None for TensorFlow Datasets' own place, `~/tensorflow_datasets`.
-        by_hand: what to fetch from where, for the message when the download fails.
+        name: The name of the data set with its version, such as "cifar10:3.0.2".
+        data_dir: The folder of data sets; None for TensorFlow Datasets' own, `~/tensorflow_datasets`.
+        by_hand: The files to fetch and their address, for the message when the download fails.
 
     Raises:
-        InputError: without the extra `datasets`, or when the data are neither there nor to be had.
+        InputError: If the extra `datasets` is not installed, or the data are missing and cannot be downloaded.
     """
     try:
         import tensorflow_datasets as tfds

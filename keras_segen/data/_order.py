@@ -1,4 +1,4 @@
-"""The order of a data set's samples, and the random numbers of each: all of it a function of the seed."""
+"""Order of a data set's samples, and the random numbers of each: all a function of the seed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,19 +23,19 @@ def order(
     """Return the samples' order as a data set of (index, draw).
 
     Args:
-        count: samples in the data set.
-        training: shuffle. If False: each index once, in order, and `start` is not looked at.
-        seed: what the order and the draws follow from.
-        start: None for one pass an iteration, each iteration newly shuffled. A number for pass after pass without end,
-            beginning behind that many samples: pass p is then a function of seed and p alone, so that an interrupted
-            run goes on exactly where it was.
-        plan: what to make of a pass's indices (count,) and draws (count, `DRAWS`) before they are dealt out, sample
-            by sample: what is worked out for all at once costs next to nothing.
+        count: The number of samples in the data set.
+        training: Whether to shuffle. If False, each index comes once, in order, and `start` is ignored.
+        seed: The seed of the order and the draws.
+        start: None for one pass in each iteration, newly shuffled. A number for pass after pass without end, beginning
+            after as many samples: pass p is then a function of the seed and p alone, so that an interrupted run resumes
+            exactly where it was.
+        plan: A function of a pass's indices (count,) and draws (count, `DRAWS`), which is called before they are dealt
+            out, sample by sample, because computing it for all at once costs next to nothing.
 
     Returns:
-        What `plan` makes of a sample; by default (index int64 scalar, draw float32 (`DRAWS`,) uniform in [0, 1)). The
-        draw is what the sample's augmentation follows from, another for each sample of each pass; 0.5 where nothing is
-        drawn.
+        The results of `plan` for each sample; by default (index int64 scalar, draw float32 (`DRAWS`,) uniform in
+        [0, 1)). The draw determines the sample's augmentation, and differs for each sample of each pass; it is 0.5
+        where nothing is drawn.
     """
     if not training:
         indices = tf.range(count, dtype=tf.int64)

@@ -32,14 +32,16 @@ def oxford_iiit_pet(
 ) -> tf.data.Dataset:
     """Read Oxford-IIIT Pet's images and masks as a data set that is ready for `fit`.
 
-    They are read as training needs them, none is held in memory. The trimaps' borders, a few pixels wide, count as
-    void: whoever drew them did not say whose they are.
+    They are read as training needs them, and not held in memory. The trimaps' borders, a few pixels wide, count as
+    void, because the annotation leaves open whether they belong to the animal.
 
     Args:
-        split: "train", 3,680 images, or "val", the 3,669 of the data set's own test split: it has no third.
-        data_dir: where TensorFlow Datasets keeps data sets; it is downloaded there (0.8 GB) if it is not there yet.
-        image_size: as for `folder`; without it images come one by one.
-        augmentation: How far training images are varied; by default `Augmentation()`.
+        split: The split: "train" with 3,680 images, or "val" with the 3,669 images of the data set's own test split. It
+            has no third split.
+        data_dir: The folder in which TensorFlow Datasets keeps data sets. Oxford-IIIT Pet is downloaded there (0.8 GB)
+            if it is missing.
+        image_size: The side of the images in pixels, as for `folder`; without it images come one by one.
+        augmentation: The variation of training images; by default `Augmentation()`.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
@@ -48,8 +50,15 @@ def oxford_iiit_pet(
         into `CLASS_NAMES`, 255 void).
 
     Raises:
-        InputError: if the data are not there and cannot be downloaded, or are damaged.
-        ValueError: for another split.
+        InputError: If the data are missing and cannot be downloaded, or are damaged.
+        ValueError: For an unknown split.
+
+    Example:
+        >>> train = ks.data.oxford_iiit_pet("train", data_dir="datasets", image_size=160, batch_size=16, training=True)
+        >>> val = ks.data.oxford_iiit_pet("val", data_dir="datasets", batch_size=1)
+        >>> model = ks.models.unet(2)
+        >>> model.compile("adam", ks.losses.CrossEntropy(), metrics=[ks.metrics.MeanIoU(2)])
+        >>> history = model.fit(train, validation_data=val, epochs=10)
     """
     check_batching(batching, image_size=image_size, crops=True)
     examples = read_oxford_iiit_pet(split, data_dir, verbose=verbose)

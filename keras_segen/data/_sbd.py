@@ -32,7 +32,7 @@ def read_mat(path: Path) -> np.ndarray:
         uint8 (height, width) of class ids as Pascal VOC numbers them. There is no void.
 
     Raises:
-        InputError: if the file is missing, damaged, or holds no mask.
+        InputError: If the file is missing, damaged, or holds no mask.
     """
     try:
         with path.open("rb") as file:

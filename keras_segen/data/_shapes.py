@@ -51,24 +51,31 @@ def shapes(
 ) -> tf.data.Dataset:
     """Render scenes of circles, squares, triangles, stars and crosses as a data set that is ready for `fit`.
 
-    Objects lie over each other and past the border, in any colour, texture, size and rotation, whatever their class;
-    light, contrast and noise vary. As in Pascal VOC, the outline of each object is void. See `scene`.
+    Objects overlap each other and the border, in any colour, texture, size and rotation, whatever their class; light,
+    contrast and noise vary. As in Pascal VOC, the outline of each object is void. See `scene`.
 
     Args:
-        split: "train", "val" or "test"; no scene is in two of them.
-        image_size: side of the images in pixels, at least 16.
-        count: scenes in the split; by default 2048, 256 and 256. A larger split begins with the smaller one's scenes.
-        target: what comes with the image: the "mask", the "label" of the main object, or None for nothing.
-        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. The
-            scenes too follow from the seed.
+        split: The split: "train", "val" or "test"; no scene is in two of them.
+        image_size: The side of the images in pixels, at least 16.
+        count: The number of scenes in the split; by default 2048, 256 and 256. A larger split begins with the smaller
+            one's scenes.
+        target: The target beside the image: the "mask", the "label" of the main object, or None.
+        batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. The scenes follow from
+            the seed too.
 
     Returns:
         Batches of (image float32 (batch, image_size, image_size, 3) in [0, 255], mask uint8 (batch, image_size,
         image_size) of indices into `CLASS_NAMES`, 255 being void) for "mask"; (image float32 in [-1, 1], label int32
-        (batch,) of indices into `CLASS_NAMES[1:]`) for "label"; image in [-1, 1] for None.
+        (batch,) of indices into `CLASS_NAMES[1:]`) for "label"; of images in [-1, 1] alone for None.
 
     Raises:
-        ValueError: for an unknown split or target, an image below 16 pixels, or no scenes at all.
+        ValueError: For an unknown split or target, an image below 16 pixels, or no scenes at all.
+
+    Example:
+        >>> train = ks.data.shapes("train", image_size=32, count=8, batch_size=4, training=True)
+        >>> images, masks = next(iter(train))
+        >>> images.shape, masks.shape
+        (TensorShape([4, 32, 32, 3]), TensorShape([4, 32, 32]))
     """
     _check(split, image_size)
     if target not in ("mask", "label", None):
@@ -95,20 +102,21 @@ def scene(index: Tensor, *, split: str = "train", seed: int = 0, image_size: int
     """Render one scene with TensorFlow: the same arguments give the same bits, in whatever order or thread.
 
     Args:
-        index: which scene, an integer or an integer scalar; there is no last one.
-        split: "train", "val" or "test".
-        seed: another seed gives other scenes.
-        image_size: side of the image in pixels, at least 16. At another size most objects are the same; noise is not.
+        index: The number of the scene, an integer or an integer scalar; there is no last one.
+        split: The split: "train", "val" or "test".
+        seed: The seed of the scenes.
+        image_size: The side of the image in pixels, at least 16. At another size most objects are the same; the noise
+            is not.
 
     Returns:
-        image: float32 (image_size, image_size, 3), whole numbers in [0, 255].
-        mask: uint8 (image_size, image_size), indices into `CLASS_NAMES`, and 255 for void: a border around what is
-            seen of each object, 1 pixel wide, or 1/80 of the image size if that is more.
-        label: int32 scalar, the class of the main object, which has the most pixels in the mask: an index into
+        image: The image, float32 (image_size, image_size, 3), whole numbers in [0, 255].
+        mask: The mask, uint8 (image_size, image_size), indices into `CLASS_NAMES`, and 255 for void: a border around
+            the visible part of each object, 1 pixel wide, or 1/80 of the image size if that is more.
+        label: The class of the main object, which has the most pixels in the mask: an int32 scalar, an index into
             `CLASS_NAMES[1:]`.
 
     Raises:
-        ValueError: for an unknown split, or an image below 16 pixels.
+        ValueError: For an unknown split, or an image below 16 pixels.
     """
     _check(split, image_size)
     # Only operations that IEEE 754 rounds correctly, so no sines: another processor or thread must not change a bit.
@@ -142,9 +150,9 @@ def scenes(split: str, count: int, image_size: int) -> tuple[np.ndarray, np.ndar
     """Return the first scenes of a split as arrays.
 
     Args:
-        split: "train", "val" or "test".
-        count: how many scenes.
-        image_size: side of the images in pixels, at least 16.
+        split: The split: "train", "val" or "test".
+        count: The number of scenes.
+        image_size: The side of the images in pixels, at least 16.
 
     Returns:
         Images uint8 (count, image_size, image_size, 3) and labels int32 (count,), indices into `CLASS_NAMES[1:]`.

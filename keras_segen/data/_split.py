@@ -32,9 +32,9 @@ def require_split(root: Path, split: str, own: Sequence[str]) -> None:
     """Raise `InputError` for a split that a folder does not have.
 
     Args:
-        root: the folder.
-        split: "all", or one of the folder's own splits; "train" or "val" if it has none.
-        own: the folder's own splits.
+        root: The folder.
+        split: The split: "all", or one of the folder's own splits; "train" or "val" if it has none.
+        own: The folder's own splits.
     """
     if split == ALL or split in (own or (TRAIN, VAL)) or (own and (root / split).is_dir()):
         return

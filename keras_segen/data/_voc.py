@@ -76,14 +76,15 @@ def voc(
     """Read Pascal VOC's segmentation pairs as a data set that is ready for `fit` (Everingham et al., 2010).
 
     Args:
-        split: "train", "val" or "trainval"; of 2007 also "test"; of 2012 also "trainaug", the 10,582 images that papers
-            train on: "train" and what Hariharan et al. (2011) drew masks of, save "val".
-        data_dir: the folder `VOCdevkit`, as its archives unpack, or the folder that holds it; None for
-            `~/tensorflow_datasets`. What is not there is downloaded, checked by its hash and unpacked: 2.0 GB for 2012,
-            1.4 GB more for "trainaug", 0.5 GB for 2007 and as much for its "test".
-        year: 2012 or 2007.
-        image_size: as for `folder`.
-        augmentation: How far training images are varied; by default `Augmentation()`.
+        split: The split: "train", "val" or "trainval"; for 2007 also "test"; for 2012 also "trainaug", the 10,582
+            images that papers train on: "train", and the images that Hariharan et al. (2011) drew masks of, without
+            "val".
+        data_dir: The folder `VOCdevkit`, as its archives unpack, or the folder that holds it; None for
+            `~/tensorflow_datasets`. Missing archives are downloaded, checked by their hash and unpacked: 2.0 GB for
+            2012, 1.4 GB more for "trainaug", 0.5 GB for 2007 and as much for its "test".
+        year: The year of the challenge, 2012 or 2007.
+        image_size: The side of the images in pixels, as for `folder`.
+        augmentation: The variation of training images; by default `Augmentation()`.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
@@ -92,8 +93,16 @@ def voc(
         into `CLASS_NAMES`, 255 void).
 
     Raises:
-        InputError: if the devkit is neither there nor to be had, or a file of it cannot be used; the message names it.
-        ValueError: for another year or split.
+        InputError: If the devkit is missing and cannot be downloaded, or a file of it cannot be used; the message names
+            it.
+        ValueError: For an unknown year or split.
+
+    Example:
+        >>> train = ks.data.voc("trainaug", data_dir="datasets", image_size=320, batch_size=8, training=True)
+        >>> val = ks.data.voc("val", data_dir="datasets", batch_size=1)
+        >>> model = ks.models.fcn(21)
+        >>> model.compile("adam", ks.losses.CrossEntropy(), metrics=[ks.metrics.MeanIoU(21)])
+        >>> history = model.fit(train, validation_data=val, epochs=10)
     """
     check_batching(batching, image_size=image_size, crops=True)
     pairs = read_voc(split, data_dir, year=year, verbose=verbose)

@@ -1,4 +1,4 @@
-"""Label maps of any number of images of any sizes, in a memory that does not grow with either."""
+"""Prediction of label maps for any number of images of any sizes, in bounded memory."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,33 +36,36 @@ def predict(
 ) -> Iterator[np.ndarray]:
     """Segment images of any sizes, one after the other.
 
-    Images are read from the iterable as they are needed, so a generator that reads files holds only a few of them in
-    memory. Images of one size share batches. None is padded to another's size, which would change its label map.
-
-    Example:
-        paths = sorted(Path("photos").glob("*.jpg"))
-        label_maps = ks.inference.predict(model, map(ks.data.read_image, paths))
-        for path, label_map in zip(paths, label_maps):
-            ...
+    Images are read from the iterable as they are needed, so a generator that reads files, such as
+    `map(ks.data.read_image, paths)`, holds only a few of them in memory. Images of one size share batches. None is
+    padded to another's size, which would change its label map.
 
     Args:
-        model: a segmenter: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
+        model: A segmenter: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
             num_classes).
-        images: arrays or tensors, uint8 or floats (height, width, channels), in [0, 255].
-        tile: side in pixels above which images go through in tiles of this side; see `tiled_logits`. None: images of
-            more than 2^21 pixels (1920×1080 has fewer) do, in tiles of 512.
-        overlap: the share of a tile that its neighbour covers too.
-        batch_size: the number of images, or of tiles of one image, that go through the network at once. None: as many
-            as have 2^19 pixels together, and one at least.
-        verbose: show a progress bar that counts tiles.
+        images: Arrays or tensors, uint8 or floats (height, width, channels), in [0, 255].
+        tile: The side in pixels above which images are cut into tiles of this side; see `tiled_logits`. With None,
+            images of more than 2^21 pixels (1920×1080 has fewer) are cut into tiles of 512.
+        overlap: The share of a tile that its neighbour covers too.
+        batch_size: The number of images, or of tiles of one image, that go through the network at once. With None they
+            have 2^19 pixels together at most, unless one has more.
+        verbose: Whether to show a progress bar, which counts tiles.
 
     Returns:
         An iterator over label maps uint8 (height, width), in the images' order, each made when it is asked for.
 
     Raises:
-        ValueError: for a model with fewer than 2 classes or more than 255, and numbers out of range, at once. For an
+        ValueError: For a model with fewer than 2 classes or more than 255, and numbers out of range, at once. For an
             image of another shape, or something that is not an array: at once if `images` is a list, otherwise when it
             is reached.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> images = [np.zeros((32, 48, 3), np.uint8), np.zeros((50, 40, 3), np.uint8)]
+        >>> for label_map in ks.inference.predict(model, images):
+        ...     print(label_map.shape)
+        (32, 48)
+        (50, 40)
     """
     check(model, _tiles.TILE if tile is None else tile, overlap, batch_size)
     if isinstance(images, str | Path | Image.Image) or len(getattr(images, "shape", [None] * 4)) == 3:
@@ -84,7 +87,7 @@ def _brief(image: Tensor) -> str:
 
 @dataclass
 class _Held:
-    """An image that was read and not yet handed out, with its companion, and its label map once that is made."""
+    """An image that was read and not yet handed out, with its companion, and its label map once it is computed."""
 
     image: np.ndarray
     companion: Any
@@ -108,13 +111,13 @@ def label_maps(
     """Segment images that each have a companion, such as a mask or a path; see `predict` for the other arguments.
 
     Args:
-        model: a segmenter.
-        examples: (image, companion), read as they are needed.
-        tile: see `predict`.
-        overlap: see `predict`.
-        batch_size: see `predict`.
-        count: the number of examples, for the progress bar, if it is known.
-        verbose: show a progress bar.
+        model: A segmenter.
+        examples: The pairs (image, companion), read as they are needed.
+        tile: The side of tiles; see `predict`.
+        overlap: The share of a tile that its neighbour covers too.
+        batch_size: The number of images or tiles that go through the network at once; see `predict`.
+        count: The number of examples, for the progress bar, if it is known.
+        verbose: Whether to show a progress bar.
 
     Returns:
         An iterator over (image, companion, label map uint8 (height, width)), in order.

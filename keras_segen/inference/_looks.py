@@ -16,16 +16,22 @@ def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] 
     other, which `predict`, metrics and `serving.export` take. It shares its weights with the model.
 
     Args:
-        model: as for `predict`.
+        model: A segmenter, as for `predict`.
         flip: Whether to add the mirrored image at each scale.
-        scales: factors of height and width. Images are resized bilinearly without antialiasing, as in training.
+        scales: The factors of height and width. Images are resized bilinearly without antialiasing, as in training.
 
     Returns:
         A Functional model: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
         num_classes), the logarithms of the mean probabilities.
 
     Raises:
-        ValueError: for no scales, or one that is not over 0, or twice there; for a model with fewer than 2 classes.
+        ValueError: For no scales, a scale that is not over 0 or given twice, or a model with fewer than 2 classes.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> averaged = ks.inference.augmented(model, scales=(0.75, 1.0, 1.25))
+        >>> averaged.output_shape
+        (None, None, None, 2)
     """
     num_classes = model.output_shape[-1]
     if not num_classes or num_classes < 2:

@@ -1,4 +1,4 @@
-"""A segmenter's network as inference calls it, and checks of what it is given."""
+"""Network calls of inference, and checks of models and images."""
 
 import functools
 import weakref
@@ -21,10 +21,10 @@ _COMPILED: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDict
 
 
 def logits_function(model: keras.Model) -> Network:
-    """Return what turns a batch of images into logits.
+    """Return a function that turns a batch of images into logits.
 
-    Under TensorFlow it is one graph for images of all sizes, without XLA, which would compile anew for each size
-    whatever the model's `jit_compile` is. Other backends predict by Keras, which compiles once for each size.
+    With TensorFlow it is one graph for images of all sizes, without XLA, which would compile anew for each size
+    whatever the model's `jit_compile` is. With other backends Keras predicts, and compiles once for each size.
     """
     if keras.backend.backend() == "tensorflow":
         return functools.partial(_in_graph, model)
@@ -44,7 +44,7 @@ def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
 
 
 def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None) -> None:
-    """Raise `ValueError` for a model without room for its classes in label maps, and for numbers out of range."""
+    """Raise `ValueError` for a model with too few or too many classes for label maps, and for numbers out of range."""
     num_classes = model.output_shape[-1]
     if not num_classes or not 2 <= num_classes <= 255:
         raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {num_classes}")
@@ -55,7 +55,7 @@ def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None)
 
 
 def pixels_of(model: keras.Model, image: Tensor, number: int = 0) -> np.ndarray:
-    """Return an image as an array (height, width, channels); `ValueError` if it is none, or not one for the model."""
+    """Return an image as an array (height, width, channels); `ValueError` if the model does not take it."""
     if isinstance(image, str | Path | Image.Image):
         raise ValueError(
             "Images are arrays or tensors: read files with `keras_segen.data.read_image(path)`. "

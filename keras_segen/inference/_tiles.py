@@ -1,4 +1,4 @@
-"""Images in tiles whose logits are blended where they overlap."""
+"""Tiles of large images, whose logits are blended where they overlap."""
 
 import math
 from collections.abc import Iterator
@@ -19,9 +19,16 @@ class Block(NamedTuple):
     """A finished part of an image.
 
     Attributes:
-        rows: of the image, which it covers,
-        columns: likewise.
-        logits: float32 (height, width, num_classes) tensor.
+        rows: The rows of the image that it covers, a slice.
+        columns: The columns of the image that it covers, a slice.
+        logits: Their logits, a float32 tensor (height, width, num_classes).
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> image = np.zeros((32, 48, 3), np.uint8)
+        >>> for block in ks.inference.tiled_logits(model, image):
+        ...     print(image[block.rows, block.columns].shape, block.logits.shape)
+        (32, 48, 3) (32, 48, 2)
     """
 
     rows: slice
@@ -40,33 +47,40 @@ def tiled_logits(
 ) -> Iterator[Block]:
     """Segment an image tile by tile; where tiles overlap, blend their logits.
 
-    Near a tile's edge the network has seen less of the image. So each tile counts by a Gaussian around its middle with
-    a standard deviation of an eighth of its side, as in nnU-Net (Isensee et al., 2021, doi:10.1038/s41592-020-01008-z).
-    A part of the image is handed out as soon as no later tile touches it; what is held meanwhile is a strip as wide as
-    the image and as high as the overlap.
+    Near a tile's edge the network has seen less of the image. So the logits are blended with Gaussian weights around
+    each tile's middle, with a standard deviation of an eighth of its side, as in nnU-Net (Isensee et al., 2021,
+    doi:10.1038/s41592-020-01008-z). A part of the image is handed out as soon as no later tile touches it; meanwhile
+    only a strip as wide as the image and as high as the overlap is held in memory.
 
     Tiles begin at multiples of the network's stride, so that pooling falls on the same pixels as in the whole image,
-    and the last ones end where the network would pad the image to. A pixel whose receptive field lies within all its
-    tiles has the logits that the whole image gives it. The stride is that of the model's `PadToStride`, or 32. A
-    network that looks at the whole of its input, by global pooling or attention, sees the tile instead of the image;
-    one that resizes its input, as `augmented` does with `scales`, has each tile resized by itself.
+    and the last ones end where the network would pad the image to. If a pixel's receptive field lies within all its
+    tiles, its logits are those of the whole image. The stride is that of the model's `PadToStride`, or 32. A network
+    that looks at the whole of its input, by global pooling or attention, sees the tile instead of the image; one that
+    resizes its input, as `augmented` does with `scales`, resizes each tile by itself.
 
     Args:
-        model: as for `predict`.
-        image: likewise.
-        tile: side in pixels; rounded up to a multiple of the network's stride. An image no larger goes through whole.
-        overlap: share of a tile's side that the next one covers too, at least, in [0, 1).
+        model: A segmenter, as for `predict`.
+        image: The image, uint8 or floats (height, width, channels), in [0, 255].
+        tile: The side of tiles in pixels, rounded up to a multiple of the network's stride. An image that is no larger
+            is not cut.
+        overlap: The least share of a tile's side that the next one covers too, in [0, 1).
         blending: "gaussian", or "none" to cut overlaps in their middles: U-Net's overlap tiles (Ronneberger et al.,
-            2015, figure 2). An unpadded network then gives each pixel just what the whole image gives it, if half the
-            overlap is as wide as its receptive field reaches: 92 pixels with five levels, tile=576 and overlap=1/3.
-        batch_size: tiles that go through the network at once. A last batch with fewer is filled up, so that there is
-            one shape to compile for.
+            2015, figure 2). The logits of an unpadded network then equal those of the whole image if half the overlap
+            is at least the reach of its receptive field: 92 pixels with five levels, tile=576 and overlap=1/3.
+        batch_size: The number of tiles that go through the network at once. A last batch with fewer is filled up, so
+            that there is one shape to compile for.
 
     Returns:
         An iterator over `Block`s, which cover each pixel once.
 
     Raises:
-        ValueError: as for `predict`.
+        ValueError: For a model, an image or numbers that `predict` refuses too.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> image, label_map = np.zeros((48, 64, 3), np.uint8), np.empty((48, 64), np.uint8)
+        >>> for block in ks.inference.tiled_logits(model, image, tile=32):
+        ...     label_map[block.rows, block.columns] = np.argmax(block.logits, axis=-1)
     """
     check(model, tile, overlap, batch_size)
     pixels = pixels_of(model, image)
@@ -77,12 +91,12 @@ def tiled_logits(
 
 
 class Side(NamedTuple):
-    """Where tiles lie along one side of an image.
+    """The places of tiles along one side of an image.
 
     Attributes:
-        size: of a tile, in pixels.
-        starts: each tile's first pixel.
-        shares: for each tile, how much it counts beside all earlier ones, float32, in the pixels that these reach, too.
+        size: The size of a tile, in pixels.
+        starts: The first pixel of each tile.
+        shares: The weight of each tile beside all earlier ones, float32, in the pixels that it shares with them.
     """
 
     size: int
@@ -90,23 +104,23 @@ class Side(NamedTuple):
     shares: list[np.ndarray]
 
     def finished(self, k: int) -> int:
-        """Return how many pixels of tile k no later tile touches."""
+        """Return the number of pixels of tile k that no later tile touches."""
         return self.starts[k + 1] - self.starts[k] if k + 1 < len(self.starts) else self.size
 
 
 class Padding(NamedTuple):
-    """What a network does at the borders of an image.
+    """A network's padding of images.
 
     Attributes:
-        stride: it pads the image to a multiple of this,
-        margin: and, if it mirrors it, by so many pixels; otherwise 0, and it repeats the last row and column.
+        stride: The divisor of the padded sides, in pixels.
+        margin: The number of pixels by which the network mirrors an image, or 0 if it repeats the last row and column.
     """
 
     stride: int
     margin: int
 
     def pixels(self, start: int, size: int, extent: int) -> np.ndarray:
-        """Return which pixels of a side of the image a tile holds, int (size,), those beyond the image among them."""
+        """Return the pixels of a side of the image that a tile holds, int (size,), including those beyond the image."""
         pixels = np.arange(start, start + size)
         if self.margin:
             period = max(extent - 1, 1)
@@ -115,7 +129,7 @@ class Padding(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Where the tiles of an image lie."""
+    """The places of an image's tiles."""
 
     rows: Side
     columns: Side
@@ -123,7 +137,7 @@ class Grid(NamedTuple):
 
     @property
     def tiles(self) -> int:
-        """How many there are."""
+        """The number of tiles."""
         return len(self.rows.starts) * len(self.columns.starts)
 
 
@@ -134,7 +148,7 @@ def grid_of(image: np.ndarray, tile: int, overlap: float, padding: Padding, *, c
 
 
 def side_of(extent: int, tile: int, overlap: float, padding: Padding, *, cut: bool = False) -> Side:
-    """Lay tiles along a side of so many pixels."""
+    """Lay tiles along a side of `extent` pixels."""
     stride = padding.stride
     size = -(-tile // stride) * stride
     if padding.margin and extent <= size:

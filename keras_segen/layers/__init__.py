@@ -1,4 +1,4 @@
-"""The few layers that Keras lacks."""
+"""Layers that Keras lacks, and codebooks of error-correcting output codes."""
 
 from keras_segen._codebooks import check_codebook, hadamard_codebook, minimum_distance, random_codebook
 from keras_segen.layers._batch_normalization import FusedBatchNormalization

@@ -15,6 +15,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     with 0.99 the running statistics, and with them every validation score, lag behind for the first epochs.
 
     Shapes: any with channels last -> the same. Source: Ioffe and Szegedy, 2015 (arXiv:1502.03167).
+
+    Example:
+        >>> features = keras.layers.Conv2D(8, 3, use_bias=False)(keras.Input((32, 32, 3)))
+        >>> normalized = ks.layers.FusedBatchNormalization()(features)
+        >>> normalized.shape
+        (None, 30, 30, 8)
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: object) -> None:

@@ -12,19 +12,24 @@ from keras_segen.types import Shape, Tensor
 
 @keras.saving.register_keras_serializable("keras_segen")
 class BilinearUpSampling(keras.layers.Layer):
-    """Enlarge height and width by a whole factor, bilinearly; what lies beyond the edge repeats it.
+    """Enlarge height and width by a whole factor, bilinearly, with the edges repeated.
 
-    By default equal to `tf.image.resize(..., "bilinear")`, whose gradient is not to be had under XLA. It is written as
-    a depthwise transposed convolution with a kernel of twice the factor, which may be learned (Long et al., 2015,
-    section 3.3).
+    By default it equals `tf.image.resize(..., "bilinear")`, which has no gradient under XLA. It is written as a
+    depthwise transposed convolution with a kernel of twice the factor, which may be learned (Long et al., 2015, section
+    3.3).
 
     Args:
-        factor: from 1.
-        origin: where the centre of the first coarse cell lies on the fine grid; (factor - 1) / 2, which is the middle
-            of the pixels that it becomes, by default. A strided convolution's cells may lie elsewhere.
-        learned: train the kernel, one for each channel; it starts bilinear.
+        factor: The factor of height and width, a whole number from 1.
+        origin: The place of the first coarse cell's centre on the fine grid. The default, (factor - 1) / 2, is the
+            middle of the pixels that the cell becomes. A strided convolution's cells may lie elsewhere.
+        learned: Whether to train the kernel, one for each channel; it starts bilinear.
 
     Shapes: (batch, height, width, channels) -> (batch, factor·height, factor·width, channels).
+
+    Example:
+        >>> coarse = np.zeros((1, 8, 8, 3))
+        >>> ks.layers.BilinearUpSampling(4)(coarse).shape
+        TensorShape([1, 32, 32, 3])
     """
 
     def __init__(self, factor: int = 2, *, origin: float | None = None, learned: bool = False, **kwargs: Any) -> None:
@@ -65,12 +70,12 @@ class BilinearUpSampling(keras.layers.Layer):
         return ops.concatenate([x[(*every, slice(None, 1))], x, x[(*every, slice(-1, None))]], axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Height and width times the factor; None stays None."""
+        """Return the shape with height and width times the factor; None stays None."""
         batch, height, width, channels = input_shape
         return batch, height and height * self.factor, width and width * self.factor, channels
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "factor": self.factor, "origin": self.origin, "learned": self.learned}
 
 

@@ -1,4 +1,4 @@
-"""Linear interpolation along one axis, by which the layers that resize images read them."""
+"""Linear interpolation along one axis, for the layers that resize images."""
 
 from keras import ops
 
@@ -9,9 +9,10 @@ def interpolated(x: Tensor, position: Tensor, axis: int) -> Tensor:
     """Read images between two rows or columns.
 
     Args:
-        x: (batch, height, width, channels).
-        position: float (size,): where to read along the axis, from 0 to its length - 1; further on it is the last cell.
-        axis: 1 for the height, 2 for the width.
+        x: Images (batch, height, width, channels).
+        position: The places along the axis to read at, float (size,), from 0 to its length - 1; beyond that, the last
+            cell is read.
+        axis: The axis, 1 for the height, 2 for the width.
 
     Returns:
         The same with `size` along the axis.

@@ -1,4 +1,4 @@
-"""Class ids as vectors."""
+"""One-hot vectors of class ids."""
 
 from typing import Any
 
@@ -10,13 +10,19 @@ from keras_segen.types import Shape, Tensor
 
 @keras.saving.register_keras_serializable("keras_segen")
 class OneHot(keras.layers.Layer):
-    """Turn class ids (batch,) into vectors (batch, num_classes) of one 1 each.
+    """Turn class ids (batch,) into one-hot vectors (batch, num_classes).
 
     In training on TensorFlow, an id that is not a class stops the step with an error that names it. Elsewhere, and
-    where XLA compiles the step, it becomes NaN, not zeros, which would be trained on unseen.
+    where XLA compiles the step, its vector is NaN: zeros would be trained on unnoticed.
 
     Args:
-        num_classes: classes; ids lie in [0, num_classes).
+        num_classes: The number of classes; ids lie in [0, num_classes).
+
+    Example:
+        >>> labels = np.array([2, 0])
+        >>> ks.layers.OneHot(3)(labels).numpy()
+        array([[0., 0., 1.],
+               [1., 0., 0.]], dtype=float32)
     """
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:

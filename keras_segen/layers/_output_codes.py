@@ -1,4 +1,4 @@
-"""The layer of error-correcting output codes: a network tells bits apart, and the nearest code word is the class."""
+"""Error-correcting output codes as a layer: a network predicts bits, and the nearest code word is the class."""
 
 from typing import Any
 
@@ -12,13 +12,22 @@ from keras_segen.types import Tensor
 
 @keras.saving.register_keras_serializable("keras_segen")
 class OutputCodes(keras.layers.Layer):
-    """Logits of a code's bits -> the log-likelihood of each class's word: (…, bits) -> (…, num_classes).
+    """Turn the logits of a code's bits into the log-likelihood of each class's word.
 
-    The sum over bits of log sigmoid(±logit), as one matrix product. The likeliest class is the word that is nearest
-    where the network is unsure of all bits alike. `losses.OutputCodeCrossEntropy` trains it.
+    The log-likelihood is the sum over bits of log sigmoid(±logit), as one matrix product. Where the network is equally
+    unsure of all bits, the likeliest class is that of the nearest word. `losses.OutputCodeCrossEntropy` trains it.
+
+    Shapes: (…, bits) -> (…, num_classes).
 
     Args:
-        codebook: (num_classes, bits) of 0 and 1; see `check_codebook`.
+        codebook: The words of 0 and 1, (num_classes, bits); see `check_codebook`.
+
+    Example:
+        >>> codebook = ks.layers.hadamard_codebook(21)
+        >>> bits = ks.models.unet(codebook.shape[1], filters=(4, 8))
+        >>> model = keras.Model(bits.input, ks.layers.OutputCodes(codebook)(bits.output))
+        >>> model.output_shape
+        (None, None, None, 21)
     """
 
     def __init__(self, codebook: Any, **kwargs: Any) -> None:

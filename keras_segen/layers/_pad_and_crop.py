@@ -1,4 +1,4 @@
-"""Padding to a network's stride and cropping back, inside the graph."""
+"""Padding to a network's stride, and cropping back, inside the graph."""
 
 from typing import Any
 
@@ -12,8 +12,17 @@ from keras_segen.types import Shape, Tensor
 class PadToStride(keras.layers.Layer):
     """Pad bottom and right until height and width are multiples of `stride`, by repeating the last row and column.
 
-    Padded by a constant instead, an image ends in an edge that a network takes for something in the picture.
+    Padding by a constant would end the image in an edge that a network takes for something in the picture.
+
     Shapes: (batch, height, width, channels) -> the same with height and width rounded up.
+
+    Args:
+        stride: The divisor of the padded sides, in pixels.
+
+    Example:
+        >>> images = np.zeros((1, 50, 64, 3))
+        >>> ks.layers.PadToStride(32)(images).shape
+        TensorShape([1, 64, 64, 3])
     """
 
     def __init__(self, stride: int, **kwargs: Any) -> None:
@@ -29,7 +38,7 @@ class PadToStride(keras.layers.Layer):
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Height and width rounded up; None stays None."""
+        """Return the shape with height and width rounded up; None stays None."""
         batch, height, width, channels = input_shape
         return batch, self._rounded(height), self._rounded(width), channels
 
@@ -37,7 +46,7 @@ class PadToStride(keras.layers.Layer):
         return None if size is None else size + -size % self.stride
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "stride": self.stride}
 
 
@@ -45,14 +54,20 @@ class PadToStride(keras.layers.Layer):
 class MirrorPad(keras.layers.Layer):
     """Mirror the image around its edges: `margin` pixels at the top and left, at least as many at the bottom and right.
 
-    An edge is not repeated itself; an image smaller than the margin is mirrored again and again.
+    The edge itself is not repeated; an image smaller than the margin is mirrored again and again.
+
     Shapes: (batch, height, width, channels) -> the same with both sides `remainder` more than a multiple of `multiple`,
     the first at least 2·margin larger.
 
     Args:
-        margin: pixels.
+        margin: The least number of pixels to add at each side.
         multiple: The divisor of the padded sides.
         remainder: The remainder of that division.
+
+    Example:
+        >>> row = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)
+        >>> ks.layers.MirrorPad(2)(row)[0, 0, :, 0].numpy()
+        array([3., 2., 1., 2., 3., 2., 1.], dtype=float32)
     """
 
     def __init__(self, margin: int, *, multiple: int = 1, remainder: int = 0, **kwargs: Any) -> None:
@@ -75,12 +90,12 @@ class MirrorPad(keras.layers.Layer):
         return least + (self.remainder - least) % self.multiple
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Height and width after padding; None stays None."""
+        """Return the shape after padding; None stays None."""
         batch, height, width, channels = input_shape
         return batch, height and self._padded(height), width and self._padded(width), channels
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         config = {"margin": self.margin, "multiple": self.multiple, "remainder": self.remainder}
         return {**super().get_config(), **config}
 
@@ -89,11 +104,16 @@ class MirrorPad(keras.layers.Layer):
 class CropLike(keras.layers.Layer):
     """Cut the first input down to the height and width of the second.
 
-    Args:
-        centre: keep its middle; otherwise its top left.
-
     Shapes: [(batch, H, W, channels), (batch, height, width, any)] -> (batch, height, width, channels), with H >= height
     and W >= width.
+
+    Args:
+        centre: Whether to keep the middle, instead of the top left.
+
+    Example:
+        >>> padded, image = np.zeros((1, 64, 64, 8)), np.zeros((1, 50, 60, 3))
+        >>> ks.layers.CropLike()([padded, image]).shape
+        TensorShape([1, 50, 60, 8])
     """
 
     def __init__(self, *, centre: bool = False, **kwargs: Any) -> None:
@@ -109,10 +129,10 @@ class CropLike(keras.layers.Layer):
         return ops.slice(x, start, [batch, height, width, channels])  # its gradient is faster than x[…]'s
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """The first input's batch and channels, the second's height and width."""
+        """Return the first input's batch and channels with the second's height and width."""
         (batch, _, _, channels), (_, height, width, _) = input_shape
         return batch, height, width, channels
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "centre": self.centre}

@@ -1,4 +1,4 @@
-"""Bilinear resizing to a size that only the image tells."""
+"""Bilinear resizing to the size of another tensor."""
 
 from fractions import Fraction
 from typing import Any
@@ -14,13 +14,18 @@ from keras_segen.types import Shape, Tensor
 class ResizeLike(keras.layers.Layer):
     """Resize the first input to `scale` times the height and width of the second, rounded up.
 
-    Bilinear with half-pixel centres, edges clamped, no antialiasing: equal to `tf.image.resize(..., "bilinear")`.
-    Keras's own resizing takes no size that is known at run time alone.
+    The resizing is bilinear with half-pixel centres, clamped edges and no antialiasing: it equals
+    `tf.image.resize(..., "bilinear")`. Keras's own resizing does not take a size that is known only at run time.
 
     Shapes: [(batch, any, any, channels), (batch, height, width, any)] -> (batch, scale·height, scale·width, channels).
 
     Args:
-        scale: over 0.
+        scale: The factor of the second input's height and width, over 0.
+
+    Example:
+        >>> logits, image = np.zeros((1, 8, 8, 21)), np.zeros((1, 50, 60, 3))
+        >>> ks.layers.ResizeLike()([logits, image]).shape
+        TensorShape([1, 50, 60, 21])
     """
 
     def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
@@ -47,10 +52,10 @@ class ResizeLike(keras.layers.Layer):
         return interpolated(x, ops.clip(position, 0, ops.cast(length - 1, "float32")), axis)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """The first input's batch and channels, the second's height and width times the scale; None stays None."""
+        """Return the first input's batch and channels with the second's scaled height and width; None stays None."""
         (batch, _, _, channels), (_, height, width, _) = input_shape
         return batch, height and self._scaled(height), width and self._scaled(width), channels
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "scale": self.scale}

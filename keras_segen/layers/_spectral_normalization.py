@@ -1,4 +1,4 @@
-"""Convolution with a spectrally normalised kernel."""
+"""Spectral normalisation: a convolution whose kernel is divided by its largest singular value."""
 
 from typing import Any
 
@@ -12,11 +12,16 @@ from keras_segen.types import Tensor
 class SpectralConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` whose kernel is divided by its largest singular value.
 
-    The kernel counts as a matrix (height·width·inputs, filters), and the value is followed by one step of power
-    iteration a training call. The kernel itself stays as it is, and its gradient goes through the division; the
-    singular vectors are constants to it.
+    The kernel counts as a matrix (height·width·inputs, filters), and its singular value is tracked by one step of power
+    iteration in each training call. The kernel itself stays as it is, and its gradient goes through the division; the
+    singular vectors count as constants.
 
-    Shapes: as `Conv2D`. Source: Miyato et al., 2018 (arXiv:1802.05957), algorithm 1.
+    Shapes and arguments are those of `Conv2D`. Source: Miyato et al., 2018 (arXiv:1802.05957), algorithm 1.
+
+    Example:
+        >>> layer = ks.layers.SpectralConv2D(8, 4, strides=2, padding="same")
+        >>> layer(np.zeros((1, 32, 32, 3)), training=True).shape
+        TensorShape([1, 16, 16, 8])
     """
 
     def build(self, input_shape: Any) -> None:
@@ -48,7 +53,7 @@ class SpectralConv2D(keras.layers.Conv2D):
         return outputs if self.activation is None else self.activation(outputs)
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the singular vector too, which `Conv2D` knows nothing of."""
+        """Save the singular vector as well, which is not a weight of `Conv2D`."""
         super().save_own_variables(store)
         store["u"] = self.u
 

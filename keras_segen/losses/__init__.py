@@ -1,4 +1,4 @@
-"""Losses: registered classes that save and load with a model."""
+"""Losses for segmentation, GANs and VAEs: registered classes that save and load with a model."""
 
 from keras_segen.losses._adversarial import (
     DRAGAN,

@@ -1,6 +1,7 @@
-"""What the two players of a GAN minimise, and what keeps the discriminator smooth.
+"""Adversarial losses of a GAN's two players, and penalties that keep the discriminator smooth.
 
-A loss takes logits, float32 (batch, 1), the higher the more real, and gives one scalar a player, a mean over the batch.
+A loss takes logits, float32 (batch, 1), the higher the more real, and gives each player one scalar, a mean over the
+batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,10 @@ from keras_segen.types import Tensor
 
 
 class AdversarialLoss:
-    """One loss for each player; subclasses are saved by the arguments that `get_config` returns."""
+    """The base class of adversarial losses: one loss for each player.
+
+    Subclasses are saved by the arguments that `get_config` returns.
+    """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
@@ -30,7 +34,7 @@ class AdversarialLoss:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AdversarialLoss":
-        """Make it from its arguments."""
+        """Rebuild it from its arguments."""
         return cls(**config)
 
 
@@ -39,8 +43,14 @@ class NonSaturating(AdversarialLoss):
     """Cross-entropy for the discriminator; the generator maximises log D(fake) (Goodfellow et al., 2014, section 3).
 
     Args:
-        smoothing: one-sided label smoothing (Salimans et al., 2016, section 3.4): real images have the target
+        smoothing: The one-sided label smoothing (Salimans et al., 2016, section 3.4): real images have the target
             1 - smoothing.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(loss=ks.losses.NonSaturating(smoothing=0.1))
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:
@@ -64,7 +74,17 @@ class NonSaturating(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Minimax(NonSaturating):
-    """Cross-entropy for the discriminator; the generator minimises log(1 - D(fake)) (Goodfellow et al., 2014)."""
+    """Cross-entropy for the discriminator; the generator minimises log(1 - D(fake)) (Goodfellow et al., 2014).
+
+    Args:
+        smoothing: The one-sided label smoothing, as for `NonSaturating`.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(loss=ks.losses.Minimax())
+    """
 
     def generator(self, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss."""
@@ -73,7 +93,14 @@ class Minimax(NonSaturating):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class LeastSquares(AdversarialLoss):
-    """Squared distance to 1 for real and 0 for fake, halved (Mao et al., 2017, arXiv:1611.04076, eq. 9)."""
+    """Half the squared distance to 1 for real images and 0 for fake (Mao et al., 2017, arXiv:1611.04076, eq. 9).
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(loss=ks.losses.LeastSquares())
+    """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
@@ -86,7 +113,14 @@ class LeastSquares(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Hinge(AdversarialLoss):
-    """Hinge for the discriminator, the negative logit for the generator (Miyato et al., 2018, arXiv:1802.05957)."""
+    """Hinge loss for the discriminator, the negative logit for the generator (Miyato et al., 2018, arXiv:1802.05957).
+
+    Example:
+        >>> generator = ks.models.sngan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.sngan_discriminator((32, 32, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator, discriminator_steps=5)
+        >>> gan.compile(loss=ks.losses.Hinge())
+    """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
@@ -99,7 +133,16 @@ class Hinge(AdversarialLoss):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Wasserstein(AdversarialLoss):
-    """Difference of the mean logits (Arjovsky et al., 2017, arXiv:1701.07875); it needs a regularizer."""
+    """The difference of the mean logits (Arjovsky et al., 2017, arXiv:1701.07875), which needs a penalty beside it.
+
+    Compile with it and a `regularizer` such as `GradientPenalty`.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4, normalization=None)
+        >>> gan = ks.training.GAN(generator, discriminator, discriminator_steps=5)
+        >>> gan.compile(loss=ks.losses.Wasserstein(), regularizer=ks.losses.GradientPenalty())
+    """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss."""
@@ -111,10 +154,14 @@ class Wasserstein(AdversarialLoss):
 
 
 class Regularizer:
-    """A penalty on the discriminator's gradient by its input; subclasses are saved as losses are.
+    """The base class of penalties on the discriminator's gradient with respect to its input.
 
-    Called with the discriminator, real and fake images (batch, height, width, channels), the labels as a list of none
-    or one, `draw(function of keras.random, batch, shape)`, and `step`, the number of steps done. Returns a scalar.
+    A penalty is called with the discriminator, real and fake images (batch, height, width, channels), the labels as a
+    list of none or one, `draw(function of keras.random, batch, shape)`, and `step`, the number of steps done. It
+    returns a scalar. Subclasses are saved as losses are.
+
+    Args:
+        weight: The weight of the penalty in the discriminator's loss, over 0.
     """
 
     def __init__(self, weight: float) -> None:
@@ -141,7 +188,7 @@ class Regularizer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Regularizer":
-        """Make it from its arguments."""
+        """Rebuild it from its arguments."""
         return cls(**config)
 
 
@@ -158,7 +205,19 @@ def distance_to_one(squared_norms: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_segen")
 class GradientPenalty(Regularizer):
-    """Gradients of norm 1 between real and fake images (WGAN-GP; Gulrajani et al., 2017, arXiv:1704.00028, eq. 3)."""
+    """A penalty for gradients whose norm is not 1 between real and fake images, as in WGAN-GP.
+
+    Source: Gulrajani et al., 2017 (arXiv:1704.00028), eq. 3.
+
+    Args:
+        weight: The weight of the penalty in the discriminator's loss, over 0.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4, normalization=None)
+        >>> gan = ks.training.GAN(generator, discriminator, discriminator_steps=5)
+        >>> gan.compile(loss=ks.losses.Wasserstein(), regularizer=ks.losses.GradientPenalty(weight=10.0))
+    """
 
     def __init__(self, weight: float = 10.0) -> None:
         super().__init__(weight)
@@ -181,11 +240,17 @@ class GradientPenalty(Regularizer):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class DRAGAN(Regularizer):
-    """Gradients of norm 1 around real images (Kodali et al., 2017, arXiv:1705.07215).
+    """A penalty for gradients whose norm is not 1 around real images (Kodali et al., 2017, arXiv:1705.07215).
 
     Args:
-        weight: of the penalty.
-        spread: standard deviation of the noise around an image, in standard deviations of the batch's pixels.
+        weight: The weight of the penalty in the discriminator's loss, over 0.
+        spread: The standard deviation of the noise around an image, in standard deviations of the batch's pixels.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4, normalization=None)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(loss=ks.losses.NonSaturating(), regularizer=ks.losses.DRAGAN(weight=10.0))
     """
 
     def __init__(self, weight: float = 10.0, spread: float = 0.5) -> None:
@@ -214,12 +279,18 @@ class DRAGAN(Regularizer):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class R1(Regularizer):
-    """Small gradients at real images: weight / 2 · E|∇D(x)|² (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
+    """A penalty for gradients at real images: weight / 2 · E|∇D(x)|² (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
 
     Args:
-        weight: gamma.
-        interval: the penalty is taken at every so many steps only, and counts as many times (lazy regularisation;
-            Karras et al., 2020, arXiv:1912.04958, section 3.1).
+        weight: The weight of the penalty, the paper's gamma, over 0.
+        interval: The number of steps from one computation of the penalty to the next. The penalty is multiplied by it
+            (lazy regularisation; Karras et al., 2020, arXiv:1912.04958, section 3.1).
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4, normalization=None)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(loss=ks.losses.NonSaturating(), regularizer=ks.losses.R1(weight=10.0, interval=16))
     """
 
     def __init__(self, weight: float = 10.0, interval: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Losses for segmentation that judge each pixel by itself."""
+"""Pixelwise losses for segmentation: cross-entropy and its relatives."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras_segen.types import Tensor
 
 
 class PixelwiseLoss(SegmentationLoss):
-    """What these losses share: a loss for each pixel, and the mean over the batch's valid pixels.
+    """The base class of pixelwise losses: a loss for each pixel, and the mean over the batch's valid pixels.
 
     With class weights w and sample weights s it is sum(s·w·loss) / sum(w).
     """
@@ -32,8 +32,14 @@ class CrossEntropy(PixelwiseLoss):
     PyTorch's `CrossEntropyLoss`. See `SegmentationLoss` for shapes and arguments.
 
     Args:
-        label_smoothing: share of the truth that is spread evenly over all classes (Szegedy et al., 2016,
+        label_smoothing: The share of the truth that is spread evenly over all classes (Szegedy et al., 2016,
             arXiv:1512.00567, section 7).
+
+    Example:
+        >>> masks, logits = np.array([[[0, 1, 255]]]), np.zeros((1, 1, 3, 2))
+        >>> loss = ks.losses.CrossEntropy(class_weights={1: 2.0})
+        >>> f"{loss(masks, logits):.4f}"  # log 2
+        '0.6931'
     """
 
     def __init__(self, *, label_smoothing: float = 0.0, name: str = "cross_entropy", **kwargs: Any) -> None:
@@ -47,19 +53,25 @@ class CrossEntropy(PixelwiseLoss):
         return pixels.cross_entropy(self.label_smoothing)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Focal(PixelwiseLoss):
-    """Cross-entropy times (1 - p)^gamma, p the probability of what the mask says: easy pixels count little.
+    """Focal loss: cross-entropy times (1 - p)^gamma, with p the probability of the true class.
 
-    Lin et al., 2017, arXiv:1708.02002, eq. 4; class weights are its alpha. Averaged as `CrossEntropy`.
-    See `SegmentationLoss` for shapes and arguments.
+    Easy pixels therefore count little. It is averaged as `CrossEntropy` is. Source: Lin et al., 2017
+    (arXiv:1708.02002), eq. 4, whose alpha is `class_weights`. See `SegmentationLoss` for shapes and arguments.
 
     Args:
-        gamma: 0 makes it cross-entropy.
+        gamma: The exponent, from 0, which makes it cross-entropy.
+
+    Example:
+        >>> masks, logits = np.array([[[0, 1, 255]]]), np.zeros((1, 1, 3, 2))
+        >>> loss = ks.losses.Focal(gamma=2.0)
+        >>> f"{loss(masks, logits):.4f}"  # log 2 / 4
+        '0.1733'
     """
 
     def __init__(self, *, gamma: float = 2.0, name: str = "focal", **kwargs: Any) -> None:
@@ -76,7 +88,7 @@ class Focal(PixelwiseLoss):
         return ops.power(missing, self.gamma) * cross_entropy
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "gamma": self.gamma}
 
 
@@ -84,11 +96,19 @@ class Focal(PixelwiseLoss):
 class TopKCrossEntropy(SegmentationLoss):
     """Cross-entropy averaged over the hardest pixels of the batch alone: online hard example mining.
 
-    Wu, Shen and van den Hengel, 2016, arXiv:1605.06457, section 2; Shrivastava et al., 2016, arXiv:1604.03540.
-    Class weights and sample weights come before the choice. See `SegmentationLoss` for shapes and arguments.
+    Class weights and sample weights are applied before the pixels are chosen. Source: Wu, Shen and van den Hengel, 2016
+    (arXiv:1605.06457), section 2; Shrivastava et al., 2016 (arXiv:1604.03540). See `SegmentationLoss` for shapes and
+    arguments.
 
     Args:
-        share: of the batch's valid pixels, those with the greatest loss.
+        share: The share of the batch's valid pixels, those with the greatest loss, that are averaged over.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.TopKCrossEntropy(share=0.25)
+        >>> f"{loss(masks, logits):.4f}"
+        '20.0000'
     """
 
     def __init__(self, *, share: float = 0.25, name: str = "top_k_cross_entropy", **kwargs: Any) -> None:
@@ -110,7 +130,7 @@ class TopKCrossEntropy(SegmentationLoss):
         return ops.where(chosen, hardest, 0.0) + unknown, ops.cast(chosen, "float32") + unknown, None
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "share": self.share}
 
 
@@ -118,12 +138,19 @@ class TopKCrossEntropy(SegmentationLoss):
 class OutputCodeCrossEntropy(PixelwiseLoss):
     """Binary cross-entropy on a code's bits, for segmenters that end in `layers.OutputCodes`.
 
-    The score of the true class is the log-likelihood of its word: the sum over bits of what binary cross-entropy takes
-    from each. So its negative, by the number of bits, is the loss; no word has to be looked up. Averaged over pixels as
-    `CrossEntropy`. See `SegmentationLoss` for shapes and arguments; classes exclude each other here.
+    The score of the true class is the log-likelihood of its word, which is minus the sum of the binary cross-entropies
+    of its bits. The loss is therefore minus this score, divided by the number of bits; no word has to be looked up. It
+    is averaged over pixels as `CrossEntropy` is. See `SegmentationLoss` for shapes and arguments; classes exclude each
+    other here.
 
     Args:
-        bits: of a word.
+        bits: The number of bits of a word.
+
+    Example:
+        >>> codebook = ks.layers.hadamard_codebook(21)
+        >>> bits = ks.models.unet(31, filters=(4, 8))
+        >>> model = keras.Model(bits.input, ks.layers.OutputCodes(codebook)(bits.output))
+        >>> model.compile("adam", ks.losses.OutputCodeCrossEntropy(bits=31), metrics=[ks.metrics.MeanIoU(21)])
     """
 
     def __init__(self, bits: int, *, name: str = "output_code_cross_entropy", **kwargs: Any) -> None:
@@ -142,5 +169,5 @@ class OutputCodeCrossEntropy(PixelwiseLoss):
         return -scores / self.bits
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "bits": self.bits}

@@ -1,4 +1,4 @@
-"""Losses for segmentation that judge how regions overlap."""
+"""Region losses for segmentation: how far true and predicted regions overlap."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from keras_segen.types import Tensor
 
 
 class RegionLoss(SegmentationLoss):
-    """What losses on the overlap of regions share: soft counts of each class in an image, and their mean.
+    """The base class of region losses: soft counts of each class in an image, and their mean.
 
-    The mean is over the classes that occur in an image's mask, as in mean IoU; what is wrongly given to another class
-    lowers those. Binary and multi-label masks, where it would lower nothing, have all classes counted.
+    The mean is over the classes that occur in an image's mask, as in mean IoU: pixels wrongly given to another class
+    already lower the scores of these. With binary and multi-label masks, where they would not, all classes count.
 
     The sample weights of pixels multiply inside the counts; those of images multiply an image's loss.
     """
 
     def loss(self, hits: Tensor, false: Tensor, missed: Tensor) -> Tensor:
-        """Return each class's loss of soft true positives, false positives and false negatives, all alike in shape."""
+        """Return each class's loss from soft true positives, false positives and false negatives of one shape."""
         raise NotImplementedError
 
     def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
+        """Return the loss of each image (batch,), equal weights, and the images' sample weights."""
         counts, probabilities = _counts(pixels), pixels.probabilities()
         truth = pixels.truth() * counts
         hits, occurrences = ops.sum(probabilities * truth, (1, 2)), ops.sum(truth, (1, 2))  # (batch, channels)
@@ -33,14 +33,22 @@ class RegionLoss(SegmentationLoss):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Tversky(RegionLoss):
-    """1 - the Tversky index: hits / (hits + alpha · false positives + beta · false negatives), `smooth` on both sides.
+    """Tversky loss: 1 - hits / (hits + alpha · false positives + beta · false negatives).
 
-    Salehi, Erdogmus and Gholipour, 2017, arXiv:1706.05721, eq. 3. See `RegionLoss` and `SegmentationLoss`.
+    Source: Salehi, Erdogmus and Gholipour, 2017 (arXiv:1706.05721), eq. 3. See `RegionLoss` for the mean over classes,
+    and `SegmentationLoss` for shapes and arguments.
 
     Args:
-        alpha: weight of false positives.
-        beta: weight of false negatives: over `alpha`, the loss prefers recall.
-        smooth: pixels added above and below the line.
+        alpha: The weight of false positives.
+        beta: The weight of false negatives. If it is over `alpha`, the loss prefers recall.
+        smooth: The number of pixels that is added to the numerator and the denominator.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.Tversky(alpha=0.3, beta=0.7, smooth=0)
+        >>> f"{loss(masks, logits):.4f}"
+        '0.2711'
     """
 
     def __init__(
@@ -57,18 +65,26 @@ class Tversky(RegionLoss):
         return 1 - ops.divide_no_nan(hits + self.smooth, whole + self.smooth)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "alpha": self.alpha, "beta": self.beta, "smooth": self.smooth}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class FocalTversky(Tversky):
-    """(1 - the Tversky index)^gamma for each class: below 1, regions that are nearly right count for more.
+    """Focal Tversky loss: the Tversky loss of each class, to the power of `gamma`.
 
-    Abraham and Khan, 2018, arXiv:1810.07842, eq. 4, whose 1 / gamma is this one's gamma. See `Tversky`.
+    With `gamma` below 1, regions that are nearly right count for more. Source: Abraham and Khan, 2018
+    (arXiv:1810.07842), eq. 4, whose 1 / gamma is this one's gamma. See `Tversky` for the other arguments.
 
     Args:
-        gamma: exponent.
+        gamma: The exponent, over 0.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.FocalTversky(gamma=0.75, smooth=0)
+        >>> f"{loss(masks, logits):.4f}"
+        '0.3655'
     """
 
     def __init__(self, *, gamma: float = 0.75, name: str = "focal_tversky", **kwargs: Any) -> None:
@@ -84,19 +100,26 @@ class FocalTversky(Tversky):
         return ops.where(lost < 1e-7, 0.0, ops.power(ops.maximum(lost, 1e-7), self.gamma))
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "gamma": self.gamma}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Dice(RegionLoss):
-    """1 - the soft Dice coefficient: (2·Σ p·t + smooth) / (Σ p + Σ t + smooth), over an image's valid pixels.
+    """Dice loss: 1 - (2·Σ p·t + smooth) / (Σ p + Σ t + smooth), summed over an image's valid pixels.
 
-    Milletari, Navab and Ahmadi, 2016, arXiv:1606.04797, with plain sums below the line. See `RegionLoss` and
-    `SegmentationLoss`.
+    Source: Milletari, Navab and Ahmadi, 2016 (arXiv:1606.04797), but with plain sums in the denominator. See
+    `RegionLoss` for the mean over classes, and `SegmentationLoss` for shapes and arguments.
 
     Args:
-        smooth: pixels added above and below the line.
+        smooth: The number of pixels that is added to the numerator and the denominator.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.Dice(smooth=0)
+        >>> f"{loss(masks, logits):.4f}"
+        '0.2667'
     """
 
     def __init__(self, *, smooth: float = 1.0, name: str = "dice", **kwargs: Any) -> None:
@@ -108,18 +131,25 @@ class Dice(RegionLoss):
         return 1 - ops.divide_no_nan(2 * hits + self.smooth, 2 * hits + false + missed + self.smooth)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "smooth": self.smooth}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Jaccard(RegionLoss):
-    """1 - the soft intersection over union, `smooth` added to both (Rahman and Wang, 2016).
+    """Jaccard loss: 1 - the soft intersection over union (Rahman and Wang, 2016).
 
-    See `RegionLoss` and `SegmentationLoss`.
+    See `RegionLoss` for the mean over classes, and `SegmentationLoss` for shapes and arguments.
 
     Args:
-        smooth: pixels added above and below the line.
+        smooth: The number of pixels that is added to the intersection and the union.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.Jaccard(smooth=0)
+        >>> f"{loss(masks, logits):.4f}"
+        '0.4167'
     """
 
     def __init__(self, *, smooth: float = 1.0, name: str = "jaccard", **kwargs: Any) -> None:
@@ -131,24 +161,31 @@ class Jaccard(RegionLoss):
         return 1 - ops.divide_no_nan(hits + self.smooth, hits + false + missed + self.smooth)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "smooth": self.smooth}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Lovasz(SegmentationLoss):
-    """The Lovász extension of the Jaccard index, which trains what mean IoU measures.
+    """Lovász loss: the Lovász extension of the Jaccard index, which trains what mean IoU measures.
 
-    Berman, Triki and Blaschko, 2018, arXiv:1705.08790: Lovász-softmax for classes that exclude each other, over those
-    that occur in an image's mask (eq. 11), the Lovász hinge otherwise (eq. 8). Best beside cross-entropy, or after it.
-    See `SegmentationLoss` for shapes and arguments, `RegionLoss` for sample weights.
+    For classes that exclude each other it is the Lovász-softmax, over the classes that occur in an image's mask (eq.
+    11); otherwise the Lovász hinge (eq. 8). It works best beside cross-entropy, or after it. Source: Berman, Triki and
+    Blaschko, 2018 (arXiv:1705.08790). See `SegmentationLoss` for shapes and arguments, `RegionLoss` for sample weights.
+
+    Example:
+        >>> masks = np.array([[[0, 0, 1, 1]]])
+        >>> logits = 20 * np.eye(2)[[[[0, 0, 1, 0]]]]  # the last pixel is wrong
+        >>> loss = ks.losses.Lovasz()
+        >>> f"{loss(masks, logits):.4f}"
+        '0.4167'
     """
 
     def __init__(self, *, name: str = "lovasz", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
     def judge(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss of each image (batch,), which count alike, and the images' sample weights."""
+        """Return the loss of each image (batch,), equal weights, and the images' sample weights."""
         channels = pixels.logits.shape[-1]
 
         def by_class(x: Tensor) -> Tensor:  # -> (batch, channels, pixels)

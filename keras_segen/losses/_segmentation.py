@@ -1,6 +1,6 @@
 """Losses for segmentation: integer masks with void, logits, class weights, sample weights.
 
-What the logits mean follows from the shapes:
+The task follows from the shapes:
 
 - multi-class: masks (batch, height, width) of class ids, logits (batch, height, width, num_classes), by softmax;
 - binary: masks (batch, height, width) of 0 and 1, logits (batch, height, width, 1), by sigmoid;
@@ -26,14 +26,15 @@ class Pixels(NamedTuple):
     """A batch as the losses look at it. `channels` is num_classes, and 1 for binary masks.
 
     Attributes:
-        ids: int32 (batch, height, width), multi-label (batch, height, width, channels); 0 where it does not count.
-        logits: float32 (batch, height, width, channels).
-        valid: float32 (batch, height, width, 1), multi-label (batch, height, width, channels): 1 counts, 0 void, NaN
-            for an id that is not a class.
-        exclusive: whether the classes exclude each other: softmax, not sigmoid.
-        class_weights: one number for each class, or None.
-        image_weights: float32 (batch,), or None: the sample weights of images.
-        pixel_weights: float32 (batch, height, width, 1 or channels), or None: the sample weights of pixels.
+        ids: The class ids, int32 (batch, height, width), or multi-label (batch, height, width, channels); 0 where a
+            pixel does not count.
+        logits: The logits, float32 (batch, height, width, channels).
+        valid: Whether a pixel counts, float32 (batch, height, width, 1), or multi-label (batch, height, width,
+            channels): 1 where it does, 0 for void, NaN for an id that is not a class.
+        exclusive: Whether the classes exclude each other, so that softmax is taken instead of sigmoid.
+        class_weights: One number for each class, or None.
+        image_weights: The sample weights of images, float32 (batch,), or None.
+        pixel_weights: The sample weights of pixels, float32 (batch, height, width, 1 or channels), or None.
     """
 
     ids: Any
@@ -45,17 +46,17 @@ class Pixels(NamedTuple):
     pixel_weights: Any
 
     def truth(self) -> Tensor:
-        """Return what the mask says as float32 of the logits' shape: 1 or 0."""
+        """Return the mask as 1 and 0, float32 of the logits' shape."""
         if self.exclusive:
             return ops.one_hot(self.ids, self.logits.shape[-1], dtype="float32")
         return ops.reshape(ops.cast(self.ids, "float32"), ops.shape(self.logits))
 
     def probabilities(self) -> Tensor:
-        """Return those of each class, of the logits' shape."""
+        """Return the probability of each class, in the logits' shape."""
         return ops.softmax(self.logits) if self.exclusive else ops.sigmoid(self.logits)
 
     def cross_entropy(self, smoothing: float = 0.0) -> Tensor:
-        """Return the negative log-probability of what the mask says, in the shape of `valid`."""
+        """Return the negative log-probability of the true class, in the shape of `valid`."""
         if not self.exclusive:
             truth = self.truth() * (1 - smoothing) + smoothing / 2
             return ops.softplus(self.logits) - truth * self.logits
@@ -66,7 +67,7 @@ class Pixels(NamedTuple):
         return (1 - smoothing) * plain + smoothing * even
 
     def counts(self) -> Tensor:
-        """Return how much each pixel counts in a mean: `valid` times the weight of the class that the mask names."""
+        """Return how much each pixel counts in a mean: `valid` times the weight of its true class."""
         if self.class_weights is None:
             return self.valid
         weights = ops.convert_to_tensor(self.class_weights, "float32")
@@ -75,34 +76,36 @@ class Pixels(NamedTuple):
         return self.valid * ops.take(weights, self.ids)[..., None]
 
     def sample_weights(self) -> Tensor:
-        """Return those of images or of pixels, in a shape that fits `valid`, or None."""
+        """Return the sample weights of images or of pixels, in a shape that fits `valid`, or None."""
         if self.image_weights is None:
             return self.pixel_weights
         return ops.reshape(self.image_weights, [-1, 1, 1, 1])
 
 
 class SegmentationLoss(keras.losses.Loss):
-    """What the losses for segmentation share: void, weights, reduction, and a clear word on wrong shapes.
+    """The base class of losses for segmentation: void, weights, reduction, and checks of shapes.
 
-    Called with masks and logits of the shapes above. A pixel whose id is `ignore_class` counts for nothing. An id that
-    is neither that nor a class, or not a whole number, makes the loss NaN rather than count as some other class. A
-    batch of void alone gives 0.
+    It is called with masks and logits of the shapes in this module's docstring: masks (batch, height, width) of class
+    ids and logits (batch, height, width, num_classes) for several classes. A pixel whose id is `ignore_class` does not
+    count. An id that is neither that nor a class, or not a whole number, makes the loss NaN rather than count as some
+    other class. A batch of nothing but void gives 0.
 
     Sample weights are Keras's: `fit(x, y, sample_weight=...)`, or a third tensor in a `tf.data.Dataset`.
 
     - (batch,), (batch, 1), (batch, 1, 1): an image's weight multiplies its loss.
-    - (batch, height, width), (batch, height, width, 1): a pixel's weight multiplies its loss where pixels are judged
-      by themselves, and the mean is still taken over all valid pixels. Where regions are judged, it multiplies inside
-      their sums, so that a pixel of weight 0 is void.
+    - (batch, height, width), (batch, height, width, 1): a pixel's weight multiplies its loss in pixelwise losses, and
+      the mean is still taken over all valid pixels. In region losses it multiplies inside the sums, so that a pixel of
+      weight 0 is void.
 
     `fit`'s own `class_weight` is for labels of images; masks need `class_weights` here.
 
     Args:
-        ignore_class: the class id of void pixels.
-        class_weights: one number for each class, two for binary masks; or a dict of class id -> weight, in which
+        ignore_class: The class id of void pixels.
+        class_weights: One number for each class, two for binary masks; or a dict of class id -> weight, in which
             classes that are missing have weight 1; or None for equal weights.
-        reduction: as in Keras: "sum_over_batch_size" is the mean over what counts, "mean_with_sample_weight" divides
-            by its sample weights too, "sum" does not divide, and None returns the weighted losses as they are.
+        reduction: The reduction, as in Keras: "sum_over_batch_size" takes the mean over what counts,
+            "mean_with_sample_weight" divides by the sample weights too, "sum" does not divide, and None returns the
+            weighted losses as they are.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class SegmentationLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else _checked(class_weights)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         config = super().get_config()
         return {**config, "ignore_class": self.ignore_class, "class_weights": self.class_weights}
 
@@ -131,7 +134,7 @@ class SegmentationLoss(keras.losses.Loss):
         raise NotImplementedError
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
-        """Return the loss of the batch, a scalar; with reduction None, that of each pixel or image."""
+        """Return the loss of the batch, a scalar; with the reduction None, the loss of each pixel or image."""
         with keras.name_scope(self.name):
             pixels = self.pixels(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight)
             losses, counts, weights = self.judge(pixels)
@@ -149,7 +152,7 @@ class SegmentationLoss(keras.losses.Loss):
         return mean if replicas == 1 else mean / replicas
 
     def pixels(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Pixels:
-        """Look at a batch of tensors; ValueError for shapes that do not go together."""
+        """Return a batch of tensors as `Pixels`; ValueError for shapes that do not go together."""
         y_true = flat_masks(y_true)
         multi_label = len(y_pred.shape) == len(y_true.shape)
         channels = y_pred.shape[-1]

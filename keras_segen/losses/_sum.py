@@ -1,4 +1,4 @@
-"""A sum of losses of any kind."""
+"""Sums of losses of any kind."""
 
 import functools
 import math
@@ -13,11 +13,16 @@ from keras_segen.types import Tensor
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Sum(keras.losses.Loss):
-    """A weighted sum of losses: `Sum([CrossEntropy(), Dice()])`. All are given the same sample weights.
+    """A weighted sum of losses, all of which get the same sample weights.
 
     Args:
-        losses: the terms, instances of `keras.losses.Loss`.
-        weights: one factor for each term, or None for 1 each.
+        losses: The terms, instances of `keras.losses.Loss`.
+        weights: One factor for each term, or None for 1 each.
+
+    Example:
+        >>> loss = ks.losses.Sum([ks.losses.CrossEntropy(), ks.losses.Dice()], weights=[1.0, 0.5])
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> model.compile("adam", loss, metrics=[ks.metrics.MeanIoU(2)])
     """
 
     def __init__(
@@ -50,7 +55,7 @@ class Sum(keras.losses.Loss):
         return functools.reduce(operator.add, terms)
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         losses = [keras.saving.serialize_keras_object(loss) for loss in self.losses]
         return {"losses": losses, "weights": self.weights, "name": self.name}
 

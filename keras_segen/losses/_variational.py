@@ -1,7 +1,7 @@
-"""What a variational autoencoder is trained on: likelihoods of images, and the divergence of its posterior.
+"""Likelihoods of images, and the divergence of the posterior: the loss of a variational autoencoder.
 
-Images are floats in [-1, 1]. Everything is in nats, summed over pixels and channels, or over latents; means are taken
-over the batch alone, for a mean over pixels would weigh the divergence a thousand times too heavy.
+Images are floats in [-1, 1]. Everything is in nats, summed over pixels and channels, or over latents. Means are taken
+over the batch alone, because a mean over pixels would give the divergence a thousand times too much weight.
 """
 
 import math
@@ -23,34 +23,34 @@ HALF_STEP = 1 / 255
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return each latent's divergence of N(mean, exp(log_variance)) from N(0, 1) in nats (Kingma & Welling, app. B).
 
-    Shapes: (batch, latent_dim) both -> (batch, latent_dim).
+    Shapes: both (batch, latent_dim) -> (batch, latent_dim).
     """
     log_variance = bounded(log_variance)
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1 - log_variance)
 
 
 def bounded(log_variance: Tensor) -> Tensor:
-    """Return log-variances within the bounds in which everything is finite."""
+    """Return log-variances clipped to the bounds in which everything is finite."""
     return ops.clip(log_variance, -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
 
 class Likelihood:
-    """How probable images are, given what a decoder says of them.
+    """The base class of likelihoods: the probability of images, given a decoder's output.
 
     Attributes:
-        parameters: channels that the decoder gives for each channel of the images.
-        discrete: whether images count as values of 8 bits, so that bits per dimension mean something.
+        parameters: The number of channels that the decoder gives for each channel of the images.
+        discrete: Whether images count as values of 8 bits, so that bits per dimension are meaningful.
     """
 
     parameters = 1
     discrete = False
 
     def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """Return the log-probability of images (batch, ...), (batch,) in nats.
+        """Return the log-probability of each image, (batch,) in nats.
 
         Args:
-            images: (batch, ..., channels) in [-1, 1].
-            decoded: (batch, ..., parameters * channels).
+            images: The images (batch, ..., channels) in [-1, 1].
+            decoded: The decoder's output, (batch, ..., parameters * channels).
         """
         each = self.each(ops.cast(images, "float32"), ops.cast(decoded, "float32"))
         return ops.sum(ops.reshape(each, (ops.shape(each)[0], -1)), -1)
@@ -60,7 +60,7 @@ class Likelihood:
         raise NotImplementedError
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Return the images that are expected, in [-1, 1]."""
+        """Return the expected images, in [-1, 1]."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -69,17 +69,25 @@ class Likelihood:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Likelihood":
-        """Make it from its config."""
+        """Rebuild it from its config."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Gaussian(Likelihood):
-    """Each value is normal about what is decoded. A density: its ELBO compares with the same likelihood's only.
+    """A Gaussian likelihood: each value is normally distributed about the decoded one.
+
+    It is a density, so its evidence lower bound compares only with that of the same likelihood.
 
     Args:
-        scale: standard deviation, of values in [-1, 1]; None: the decoder gives its logarithm for each value, in
-            further channels.
+        scale: The standard deviation, of values in [-1, 1]. With None the decoder gives its logarithm for each value,
+            in further channels.
+
+    Example:
+        >>> likelihood = ks.losses.Gaussian(scale=0.1)
+        >>> encoder = ks.models.vae_encoder((32, 32, 3), latent_dim=8, filters=4)
+        >>> decoder = ks.models.vae_decoder((32, 32, 3), latent_dim=8, parameters=likelihood.parameters, filters=4)
+        >>> vae = ks.training.VAE(encoder, decoder, likelihood)
     """
 
     def __init__(self, scale: float | None = 0.1) -> None:
@@ -100,7 +108,7 @@ class Gaussian(Likelihood):
         return -0.5 * ops.square((images - decoded) * ops.exp(-log_scale)) - log_scale - 0.5 * math.log(2 * math.pi)
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Return the images that are expected."""
+        """Return the expected images, in [-1, 1]."""
         return ops.clip(_split(decoded)[0] if self.scale is None else decoded, -1, 1)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,9 +118,16 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class Bernoulli(Likelihood):
-    """Each value is white or black, by a decoded logit; grey values count as that share of both (Kingma & Welling).
+    """A Bernoulli likelihood: each value is white with the probability that a decoded logit gives, otherwise black.
 
-    For images in black and white it is a probability; of grey ones it is neither that nor a density.
+    Grey values count as a share of both (Kingma and Welling, 2014). For images in black and white it is a probability;
+    for grey ones it is neither a probability nor a density.
+
+    Example:
+        >>> likelihood = ks.losses.Bernoulli()
+        >>> encoder = ks.models.vae_encoder((32, 32, 1), latent_dim=8, filters=4)
+        >>> decoder = ks.models.vae_decoder((32, 32, 1), latent_dim=8, parameters=likelihood.parameters, filters=4)
+        >>> vae = ks.training.VAE(encoder, decoder, likelihood)
     """
 
     def each(self, images: Tensor, decoded: Tensor) -> Tensor:
@@ -120,17 +135,23 @@ class Bernoulli(Likelihood):
         return (images + 1) / 2 * decoded - ops.softplus(decoded)
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Return the images that are expected."""
+        """Return the expected images, in [-1, 1]."""
         return 2 * ops.sigmoid(decoded) - 1
 
 
 @keras.saving.register_keras_serializable("keras_segen")
 class DiscretizedLogistic(Likelihood):
-    """Each value is one of 256, with the probability that a logistic distribution has in its step.
+    """A discretised logistic likelihood: each value is one of 256 steps, with the logistic distribution's mass in it.
 
-    Images count as the nearest of these values. The first and last step reach to infinity (Kingma et al., 2016,
-    arXiv:1606.04934, section 5.2; Salimans et al., 2017, arXiv:1701.05517, section 2.1). The decoder gives mean and
-    log-scale of each value.
+    Images are rounded to these steps, the first and the last of which reach to infinity (Kingma et al., 2016,
+    arXiv:1606.04934, section 5.2; Salimans et al., 2017, arXiv:1701.05517, section 2.1). The decoder gives the mean and
+    the log-scale of each value.
+
+    Example:
+        >>> likelihood = ks.losses.DiscretizedLogistic()
+        >>> encoder = ks.models.vae_encoder((32, 32, 3), latent_dim=8, filters=4)
+        >>> decoder = ks.models.vae_decoder((32, 32, 3), latent_dim=8, parameters=likelihood.parameters, filters=4)
+        >>> vae = ks.training.VAE(encoder, decoder, likelihood)
     """
 
     parameters = 2
@@ -149,7 +170,7 @@ class DiscretizedLogistic(Likelihood):
         return ops.where(images < -1 + HALF_STEP, up_to, ops.where(images > 1 - HALF_STEP, from_on, step))
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Return the images that are expected, but for what the ends cut off."""
+        """Return the expected images, up to the truncation at both ends."""
         return ops.clip(_split(decoded)[0], -1, 1)
 
 

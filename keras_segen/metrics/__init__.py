@@ -1,4 +1,4 @@
-"""Metrics that compare with papers."""
+"""Metrics for segmentation, image quality, and sets of generated images, which compare with published figures."""
 
 from keras_segen.metrics._boundaries import BoundaryF1, BoundaryIoU
 from keras_segen.metrics._cifar10_features import cifar10_features

@@ -1,4 +1,4 @@
-"""Scores of segmentation that look at boundaries alone, where the large middles of objects hide what is wrong."""
+"""Boundary IoU and boundary F1: segmentation metrics that the large middles of objects do not dominate."""
 
 import functools
 from typing import Any
@@ -13,15 +13,15 @@ from keras_segen.types import Tensor
 
 
 class BoundaryMetric(ConfusionMatrixMetric):
-    """What the scores of boundaries share: the classes' boundaries, and a reach that grows with the image.
+    """The base class of boundary metrics: the classes' boundaries, and a reach that grows with the image.
 
-    All classes are looked at together, in the map of ids: a pixel lies on the boundary of its own class alone. So time
-    and memory do not grow with the number of classes.
+    All classes are processed together, in the map of ids, because a pixel lies on the boundary of its own class alone.
+    So time and memory do not grow with the number of classes.
 
     Args:
-        num_classes: as `ConfusionMatrixMetric`.
-        reach: how far from a boundary counts, as a share of the image's diagonal.
-        ignore_class: the class id of void pixels.
+        num_classes: The number of classes, background included.
+        reach: The distance from a boundary that counts, as a share of the image's diagonal.
+        ignore_class: The class id of void pixels.
     """
 
     def __init__(self, num_classes: int, *, reach: float, name: str, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class BoundaryMetric(ConfusionMatrixMetric):
         return truth, class_ids(prediction), truth != self.ignore_class
 
     def count(self, labels: Tensor, counted: Tensor) -> Tensor:
-        """Return in how many counted pixels each class is, int32 (batch, num_classes)."""
+        """Return the number of counted pixels of each class, int32 (batch, num_classes)."""
         batch, height, width = ops.shape(labels)
         in_range = ops.logical_and(counted, ops.logical_and(labels >= 0, labels < self.num_classes))
         # A cell for each class of each image, and one more for what does not count.
@@ -59,7 +59,7 @@ class BoundaryMetric(ConfusionMatrixMetric):
         return ops.reshape(counts[:-1], (batch, self.num_classes))
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "reach": self.reach}
 
 
@@ -67,13 +67,22 @@ class BoundaryMetric(ConfusionMatrixMetric):
 class BoundaryIoU(BoundaryMetric):
     """Mean intersection over union of the bands along the classes' boundaries, over the classes that occur.
 
-    A band is what erosion by a square takes from a class's region; beyond the image's border lies none of it. Its width
-    is `reach` of the diagonal, at least one pixel. Counts are summed over the data set, void pixels left out.
-    Cheng et al., 2021, arXiv:2103.16562, section 3, whose 2 % is the default. See `ConfusionMatrixMetric` for shapes.
+    A band is the part of a class's region that erosion by a square removes, where pixels outside the image count as
+    another class. Its width is `reach` of the diagonal, at least one pixel. Counts are summed over the data set, void
+    pixels left out. Source: Cheng et al., 2021 (arXiv:2103.16562), section 3, whose 2 % is the default. See
+    `ConfusionMatrixMetric` for shapes.
 
     Args:
-        num_classes: classes told apart, background included.
-        reach: width of the band, as a share of the image's diagonal.
+        num_classes: The number of classes, background included.
+        reach: The width of the band, as a share of the image's diagonal.
+
+    Example:
+        >>> masks = np.zeros((1, 32, 32), np.int32)
+        >>> masks[:, 8:24, 8:24] = 1
+        >>> metric = ks.metrics.BoundaryIoU(2)
+        >>> metric.update_state(masks, np.roll(masks, 2, axis=1))
+        >>> f"{metric.result():.4f}"
+        '0.4943'
     """
 
     def __init__(self, num_classes: int, *, reach: float = 0.02, name: str = "boundary_iou", **kwargs: Any) -> None:
@@ -101,18 +110,26 @@ class BoundaryIoU(BoundaryMetric):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class BoundaryF1(BoundaryMetric):
-    """Mean F1 score of the classes' boundaries: which of their pixels lie near the other's.
+    """Mean F1 score of the classes' boundaries: the share of their pixels that lie near the other boundary.
 
-    A boundary pixel is one of the class with a neighbour (of four) that is not. Precision is the share of the
+    A boundary pixel is a pixel of the class with a neighbour (of four) of another class. Precision is the share of the
     predicted boundary within `reach` of the true one, recall the reverse; their harmonic mean is taken for each class
     in each image's mask or prediction, and averaged over the data set by class, then over classes. Pascal VOC's objects
-    lie in borders of void: where a class meets void, that is its true boundary; a predicted boundary in void is right
-    if it is near a true one, and does not count otherwise. Csurka, Larlus and Perronnin, 2013, section 3, whose 0.75 %
-    is the default. See `ConfusionMatrixMetric` for shapes.
+    have borders of void: where a class meets void, that is its true boundary; a predicted boundary in void is right
+    if it is near a true one, and does not count otherwise. Source: Csurka, Larlus and Perronnin, 2013, section 3, whose
+    0.75 % is the default. See `ConfusionMatrixMetric` for shapes.
 
     Args:
-        num_classes: classes told apart, background included.
-        reach: what counts as near, as a share of the image's diagonal; at least one pixel.
+        num_classes: The number of classes, background included.
+        reach: The distance that counts as near, as a share of the image's diagonal; at least one pixel.
+
+    Example:
+        >>> masks = np.zeros((1, 32, 32), np.int32)
+        >>> masks[:, 8:24, 8:24] = 1
+        >>> metric = ks.metrics.BoundaryF1(2)
+        >>> metric.update_state(masks, np.roll(masks, 2, axis=1))
+        >>> f"{metric.result():.4f}"
+        '0.5167'
     """
 
     def __init__(self, num_classes: int, *, reach: float = 0.0075, name: str = "boundary_f1", **kwargs: Any) -> None:
@@ -143,7 +160,7 @@ class BoundaryF1(BoundaryMetric):
         self._sums.assign_add(ops.stack([ops.sum(f1, 0), ops.sum(counted, 0)]))
 
     def per_class(self) -> np.ndarray:
-        """Return each class's mean over the images that have a boundary of it, (num_classes,); NaN where none has."""
+        """Return each class's mean over the images with a boundary of it, (num_classes,); NaN if no image has one."""
         return ops.convert_to_numpy(self._ratio(self._sums[0], self._sums[1]))
 
     def result(self) -> Any:

@@ -1,7 +1,7 @@
-"""Features of images, by a classifier that comes with the package: generators can be compared offline.
+"""Features of images by a classifier that comes with the package, for comparing generators offline.
 
-The numbers that follow from them compare runs with each other, not with papers: FID is another network's.
-`cifar10_classifier.md` tells what the classifier is.
+Scores made with them compare runs with each other, not with papers, because FID is defined by another network.
+`cifar10_classifier.md` describes the classifier.
 """
 
 import hashlib
@@ -19,16 +19,22 @@ SIDE = 32
 
 @cache
 def cifar10_features(channels: int = 3) -> keras.Model:
-    """Return the extractor: images in [-1, 1] of any size -> features (batch, 192), and logits (batch, 10).
+    """Return the packaged extractor: images in [-1, 1] of any size -> features (batch, 192), and logits (batch, 10).
 
-    The model's name, which the numbers from it bear, ends in the first digits of its file's SHA-256. See
-    `feature_extractor` for what is done to the images.
+    The model's name, which is part of the scores' names, ends in the first digits of its file's SHA-256. See
+    `feature_extractor` for the preprocessing of images.
 
     Args:
-        channels: of the images, 1 or 3.
+        channels: The number of channels of the images, 1 or 3.
 
     Raises:
-        ValueError: for other channels.
+        ValueError: For another number of channels.
+
+    Example:
+        >>> extractor = ks.metrics.cifar10_features()
+        >>> features, logits = extractor(np.zeros((2, 32, 32, 3)))
+        >>> features.shape, logits.shape
+        (TensorShape([2, 192]), TensorShape([2, 10]))
     """
     network = keras.saving.load_model(FILE, compile=False)
     image = keras.Input((SIDE, SIDE, 3))  # at which it was trained; others are resized to it

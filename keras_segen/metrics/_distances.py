@@ -1,6 +1,6 @@
-"""Scores of sets of images, from arrays of their features or of what a classifier says of them, in float64.
+"""Distances between sets of images, computed in float64 from their features or a classifier's probabilities.
 
-They equal torch-fidelity's and the prdc package's, with the same draws where there are any: tests/test_distances.py.
+They equal torch-fidelity's and the prdc package's, with the same random draws: see tests/metrics/test_distances.py.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,19 @@ _BLOCK = 2**23
 class Moments:
     """Mean and covariance of features that come in batches, in any order and from any number of shards.
 
-    Sums of squares about the mean so far are brought together as Chan, Golub and LeVeque do (1983, The American
-    Statistician 37(3), eq. 2.1), so that nothing is lost to cancellation. It takes two float64 matrices of memory.
+    Sums of squares about the mean so far are combined as in Chan, Golub and LeVeque (1983, The American Statistician
+    37(3), eq. 2.1), so that nothing is lost to cancellation. It takes two float64 matrices of memory.
 
     Attributes:
-        count: rows so far.
-        mean: float64 (d,).
+        count: The number of rows so far.
+        mean: The mean so far, float64 (d,).
+
+    Example:
+        >>> moments = ks.metrics.Moments()
+        >>> for features in np.arange(12.0).reshape(3, 2, 2):
+        ...     moments = moments.update(features)
+        >>> moments.count, moments.mean
+        (6, array([5., 6.]))
     """
 
     def __init__(self) -> None:
@@ -34,7 +41,7 @@ class Moments:
         """Add features (n, d).
 
         Raises:
-            ValueError: for another shape, another d than before, or features that are not finite.
+            ValueError: For another shape, another d than before, or features that are not finite.
         """
         features = np.asarray(features, np.float64)
         if features.ndim != 2 or (self.count and features.shape[1] != len(self.mean)):
@@ -48,7 +55,7 @@ class Moments:
         return self
 
     def merge(self, other: "Moments") -> Self:
-        """Add what another has seen."""
+        """Add the rows that another instance has seen."""
         if self.count and other.count and len(self.mean) != len(other.mean):
             raise ValueError(f"Moments of {len(self.mean)} and {len(other.mean)} features do not go together.")
         if other.count:
@@ -70,10 +77,10 @@ class Moments:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Unbiased covariance, float64 (d, d).
+        """The unbiased covariance, float64 (d, d).
 
         Raises:
-            ValueError: for fewer than two rows.
+            ValueError: For fewer than two rows.
         """
         if self.count < 2:
             raise ValueError(f"A covariance needs the features of two images or more. Received: {self.count}")
@@ -83,20 +90,25 @@ class Moments:
 def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
     """Return the Fréchet distance of two Gaussians, the square of their Wasserstein-2 distance.
 
-    |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½) (Heusel et al., 2017, arXiv:1706.08500, eq. 6). It is FID only for the
-    features of that paper's network; of other features, it belongs to them.
+    It is |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½) (Heusel et al., 2017, arXiv:1706.08500, eq. 6), and is called FID only
+    with the features of that paper's network.
 
-    The trace of the root is the sum of the roots of the eigenvalues of F' C2 F for any F with F F' = C1: of a symmetric
-    matrix, so that nothing unsymmetric is rooted, and right below full rank.
+    The trace of the root is computed as the sum of the roots of the eigenvalues of F' C2 F for any F with F F' = C1.
+    This matrix is symmetric, and the result is right below full rank as well.
 
     Args:
-        mean1: (d,).
-        cov1: (d, d).
-        mean2: (d,).
-        cov2: (d, d).
+        mean1: The first mean, (d,).
+        cov1: The first covariance, (d, d).
+        mean2: The second mean, (d,).
+        cov2: The second covariance, (d, d).
 
     Raises:
-        ValueError: for shapes that do not go together, or numbers that are not finite.
+        ValueError: For shapes that do not go together, or numbers that are not finite.
+
+    Example:
+        >>> distance = ks.metrics.frechet_distance(np.zeros(2), np.eye(2), np.ones(2), np.eye(2))
+        >>> f"{distance:.4f}"
+        '2.0000'
     """
     mean1, cov1, mean2, cov2 = (np.asarray(x, np.float64) for x in (mean1, cov1, mean2, cov2))
     d = len(mean1)
@@ -129,19 +141,25 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Return the kernel distance of two sets of features, and its standard deviation over subsets.
 
-    The unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)³, as a mean over pairs of subsets
-    (Bińkowski et al., 2018, arXiv:1801.01401, section 4): KID for the features of FID's network. A little below 0 is
-    what sets of one origin give. Unlike Fréchet's, it does not depend on how many images there are.
+    It is the unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)³, as a mean over pairs of subsets
+    (Bińkowski et al., 2018, arXiv:1801.01401, section 4): KID, with the features of FID's network. Sets of one origin
+    may score a little below 0. Unlike the Fréchet distance, it does not depend on the number of images.
 
     Args:
-        x: (n, d).
-        y: (m, d).
-        subsets: pairs of subsets that are drawn, each without replacement.
-        subset_size: rows of each.
-        seed: of the draws.
+        x: The features of one set, (n, d).
+        y: The features of the other set, (m, d).
+        subsets: The number of pairs of subsets, each drawn without replacement.
+        subset_size: The number of rows of each subset.
+        seed: The seed of the draws.
 
     Raises:
-        ValueError: for shapes that do not go together, fewer rows than a subset has, or features that are not finite.
+        ValueError: For shapes that do not go together, fewer rows than a subset has, or features that are not finite.
+
+    Example:
+        >>> real = np.random.default_rng(0).normal(size=(200, 8))
+        >>> distance, deviation = ks.metrics.kernel_distance(real, real + 1, subset_size=100)
+        >>> distance > 3 * deviation
+        True
     """
     x, y = _features(x, y)
     if min(len(x), len(y)) < subset_size or subset_size < 2 or subsets < 1:
@@ -174,17 +192,24 @@ def _squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
 def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | None = SEED) -> tuple[float, float]:
     """Return the inception score of classifier outputs, and its standard deviation over splits.
 
-    exp of the mean divergence of each image's classes from those of its split (Salimans et al., 2016,
-    arXiv:1606.03498, section 4). It is the published score for the softmax of unbiased logits of the 2015 Inception
-    network, over 50,000 images in 10 splits; fewer images give a lower score.
+    It is exp of the mean divergence of each image's class probabilities from the mean ones of its split (Salimans et
+    al., 2016, arXiv:1606.03498, section 4). It is the published score with the softmax of the unbiased logits of the
+    2015 Inception network, over 50,000 images in 10 splits; fewer images give a lower score.
 
     Args:
-        probabilities: (n, classes), rows that sum to 1.
-        splits: parts, each scored by itself.
-        seed: of the order in which images go into the splits, which matters where they lie sorted; None: as they lie.
+        probabilities: The class probabilities, (n, classes), rows that sum to 1.
+        splits: The number of parts, each scored by itself.
+        seed: The seed of the order in which images go into the splits, which matters if they are sorted. With None they
+            keep their order.
 
     Raises:
-        ValueError: for fewer images than splits, or rows that are no probabilities.
+        ValueError: For fewer images than splits, or rows that are not probabilities.
+
+    Example:
+        >>> probabilities = np.eye(10)
+        >>> score, deviation = ks.metrics.inception_score(probabilities, splits=1)
+        >>> f"{score:.4f}"
+        '10.0000'
     """
     p = np.asarray(probabilities, np.float64)
     if p.ndim != 2 or len(p) < splits or splits < 1:
@@ -204,23 +229,31 @@ def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | 
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
-    """Return how far two sets of features cover each other, by balls that reach to each point's k-th neighbour.
+    """Return how far two sets of features cover each other: precision, recall, density and coverage.
 
-    Precision and recall (Kynkäänniemi et al., 2019, arXiv:1904.06991, section 2): the share of fakes in some real
-    point's ball, and of reals in some fake's. Density and coverage (Naeem et al., 2020, arXiv:2002.09797, section 3):
-    the balls around reals that a fake lies in, by k, and the share of reals with a fake in their ball. Fidelity is in
-    the first and third, variety in the others. Memory is bounded: distances are made in blocks of 64 MiB.
+    All are defined by balls around points that reach to their k-th neighbour. Precision and recall (Kynkäänniemi et
+    al., 2019, arXiv:1904.06991, section 2) are the share of fake points in some real point's ball, and of real points
+    in some fake point's ball. Density (Naeem et al., 2020, arXiv:2002.09797, section 3) is the number of balls around
+    real points that hold a fake point, divided by k; coverage is the share of real points with a fake point in their
+    ball. Precision and density measure fidelity, recall and coverage variety. Distances are computed in blocks of 64
+    MiB, so memory is bounded.
 
     Args:
-        real: (n, d).
-        fake: (m, d).
-        k: the neighbour, the point itself not counted.
+        real: The features of real images, (n, d).
+        fake: The features of generated images, (m, d).
+        k: The number of the neighbour that balls reach to, the point itself not counted.
 
     Returns:
-        "precision", "recall", "density" and "coverage"; all in [0, 1] but density, which may be over 1.
+        A dictionary of "precision", "recall", "density" and "coverage"; all in [0, 1] but density, which may be over 1.
 
     Raises:
-        ValueError: for shapes that do not go together, k points or fewer, or features that are not finite.
+        ValueError: For shapes that do not go together, no more than k points, or features that are not finite.
+
+    Example:
+        >>> features = np.random.default_rng(0).normal(size=(100, 8))
+        >>> scores = ks.metrics.precision_recall_density_coverage(features, features)
+        >>> scores["precision"], scores["coverage"]
+        (1.0, 1.0)
     """
     real, fake = _features(real, fake)
     if min(len(real), len(fake)) <= k or k < 1:

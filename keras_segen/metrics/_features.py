@@ -1,4 +1,4 @@
-"""Features of images, by any network: what distances between sets of images are made of."""
+"""Feature extractors: networks whose features distances between sets of images are computed from."""
 
 import hashlib
 import json
@@ -15,21 +15,27 @@ from keras_segen.types import Tensor
 
 
 def feature_extractor(network: keras.Model, *, name: str | None = None, channels: int = 3) -> keras.Model:
-    """Make of any network an extractor: images in [-1, 1] of any size -> features, or features and logits.
+    """Turn any network into an extractor: images in [-1, 1] of any size -> features, or features and logits.
 
-    Images are rounded to 256 steps, as a file would be, and grey ones repeated to three channels. Where the network
-    takes one size only, they are resized to it, bilinear with antialiasing. What the network needs besides, such as
-    another range, belongs in it: `keras.Sequential([keras.layers.Rescaling(127.5, 127.5), ...])`.
+    Images are rounded to 256 steps, as in a file, and grey ones repeated to three channels. If the network takes only
+    one size, they are resized to it, bilinearly with antialiasing. Other preprocessing, such as another range, belongs
+    in the network: `keras.Sequential([keras.layers.Rescaling(127.5, 127.5), ...])`.
 
     Args:
-        network: images (batch, height, width, 3) in [-1, 1] -> features (batch, d), or a list of features and logits
+        network: Images (batch, height, width, 3) in [-1, 1] -> features (batch, d), or a list of features and logits
             (batch, classes).
-        name: what numbers made with it are called by; by default the network's. The first digits of a SHA-256 of layers
-            and weights follow, so that numbers by different features cannot be mistaken for each other.
-        channels: of the images, 1 or 3.
+        name: The name in the names of scores made with it; by default the network's. The first digits of a SHA-256 of
+            layers and weights follow, so that scores by different features cannot be mistaken for each other.
+        channels: The number of channels of the images, 1 or 3.
 
     Raises:
-        ValueError: for other channels, or a network that gives something else than vectors.
+        ValueError: For another number of channels, or a network whose outputs are not vectors.
+
+    Example:
+        >>> network = keras.applications.MobileNet((32, 32, 3), include_top=False, weights=None, pooling="avg")
+        >>> extractor = ks.metrics.feature_extractor(network, name="mobilenet")
+        >>> extractor.output_shape
+        (None, 1024)
     """
     if not getattr(network, "inputs", None):
         raise ValueError("An extractor is made of a Functional model, or a Sequential one that begins with its Input.")
@@ -38,7 +44,7 @@ def feature_extractor(network: keras.Model, *, name: str | None = None, channels
 
 
 def named_extractor(network: keras.Model, name: str, channels: int) -> keras.Model:
-    """Return `feature_extractor` under a name that says by itself which features they are."""
+    """Return a `feature_extractor` under exactly this name, which identifies the features by itself."""
     if channels not in (1, 3):
         raise ValueError(f"Features need images of 1 or 3 channels. Received: channels={channels}")
     if any(len(output.shape) != 2 for output in network.outputs) or len(network.outputs) > 2:
@@ -66,13 +72,14 @@ def feature_batches(
     """Yield the features (batch, d) of images, and their logits (batch, classes) if the extractor gives some, float32.
 
     Args:
-        images: (n, height, width, channels) uint8, or floats in [-1, 1]; or batches of such, as a `tf.data.Dataset`.
-        extractor: see `feature_extractor`.
-        batch_size: of an array; batches stay as they are.
-        verbose: show a progress bar.
+        images: The images (n, height, width, channels), uint8 or floats in [-1, 1]; or batches of them, such as a
+            `tf.data.Dataset`.
+        extractor: The extractor; see `feature_extractor`.
+        batch_size: The number of images in a batch of an array; other batches stay as they are.
+        verbose: Whether to show a progress bar.
 
     Raises:
-        ValueError: for images in another range, with NaN, or none; for [0, 1], after the last.
+        ValueError: For images in another range, with NaN, or none at all; for images in [0, 1], after the last one.
     """
     if hasattr(images, "__array__"):  # an array, or a tensor
         images = np.asarray(images)
@@ -103,12 +110,12 @@ def feature_batches(
 def generated_features(images: np.ndarray, extractor: keras.Model, *, batch_size: int = 256) -> np.ndarray:
     """Return the features (count, d) of a generator's images, float32.
 
-    Their range is not looked at: a generator that makes nothing but bright images is a bad one, and not an error.
+    Their range is not checked, because a generator that makes nothing but bright images is bad, but not an error.
 
     Args:
-        images: floats (count, height, width, channels) in [-1, 1].
-        extractor: see `feature_extractor`.
-        batch_size: images at once.
+        images: The images, floats (count, height, width, channels) in [-1, 1].
+        extractor: The extractor; see `feature_extractor`.
+        batch_size: The number of images that go through the extractor at once.
     """
     starts = range(0, len(images), batch_size)
     return np.concatenate([_extract(images[first : first + batch_size], extractor)[0] for first in starts])

@@ -1,4 +1,4 @@
-"""How like its original each image is: PSNR, SSIM and multi-scale SSIM, as streaming Keras metrics."""
+"""Image quality beside an original: PSNR, SSIM and multi-scale SSIM as streaming Keras metrics."""
 
 import math
 from typing import Any
@@ -16,17 +16,17 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 class ImageQualityMetric(keras.metrics.Metric):
-    """The mean of a score over the images of a data set.
+    """The base class of image quality metrics: the mean of a score over the images of a data set.
 
     `update_state` takes originals and images (batch, height, width, channels) in [0, max_val]. A value out of this
-    range (by more than a thousandth of it), NaN, or originals in [0, 1] where `max_val` is 255 make the result NaN: a
-    score that compares with nothing. Called outside a graph, `update_state` raises instead.
+    range (by more than a thousandth of it), NaN, or originals in [0, 1] where `max_val` is 255 make the result NaN,
+    because the score would not compare with others. Called outside a graph, `update_state` raises instead.
 
     Args:
-        max_val: what the images' greatest value may be: 255, or 1.
+        max_val: The greatest value that the images may have: 255, or 1.
 
     Raises:
-        ValueError: for shapes that differ, sample weights, or (eagerly) values out of range.
+        ValueError: For shapes that differ, sample weights, or (eagerly) values out of range.
     """
 
     _direction = "up"  # for callbacks that monitor it with mode="auto"
@@ -89,7 +89,7 @@ class ImageQualityMetric(keras.metrics.Metric):
         return ops.where(self._count > 0, self._total / ops.maximum(self._count, 1), float("nan"))
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         return {**super().get_config(), "max_val": self.max_val}
 
 
@@ -97,8 +97,15 @@ class ImageQualityMetric(keras.metrics.Metric):
 class PSNR(ImageQualityMetric):
     """Peak signal-to-noise ratio in dB, 10 log10(max_val² / mean squared error), as a mean over images.
 
-    Equals scikit-image's to 1e-5. An image that equals its original has no finite ratio: infinity. See
+    It equals scikit-image's to 1e-5. The ratio of an image that equals its original is infinite. See
     `ImageQualityMetric` for shapes and arguments.
+
+    Example:
+        >>> originals = np.full((1, 16, 16, 3), 100.0)
+        >>> metric = ks.metrics.PSNR(255)
+        >>> metric.update_state(originals, originals + 5)
+        >>> f"{metric.result():.2f}"
+        '34.15'
     """
 
     def __init__(self, max_val: float, *, name: str = "psnr", **kwargs: Any) -> None:
@@ -114,9 +121,17 @@ class PSNR(ImageQualityMetric):
 class SSIM(ImageQualityMetric):
     """Structural similarity (Wang et al. 2004, doi:10.1109/TIP.2003.819861), as a mean over images.
 
-    With a Gaussian window of 11 pixels and sigma 1.5, where it fits whole, and a mean over channels. Equals
-    scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)` to 1e-5. See
-    `ImageQualityMetric` for shapes and arguments; images have 11 pixels or more a side.
+    The window is a Gaussian of 11 pixels with a sigma of 1.5, placed only where it fits whole, and the similarity is
+    averaged over channels. It equals scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False)` to 1e-5. See `ImageQualityMetric` for shapes and arguments; images have at least 11
+    pixels a side.
+
+    Example:
+        >>> originals = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3))
+        >>> metric = ks.metrics.SSIM(255)
+        >>> metric.update_state(originals, originals)
+        >>> f"{metric.result():.2f}"
+        '1.00'
     """
 
     def __init__(self, max_val: float, *, name: str = "ssim", **kwargs: Any) -> None:
@@ -133,13 +148,20 @@ class SSIM(ImageQualityMetric):
 class MultiScaleSSIM(ImageQualityMetric):
     """Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003), as a mean over images.
 
-    Contrast and structure at five scales, each half of the one before, and luminance at the last, each to the power of
-    its weight. Equals a float64 computation to 1e-5, and `tf.image.ssim_multiscale` to 1e-4 on photographs, as far as
-    that is exact (on even surfaces it loses digits). That one wants 176 pixels a side; smaller images have here as many
-    scales as the window of 11 pixels fits into, these scales' weights brought to a sum of 1: two at 32 pixels, three at
-    64, four at 128. Such numbers compare with those of the same size only.
+    It is the product of contrast and structure at five scales, each half of the one before, and luminance at the last,
+    each to the power of its weight. It equals a float64 computation to 1e-5, and `tf.image.ssim_multiscale` to 1e-4 on
+    photographs, as far as that is exact (on even surfaces it loses digits). TensorFlow's needs 176 pixels a side. Here
+    smaller images have as many scales as the window of 11 pixels fits into, with the weights of these scales normalised
+    to a sum of 1: two at 32 pixels, three at 64, four at 128. Such scores compare only with those of the same size.
 
-    See `ImageQualityMetric` for shapes and arguments; images have 11 pixels or more a side.
+    See `ImageQualityMetric` for shapes and arguments; images have at least 11 pixels a side.
+
+    Example:
+        >>> originals = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3))
+        >>> metric = ks.metrics.MultiScaleSSIM(255)
+        >>> metric.update_state(originals, originals)
+        >>> f"{metric.result():.2f}"
+        '1.00'
     """
 
     def __init__(self, max_val: float, *, name: str = "multi_scale_ssim", **kwargs: Any) -> None:

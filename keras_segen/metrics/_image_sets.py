@@ -1,4 +1,4 @@
-"""How a set of images compares with real ones: every score at once, each named for the protocol it follows."""
+"""Scores of a set of images beside real ones: all at once, each named for the protocol it follows."""
 
 import warnings
 
@@ -23,11 +23,12 @@ _PUBLISHED = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_sc
 
 
 def score_name(score: str, extractor: str) -> str:
-    """Return what a score is called: "fid", "kid" and "inception_score" for FID's own network alone.
+    """Return the full name of a score: "fid", "kid" and "inception_score" for FID's own network alone.
 
     Args:
-        score: "frechet_distance", "kernel_distance", "inception_score", "precision", "recall", "density", "coverage".
-        extractor: the extractor's name.
+        score: One of "frechet_distance", "kernel_distance", "inception_score", "precision", "recall", "density" and
+            "coverage".
+        extractor: The name of the extractor.
     """
     return _PUBLISHED[score] if extractor == INCEPTION and score in _PUBLISHED else f"{score}_{extractor}"
 
@@ -35,26 +36,40 @@ def score_name(score: str, extractor: str) -> str:
 def image_set_scores(
     images: Tensor, reference: Reference, extractor: keras.Model, *, verbose: bool = False
 ) -> dict[str, float]:
-    """Return all scores of a set of images by their names: how like the real ones they are, and how varied.
+    """Return all scores of a set of images by their names: their likeness to real images, and their variety.
 
-    Distances (lower is better): Fréchet, and kernel over 100 subsets of up to 1,000. Inception score (higher is better)
-    in 10 splits, if the extractor gives logits and there are as many images. Precision, recall, density and coverage at
-    the fifth neighbour (1 is good). See `distances` for each, and `score_name` for the names.
+    - The Fréchet distance, and the kernel distance over 100 subsets of up to 1,000 images: lower is better.
+    - The inception score in 10 splits, if the extractor gives logits and there are as many images: higher is better.
+    - Precision, recall, density and coverage at the fifth neighbour: 1 is good.
+
+    See the functions of these names for each, and `score_name` for the names.
 
     A reference from published statistics (`Reference.from_statistics`) has no features of single images: the Fréchet
     distance and the inception score are computed, the others are left out.
 
-    Where images are few, fewer than five times the features, a warning says what Fréchet distance as many real images
-    have from others: so much of the score is for their number alone.
+    If there are fewer images than five times the number of features, a warning gives the Fréchet distance between as
+    many real images and others: the part of the score that comes from the number of images alone.
 
     Args:
-        images: as `feature_batches` takes them, in no particular order.
-        reference: of the real images, by the same extractor.
-        extractor: see `features.feature_extractor`.
-        verbose: show a progress bar.
+        images: The images (count, height, width, channels), uint8 or floats in [-1, 1], or batches of them, in no
+            particular order.
+        reference: The statistics of the real images, by the same extractor.
+        extractor: The extractor; see `feature_extractor`.
+        verbose: Whether to show a progress bar.
+
+    Returns:
+        The scores by their full names, which end in the extractor's name or are "fid", "kid" and "inception_score".
 
     Raises:
-        ValueError: for a reference by another extractor, fewer than `MIN_IMAGES` images, or images that cannot be used.
+        ValueError: For a reference by another extractor, fewer than `MIN_IMAGES` images, or images that cannot be used.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D()])
+        >>> extractor = ks.metrics.feature_extractor(network, name="colours")
+        >>> real, samples = np.random.default_rng(0).uniform(-1, 1, (2, 100, 32, 32, 3))
+        >>> scores = ks.metrics.image_set_scores(samples, ks.metrics.Reference.of(real, extractor), extractor)
+        >>> [*scores][0]
+        'frechet_distance_colours_...'
     """
     if reference.protocol["extractor"] != extractor.name:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""The network that FID, KID and the inception score are defined by: `classify_image_graph_def.pb` of 2015-12-05.
+"""Inception, the network that defines FID, KID and the inception score: `classify_image_graph_def.pb` of 2015-12-05.
 
-It is another network than `keras.applications.InceptionV3`, with other weights: its last block pools by the maximum
-where all others take the mean, and it knows 1008 classes.
+It differs from `keras.applications.InceptionV3` in its weights, its 1008 classes, and its last block, which pools by
+the maximum where all others take the mean.
 """
 
 from pathlib import Path
@@ -26,18 +26,24 @@ EPSILON = 1e-3  # of the batch normalisation that is folded into the convolution
 def inception_features(weights: PathLike | None = None, *, channels: int = 3) -> keras.Model:
     """Return FID's extractor: images in [-1, 1] of any size -> features (batch, 2048), and logits (batch, 1008).
 
-    As the published protocol has it, images are rounded to 256 steps, resized to 299 × 299 by TensorFlow 1's bilinear
-    rule, and scaled by (x - 128) / 128; the logits are those without bias, which the inception score is made of. Equals
-    torch-fidelity's to 1e-4 (tests/test_inception.py).
+    Following the published protocol, images are rounded to 256 steps, resized to 299 × 299 by TensorFlow 1's bilinear
+    rule, and scaled by (x - 128) / 128; the logits are those without bias, which the inception score needs. The outputs
+    equal torch-fidelity's to 1e-4 (tests/metrics/test_inception.py).
 
     Args:
-        weights: a file of the published weights, see `inception_weights`; None: from Keras's cache, downloaded at the
-            first time. The model is called `inception_2015_12_05` if the file is the published one by its hash;
-            otherwise its name ends in the first digits of the file's SHA-256.
-        channels: of the images, 1 or 3.
+        weights: A file of the published weights. With None they come from Keras's cache, and are downloaded the first
+            time. The model is called `inception_2015_12_05` if the file is the published one by its hash; otherwise its
+            name ends in the first digits of the file's SHA-256.
+        channels: The number of channels of the images, 1 or 3.
 
     Raises:
-        InputError: for a file that cannot be used, or a failed download; it says what to fetch from where.
+        InputError: For a file that cannot be used, or a failed download; the message says what to fetch from where.
+
+    Example:
+        >>> extractor = ks.metrics.inception_features()
+        >>> features, logits = extractor(np.zeros((2, 64, 64, 3)))
+        >>> features.shape, logits.shape
+        (TensorShape([2, 2048]), TensorShape([2, 1008]))
     """
     path = published_weights() if weights is None else Path(weights)
     tensors, digest = read_weights(path)
@@ -51,7 +57,7 @@ def inception_features(weights: PathLike | None = None, *, channels: int = 3) ->
 
 
 def published_protocol(network: keras.Model, *, name: str, channels: int = 3) -> keras.Model:
-    """Return the extractor that shows images to `inception_network` as the published protocol has it."""
+    """Return the extractor that preprocesses images for `inception_network` as in the published protocol."""
     image = keras.Input((None, None, 3))
     answers = network((LegacyBilinearResize(SIDE)((image + 1) * 127.5) - 128) / 128)
     model = keras.Model(image, [answers["features"], answers["logits_unbiased"]])
@@ -61,8 +67,8 @@ def published_protocol(network: keras.Model, *, name: str, channels: int = 3) ->
 def inception_network() -> keras.Model:
     """Build the network: images (batch, 299, 299, 3) in [-1, 1] -> a dictionary.
 
-    "features" (batch, 2048), which distances are made of; "logits_unbiased" and "logits" (batch, 1008), without and
-    with the last layer's bias. Batch normalisation is folded into kernels and biases by `load`.
+    The keys are "features" (batch, 2048), which distances are computed from, and "logits_unbiased" and "logits" (batch,
+    1008), without and with the last layer's bias. Batch normalisation is folded into kernels and biases by `load`.
     """
     image = keras.Input((SIDE, SIDE, 3), name="image")
     x = _convolution(image, 32, 3, "Conv2d_1a_3x3", strides=2, padding="valid")
@@ -91,7 +97,7 @@ def load(network: keras.Model, tensors: dict[str, np.ndarray]) -> None:
     """Set the weights of `inception_network` to those that `read_weights` gives.
 
     Raises:
-        ValueError: if one is missing, has another shape, or holds what cannot be.
+        ValueError: If one is missing, has another shape, or holds impossible values.
     """
 
     def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:

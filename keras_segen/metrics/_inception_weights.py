@@ -1,4 +1,4 @@
-"""The published weights of FID's Inception network: where they are to be had, and how they are read."""
+"""Weights of FID's Inception network: where they are published, and how they are read."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def published_weights() -> Path:
     """Return the path of the published file in Keras's cache, downloaded and checked by its hash if it is not there.
 
     Raises:
-        InputError: As `downloads.fetch`.
+        InputError: If the file cannot be downloaded, as for `fetch`.
     """
     return fetch(Download(FILE, PUBLISHED_SHA256, URLS), cache_folder())
 
@@ -97,10 +97,10 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Read weights, and return them by the names in `FILE`, and the file's SHA-256.
 
     Args:
-        path: `FILE`, another such file of PyTorch's (.pth), or the graph itself (.pb).
+        path: The path of `FILE`, of another file of PyTorch's in its format (.pth), or of the graph itself (.pb).
 
     Raises:
-        InputError: for a file that is not there or is damaged.
+        InputError: For a file that does not exist or is damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}: fetch {URLS[0]}")

@@ -1,4 +1,4 @@
-"""What is known of a set of real images: statistics that scores need, computed once and kept."""
+"""Reference statistics of real images, which scores need: computed once and kept."""
 
 import hashlib
 import json
@@ -24,14 +24,21 @@ KEPT = 10_000
 
 @dataclass(frozen=True)
 class Reference:
-    """What scores need to know of the real images, computed once.
+    """Reference statistics of the real images for `image_set_scores`, computed once.
 
     Attributes:
-        protocol: what the statistics depend on, by name: "extractor", and what `of` was told.
-        count: images; None for published statistics, which do not say.
-        mean: float64 (d,).
-        covariance: float64 (d, d).
-        features: float32 (at most `KEPT`, d), of the first images; (0, d) for published statistics.
+        protocol: The properties that the statistics depend on, by name: "extractor", and those given to `of`.
+        count: The number of images; None for published statistics, which do not say.
+        mean: The mean of the features, float64 (d,).
+        covariance: The covariance of the features, float64 (d, d).
+        features: The features of the first images, float32 (at most `KEPT`, d); (0, d) for published statistics.
+
+    Example:
+        >>> extractor = ks.metrics.cifar10_features()
+        >>> images = np.random.default_rng(0).uniform(-1, 1, (16, 32, 32, 3))
+        >>> reference = ks.metrics.Reference.of(images, extractor, data="noise")
+        >>> reference.count, reference.mean.shape
+        (16, (192,))
     """
 
     protocol: dict[str, str]
@@ -42,13 +49,14 @@ class Reference:
 
     @classmethod
     def of(cls, images: Tensor, extractor: keras.Model, *, verbose: bool = False, **protocol: str) -> Self:
-        """Look at real images, as `feature_batches` takes them.
+        """Compute the statistics of real images.
 
         Args:
-            images: in no particular order.
-            extractor: see `features.feature_extractor`.
-            verbose: show a progress bar.
-            protocol: what the statistics depend on besides, such as data, split, crop and resize.
+            images: The images (count, height, width, channels), uint8 or floats in [-1, 1], or batches of them, in no
+                particular order.
+            extractor: The extractor; see `feature_extractor`.
+            verbose: Whether to show a progress bar.
+            protocol: Further properties that the statistics depend on, such as data, split, crop and resize.
         """
         summary = FeatureSummary(images, extractor, verbose=verbose)
         return cls(
@@ -73,18 +81,18 @@ class Reference:
         fingerprint: str,
         verbose: bool = False,
     ) -> Self:
-        """Return what is kept in Keras's cache under these words, or look at the images and keep it.
+        """Return the statistics kept in Keras's cache under this protocol, or compute and keep them.
 
         Args:
-            images: as for `of`; not looked at if there are statistics of these words.
-            extractor: likewise.
-            data: name of the data set.
-            split: such as "train".
-            count: how many images of it.
-            crop: what of each picture they are.
-            resize: their side, or "none".
-            fingerprint: the same if and only if the images are.
-            verbose: show a progress bar.
+            images: The images, as for `of`; they are not read if the statistics are in the cache.
+            extractor: The extractor; see `feature_extractor`.
+            data: The name of the data set.
+            split: The split, such as "train".
+            count: The number of images.
+            crop: The part of each picture that the images show.
+            resize: The side of the images in pixels, or "none".
+            fingerprint: A hash that is the same if and only if the images are.
+            verbose: Whether to show a progress bar.
         """
         words = {"data": data, "split": split, "count": str(count), "crop": crop, "resize": resize}
         words["fingerprint"] = fingerprint
@@ -106,23 +114,24 @@ class Reference:
         pytorch-fid, TTUR and EDM publish such files for FID's network. Only the Fréchet distance can be computed from
         them: the kernel distance, precision, recall, density and coverage need the features themselves.
 
-        Example:
-            ```python
-            extractor = ks.metrics.inception_features()
-            reference = ks.metrics.Reference.from_statistics("cifar10-32x32.npz", extractor)
-            scores = ks.metrics.image_set_scores(samples, reference, extractor)  # fid and inception_score
-            ```
-
         Args:
-            path: the file, with `mu` of shape (d,) and `sigma` of shape (d, d). It is read without executing pickles.
-            extractor: the network that the statistics were made with, which the file does not say.
+            path: The file, with `mu` of shape (d,) and `sigma` of shape (d, d). It is read without executing pickles.
+            extractor: The network that the statistics were made with, which the file does not say.
 
         Returns:
             A reference whose `protocol` holds the file's name and the first 16 digits of its SHA-256.
 
         Raises:
-            InputError: if the file is not such an archive, its arrays do not have the extractor's d, hold numbers that
+            InputError: If the file is not such an archive, its arrays do not have the extractor's d, hold numbers that
                 are not finite, or `sigma` is not a covariance (symmetric, without negative eigenvalues).
+
+        Example:
+            >>> extractor = ks.metrics.inception_features()
+            >>> reference = ks.metrics.Reference.from_statistics("cifar10-32x32.npz", extractor)
+            >>> samples = np.random.default_rng(0).uniform(-1, 1, (50000, 32, 32, 3))
+            >>> scores = ks.metrics.image_set_scores(samples, reference, extractor)
+            >>> [*scores]
+            ['fid', 'inception_score']
         """
         path = Path(path)
         mean, covariance, digest = read_statistics(path)
@@ -137,7 +146,7 @@ class Reference:
 
     @staticmethod
     def path(protocol: dict[str, str]) -> Path:
-        """Return where statistics of a protocol are kept: its words are the file's name."""
+        """Return the path under which statistics of a protocol are kept, named after its properties."""
 
         def plain(word: str) -> str:
             return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in word)
@@ -150,7 +159,7 @@ class Reference:
         """Write a NumPy archive, without pickles.
 
         Raises:
-            ValueError: for published statistics, which have a file already.
+            ValueError: For published statistics, which have a file already.
         """
         if self.count is None:
             raise ValueError(f"{self.protocol['statistics']} holds these statistics already: keep that file.")
@@ -171,7 +180,7 @@ class Reference:
         """Read what `save` wrote.
 
         Raises:
-            InputError: if it is not there, damaged, or of another protocol than is asked for.
+            InputError: If the file does not exist, is damaged, or has another protocol.
         """
         path = Path(path)
         if not path.is_file():
@@ -211,7 +220,7 @@ def read_statistics(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
         Mean (d,) and covariance (d, d) as float64, and the first 16 digits of the file's SHA-256.
 
     Raises:
-        InputError: as there.
+        InputError: If the file cannot be used, as for `Reference.from_statistics`.
     """
     if not path.is_file():
         raise InputError(f"{path}: does not exist, or is not a file: name an .npz with `mu` and `sigma`")
@@ -257,7 +266,7 @@ def _check_covariance(mean: np.ndarray, covariance: np.ndarray) -> None:
 
 
 class FeatureSummary:
-    """One pass over images: moments of all, features of the first, logits."""
+    """A summary of images from one pass: moments of all features, features of the first images, logits."""
 
     def __init__(self, images: Tensor, extractor: keras.Model, *, verbose: bool) -> None:
         self.moments = Moments()

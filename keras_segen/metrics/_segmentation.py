@@ -1,4 +1,4 @@
-"""Scores of segmentation, all read off one confusion matrix that counts every pixel of a data set."""
+"""Segmentation metrics: mean IoU and others, from one confusion matrix that counts every pixel of a data set."""
 
 import functools
 from typing import Any
@@ -15,26 +15,26 @@ _COUNT, _RATIO = ("int32", "float32") if keras.backend.backend() == "jax" else (
 
 
 class ConfusionMatrixMetric(keras.metrics.Metric):
-    """What the scores of segmentation share: a streaming confusion matrix in int64.
+    """The base class of segmentation metrics: a streaming confusion matrix in int64.
 
     `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width,
     num_classes) or predicted class ids of the masks' shape; masks and ids may have a last axis of 1. Pixels whose id in
-    the mask is `ignore_class` are left out. The matrix is summed over the whole data set and divided once at the end: a
-    mean over batches would be another number.
+    the mask is `ignore_class` are left out. The matrix is summed over the whole data set and divided once at the end,
+    because a mean over batches would be another number.
 
     An id in the mask that is neither `ignore_class` nor below `num_classes`, or not a whole number, or a predicted id
-    out of range, makes the result NaN: dropped in silence it would raise the score. So do logits that are NaN; only
-    inside `fit` on a CPU are they not looked for, where the loss shows them and looking would double the cost.
+    out of range, makes the result NaN: silently dropped, it would raise the score. So do logits that are NaN, except
+    inside `fit` on a CPU, where the loss shows them and the check would double the cost.
 
-    Sample weights are refused, for pixels are counted: pass the metric to `compile` in `metrics`, not in
+    Sample weights are refused, because pixels are counted: pass the metric to `compile` in `metrics`, not in
     `weighted_metrics`, and mark pixels that do not count as void.
 
     Args:
-        num_classes: classes told apart, background included.
-        ignore_class: the class id of void pixels.
+        num_classes: The number of classes, background included.
+        ignore_class: The class id of void pixels.
 
     Raises:
-        ValueError: for shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
+        ValueError: For shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
     """
 
     _direction = "up"  # for callbacks that monitor it with mode="auto"
@@ -114,7 +114,7 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         return self._ratio(total, ops.sum(ops.cast(counted, _RATIO)))
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
+        """Return what `from_config` needs."""
         config = super().get_config()
         return {**config, "num_classes": self.num_classes, "ignore_class": self.ignore_class}
 
@@ -134,9 +134,9 @@ def _count(
     Args:
         truth: (pixels,) class ids.
         prediction: (pixels, num_classes) logits or (pixels,) class ids.
-        num_classes: the matrix's rows and columns.
-        ignore_class: of the pixels that do not count.
-        look_for_nan: count a pixel with a logit that is NaN as out of range.
+        num_classes: The matrix's rows and columns.
+        ignore_class: Of the pixels that do not count.
+        look_for_nan: Count a pixel with a logit that is NaN as out of range.
 
     Returns:
         The confusion matrix, and the number of pixels with an id out of range.
@@ -191,9 +191,18 @@ def _pays_to_compile(*tensors: Any) -> bool:
 class MeanIoU(ConfusionMatrixMetric):
     """Mean intersection over union, over the classes that occur in the masks or the predictions.
 
-    IoU of a class: true positives / (true positives + false positives + false negatives), over the whole data set
-    (Everingham et al., 2010, section 4.2). Equals scikit-learn's macro `jaccard_score`. NaN before the first pixel.
-    See `ConfusionMatrixMetric` for shapes and arguments.
+    The IoU of a class is true positives / (true positives + false positives + false negatives), over the whole data set
+    (Everingham et al., 2010, section 4.2). The mean equals scikit-learn's macro `jaccard_score`. It is NaN before the
+    first pixel. See `ConfusionMatrixMetric` for shapes and arguments.
+
+    Example:
+        >>> metric = ks.metrics.MeanIoU(2)
+        >>> masks, label_maps = np.array([[[0, 0, 1, 255]]]), np.array([[[0, 1, 1, 1]]])
+        >>> metric.update_state(masks, label_maps)
+        >>> f"{metric.result():.4f}"
+        '0.5000'
+        >>> metric.per_class()
+        array([0.5, 0.5])
     """
 
     def __init__(self, num_classes: int, *, name: str = "mean_iou", **kwargs: Any) -> None:
@@ -210,9 +219,16 @@ class MeanIoU(ConfusionMatrixMetric):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class PixelAccuracy(ConfusionMatrixMetric):
-    """Share of the pixels that are not void whose class is right. NaN before the first pixel.
+    """Pixel accuracy: the share of the pixels that are not void whose class is right.
 
-    See `ConfusionMatrixMetric` for shapes and arguments.
+    It is NaN before the first pixel. See `ConfusionMatrixMetric` for shapes and arguments.
+
+    Example:
+        >>> metric = ks.metrics.PixelAccuracy(2)
+        >>> masks, label_maps = np.array([[[0, 0, 1, 255]]]), np.array([[[0, 1, 1, 1]]])
+        >>> metric.update_state(masks, label_maps)
+        >>> f"{metric.result():.4f}"
+        '0.6667'
     """
 
     def __init__(self, num_classes: int, *, name: str = "pixel_accuracy", **kwargs: Any) -> None:
@@ -225,10 +241,17 @@ class PixelAccuracy(ConfusionMatrixMetric):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class MeanClassAccuracy(ConfusionMatrixMetric):
-    """Mean over the classes in the masks of the share of their pixels that is right. NaN before the first pixel.
+    """Mean class accuracy: the share of each class's pixels that is right, averaged over the classes in the masks.
 
-    Long, Shelhamer and Darrell, 2015, section 5 ("mean accuracy"); equals scikit-learn's `balanced_accuracy_score`.
-    See `ConfusionMatrixMetric` for shapes and arguments.
+    It is the "mean accuracy" of Long, Shelhamer and Darrell, 2015, section 5, and equals scikit-learn's
+    `balanced_accuracy_score`. It is NaN before the first pixel. See `ConfusionMatrixMetric` for shapes and arguments.
+
+    Example:
+        >>> metric = ks.metrics.MeanClassAccuracy(2)
+        >>> masks, label_maps = np.array([[[0, 0, 1, 255]]]), np.array([[[0, 1, 1, 1]]])
+        >>> metric.update_state(masks, label_maps)
+        >>> f"{metric.result():.4f}"
+        '0.7500'
     """
 
     def __init__(self, num_classes: int, *, name: str = "mean_class_accuracy", **kwargs: Any) -> None:
@@ -241,10 +264,17 @@ class MeanClassAccuracy(ConfusionMatrixMetric):
 
 @keras.saving.register_keras_serializable("keras_segen")
 class FrequencyWeightedIoU(ConfusionMatrixMetric):
-    """Mean of the classes' IoU, each weighted by its share of the masks' pixels. NaN before the first pixel.
+    """Frequency-weighted IoU: the mean of the classes' IoU, each weighted by its share of the masks' pixels.
 
-    Long, Shelhamer and Darrell, 2015, section 5; equals scikit-learn's weighted `jaccard_score`.
-    See `ConfusionMatrixMetric` for shapes and arguments.
+    It follows Long, Shelhamer and Darrell, 2015, section 5, and equals scikit-learn's weighted `jaccard_score`. It is
+    NaN before the first pixel. See `ConfusionMatrixMetric` for shapes and arguments.
+
+    Example:
+        >>> metric = ks.metrics.FrequencyWeightedIoU(2)
+        >>> masks, label_maps = np.array([[[0, 0, 1, 255]]]), np.array([[[0, 1, 1, 1]]])
+        >>> metric.update_state(masks, label_maps)
+        >>> f"{metric.result():.4f}"
+        '0.5000'
     """
 
     def __init__(self, num_classes: int, *, name: str = "frequency_weighted_iou", **kwargs: Any) -> None:
@@ -261,8 +291,16 @@ class FrequencyWeightedIoU(ConfusionMatrixMetric):
 class MeanDice(ConfusionMatrixMetric):
     """Mean Dice coefficient, which is the F1 score, over the classes that occur in the masks or the predictions.
 
-    Of a class: 2 · true positives / (2 · true positives + false positives + false negatives), over the whole data set;
-    equals scikit-learn's macro `f1_score`. NaN before the first pixel. See `ConfusionMatrixMetric`.
+    The coefficient of a class is 2 · true positives / (2 · true positives + false positives + false negatives), over
+    the whole data set. The mean equals scikit-learn's macro `f1_score`. It is NaN before the first pixel. See
+    `ConfusionMatrixMetric` for shapes and arguments.
+
+    Example:
+        >>> metric = ks.metrics.MeanDice(2)
+        >>> masks, label_maps = np.array([[[0, 0, 1, 255]]]), np.array([[[0, 1, 1, 1]]])
+        >>> metric.update_state(masks, label_maps)
+        >>> f"{metric.result():.4f}"
+        '0.6667'
     """
 
     def __init__(self, num_classes: int, *, name: str = "mean_dice", **kwargs: Any) -> None:

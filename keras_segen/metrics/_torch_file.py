@@ -1,7 +1,7 @@
-"""Tensors out of files that PyTorch wrote, without PyTorch, and without unpickling: nothing in the file is executed.
+"""PyTorch files read without PyTorch and without unpickling: nothing in the file is executed.
 
-Such a file is a pickle, which is a program, and beside it the tensors' numbers: in a zip archive (from PyTorch 1.6 on)
-or one after the other. The program is read step by step here; of all that a pickle may call, this knows a dictionary
+Such a file holds a pickle, which is a program, and the tensors' numbers: in a zip archive (from PyTorch 1.6 on) or one
+after the other. The program is read step by step here. Of all that a pickle may call, this module knows a dictionary
 and a tensor, and refuses the rest.
 """
 
@@ -41,7 +41,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Read a dictionary of tensors.
 
     Raises:
-        InputError: for a file that is damaged, holds something else, or would call something.
+        InputError: For a file that is damaged, holds something else, or would call something.
     """
     file = io.BytesIO(path.read_bytes())
     try:

@@ -1,4 +1,4 @@
-"""The networks: plain functions that return Functional `keras.Model`s."""
+"""Networks for segmentation and generation: plain functions that return Functional `keras.Model`s."""
 
 from keras_segen.models._cgan import cgan_discriminator, cgan_generator
 from keras_segen.models._classifier import classifier

@@ -29,9 +29,9 @@ class Backbone:
     """The encoder of a segmenter, which turns an image into feature maps of falling resolution.
 
     Attributes:
-        preprocess: Images (batch, height, width, channels) in [0, 255], of any size -> what `features` takes: scaled as
-            the network was trained, and padded to its stride.
-        features: What `preprocess` gives -> a list of feature maps. A classifier is a model of the name "backbone".
+        preprocess: Images (batch, height, width, channels) in [0, 255], of any size -> the input of `features`, scaled
+            as in the network's training, and padded to its stride.
+        features: Preprocessed images -> a list of feature maps. A classifier is a model of the name "backbone".
         strides: The stride of each map, in pixels, each twice the one before.
         origins: Where the centre of each map's first cell lies, in pixels: in the middle of the pixels that it covers
             after pooling; elsewhere after a strided convolution, which sees every second cell alone.
@@ -78,7 +78,7 @@ def backbone(
         dropout: The share of these layers' activations that is set to 0 in training.
 
     Raises:
-        InputError: For weights that cannot be had or do not fit.
+        InputError: For weights that cannot be downloaded or do not fit.
         ValueError: For an unknown name, or numbers that do not fit the network.
     """
     if name not in BACKBONES:

@@ -23,26 +23,32 @@ def cgan_generator(
     filters: int = 64,
     name: str = "cgan_generator",
 ) -> keras.Model:
-    """Build a conditional generator: DCGAN's, told the class.
+    """Build a conditional generator: DCGAN's, which is also given the class.
 
     Args:
-        image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
+        image_shape: The height, width and channels; height and width are equal, and a power of two of at least 16.
         num_classes: The number of classes, or of attributes.
-        latent_dim: The number of numbers in a latent.
-        conditioning: "concat": the one-hot class is joined to the latent (Mirza and Osindero, 2014, arXiv:1411.1784).
-            "projection": beside that, every batch normalisation has a scale and a shift for each class (Miyato and
-            Koyama, 2018, arXiv:1802.05637, section 4), as Brock et al. (2019, arXiv:1809.11096) have both; the other
-            half of the pair is the projection discriminator.
-        multi_label: labels are vectors of `num_classes` attributes, not class ids.
-        filters: of the last layer before the image; each layer before has twice as many.
-        name: of the model.
+        latent_dim: The size of a latent.
+        conditioning: With "concat" the one-hot class is joined to the latent (Mirza and Osindero, 2014,
+            arXiv:1411.1784). With "projection", in addition, every batch normalisation has a scale and a shift for each
+            class (Miyato and Koyama, 2018, arXiv:1802.05637, section 4), as Brock et al. (2019, arXiv:1809.11096) have
+            both; the discriminator of the pair is then the projection discriminator.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        filters: The channels of the last layer before the image; each layer before it has twice as many.
+        name: The name of the model.
 
     Returns:
         [latents (batch, latent_dim), labels] -> images (batch, height, width, channels) in [-1, 1]. Labels are integers
         (batch,) in [0, num_classes), or float (batch, num_classes) with `multi_label`.
 
     Raises:
-        ValueError: for an image that the network cannot have, or another conditioning.
+        ValueError: For an image shape that the network cannot have, or an unknown conditioning.
+
+    Example:
+        >>> generator = ks.models.cgan_generator((32, 32, 3), num_classes=10, latent_dim=16, filters=4)
+        >>> latents, labels = np.zeros((2, 16)), np.array([3, 7])
+        >>> generator([latents, labels]).shape
+        TensorShape([2, 32, 32, 3])
     """
     _check(conditioning)
     latents = keras.Input((latent_dim,), name="latent")
@@ -67,23 +73,31 @@ def cgan_discriminator(
     filters: int = 64,
     name: str = "cgan_discriminator",
 ) -> keras.Model:
-    """Build a conditional discriminator: DCGAN's, told the class.
+    """Build a conditional discriminator: DCGAN's, which is also given the class.
 
     Args:
-        image_shape: as the generator's.
+        image_shape: The height, width and channels, as for `cgan_generator`.
         num_classes: The number of classes, or of attributes.
-        conditioning: "projection": the logit is one of the image's features plus their product with a vector for the
-            class (Miyato and Koyama, 2018, eq. 7). "concat": the one-hot class becomes further channels of the image.
-        multi_label: as the generator's.
-        normalization: as for `dcgan_discriminator`; "spectral" is what the projection discriminator was published with.
-        filters: of the first layer; each layer after has twice as many.
-        name: of the model.
+        conditioning: With "projection" the logit is one of the image's features plus their product with a vector for
+            the class (Miyato and Koyama, 2018, eq. 7). With "concat" the one-hot class becomes further channels of the
+            image.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        normalization: The normalisation, as for `dcgan_discriminator`. The projection discriminator was published with
+            "spectral".
+        filters: The channels of the first layer; each layer after it has twice as many.
+        name: The name of the model.
 
     Returns:
         [images (batch, height, width, channels) in [-1, 1], labels as the generator's] -> logits (batch, 1).
 
     Raises:
-        ValueError: for an image that the network cannot have, or another conditioning or normalization.
+        ValueError: For an image shape that the network cannot have, or an unknown conditioning or normalization.
+
+    Example:
+        >>> discriminator = ks.models.cgan_discriminator((32, 32, 3), num_classes=10, filters=4)
+        >>> images, labels = np.zeros((2, 32, 32, 3)), np.array([3, 7])
+        >>> discriminator([images, labels]).shape
+        TensorShape([2, 1])
     """
     _check(conditioning)
     doublings = image_doublings(image_shape)

@@ -1,4 +1,4 @@
-"""A small residual classifier, for judging generated images: by their features, and by what can be learnt from them."""
+"""A small residual classifier for judging generated images: by their features, and by what can be learnt from them."""
 
 import keras
 from keras import layers
@@ -13,14 +13,20 @@ def classifier(
     """Build a residual network of nine layers with weights (He et al., 2016, arXiv:1512.03385, section 3.3).
 
     Args:
-        image_shape: height and width, each at least 8 or None, and channels.
-        num_classes: classes.
-        filters: of the first layer; there are three doublings.
-        name: of the model.
+        image_shape: The height and width, each at least 8 or None, and the channels.
+        num_classes: The number of classes.
+        filters: The channels of the first layer, which are doubled three times.
+        name: The name of the model.
 
     Returns:
         Images (batch, height, width, channels) in [-1, 1] -> logits (batch, num_classes). The layer "features" holds
         what they are linear in, (batch, 8 * filters).
+
+    Example:
+        >>> network = ks.models.classifier((32, 32, 3), 10, filters=4)
+        >>> network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        >>> network.output_shape
+        (None, 10)
     """
     images = keras.Input(image_shape, name="image")
     x = _convolution(images, filters)

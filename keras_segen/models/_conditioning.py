@@ -1,4 +1,4 @@
-"""Labels inside networks: their input, and the ways in which they change images and logits."""
+"""Labels inside networks: their input, and the ways in which they condition images and logits."""
 
 from typing import Any
 

@@ -27,16 +27,21 @@ def dcgan_generator(
     is followed by batch normalisation and ReLU, the last by tanh.
 
     Args:
-        image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
-        latent_dim: The number of numbers in a latent; the paper has 100.
-        filters: of the last layer before the image; each layer before has twice as many.
-        name: of the model.
+        image_shape: The height, width and channels; height and width are equal, and a power of two of at least 16.
+        latent_dim: The size of a latent; the paper has 100.
+        filters: The channels of the last layer before the image; each layer before it has twice as many.
+        name: The name of the model.
 
     Returns:
         Latents (batch, latent_dim), standard normal -> images (batch, height, width, channels) in [-1, 1].
 
     Raises:
-        ValueError: for an image that the network cannot have.
+        ValueError: For an image shape that the network cannot have.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((32, 32, 3), latent_dim=16, filters=4)
+        >>> generator(keras.random.normal((2, 16))).shape
+        TensorShape([2, 32, 32, 3])
     """
     latents = keras.Input((latent_dim,), name="latent")
     return keras.Model(latents, image_from(latents, image_shape, filters, normalize), name=name)
@@ -52,17 +57,22 @@ def dcgan_discriminator(
     """Build DCGAN's discriminator: convolutions of stride 2 down to 4×4, LeakyReLU, and one logit.
 
     Args:
-        image_shape: as the generator's.
-        filters: of the first layer; each layer after has twice as many.
+        image_shape: The height, width and channels, as for `dcgan_generator`.
+        filters: The channels of the first layer; each layer after it has twice as many.
         normalization: "batch", on all but the first and the last layer, as in the paper; "spectral", on every layer
-            (Miyato et al., 2018); or None, as gradient penalties want it.
-        name: of the model.
+            (Miyato et al., 2018); or None, as gradient penalties need it.
+        name: The name of the model.
 
     Returns:
         Images (batch, height, width, channels) in [-1, 1] -> logits (batch, 1).
 
     Raises:
-        ValueError: for an image that the network cannot have, or another normalization.
+        ValueError: For an image shape that the network cannot have, or an unknown normalization.
+
+    Example:
+        >>> discriminator = ks.models.dcgan_discriminator((32, 32, 3), filters=4)
+        >>> discriminator(np.zeros((2, 32, 32, 3))).shape
+        TensorShape([2, 1])
     """
     doublings = image_doublings(image_shape)
     images = keras.Input(image_shape, name="image")

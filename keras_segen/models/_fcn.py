@@ -1,4 +1,4 @@
-"""Fully convolutional networks: Long, Shelhamer and Darrell, 2015 (arXiv:1411.4038)."""
+"""Fully convolutional networks (Long, Shelhamer and Darrell, 2015, arXiv:1411.4038)."""
 
 from typing import Literal
 
@@ -53,8 +53,14 @@ def fcn(
         width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
 
     Raises:
-        InputError: For weights that cannot be had or do not fit.
+        InputError: For weights that cannot be downloaded or do not fit.
         ValueError: For unknown names, numbers that make no network, or a `coarser` that is not a coarser FCN.
+
+    Example:
+        >>> model = ks.models.fcn(21, backbone="mobilenet", backbone_weights=None, backbone_width=0.25)
+        >>> model.compile("adam", ks.losses.CrossEntropy(), metrics=[ks.metrics.MeanIoU(21)])
+        >>> model.output_shape
+        (None, None, None, 21)
     """
     if num_classes < 1 or input_channels < 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The sizes of images that generators build up from 4×4."""
+"""Sizes of images that generators build up from 4×4."""
 
 from keras_segen.types import ImageShape
 

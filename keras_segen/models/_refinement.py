@@ -1,4 +1,4 @@
-"""A refinement stage for boundaries, in which any segmenter can end."""
+"""Boundary refinement: a stage that can be appended to any segmenter."""
 
 import keras
 from keras import layers
@@ -7,24 +7,29 @@ from keras_segen.layers import CropLike, FusedBatchNormalization
 
 
 def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
-    """Let a segmenter end in a small network that looks at the image and at the logits, and corrects the logits.
+    """Append a small network to a segmenter that takes the image and the logits, and corrects the logits.
 
-    What is learned is a residual, zero at first, as in the boundary refinement of Peng et al., 2017 (arXiv:1703.02719,
-    section 3.2); that the image is looked at once more is from the refinement stage of Xu et al., 2017
-    (arXiv:1703.03872, section 4.2). Four convolutions, at half the image's resolution, see 7 pixels to each side: it
-    moves boundaries, and does not find objects. Both stages are trained together, by the same loss. The coarser the
-    segmenter's own output, the more there is to gain; a U-Net, which ends at full resolution, gains little.
+    It learns a residual, zero at first, as in the boundary refinement of Peng et al., 2017 (arXiv:1703.02719, section
+    3.2); it takes the image once more, as in the refinement stage of Xu et al., 2017 (arXiv:1703.03872, section 4.2).
+    Its four convolutions, at half the image's resolution, see 7 pixels to each side: it moves boundaries, and does not
+    find objects. Both stages are trained together, by the same loss. The coarser the segmenter's own output, the more
+    there is to gain; a U-Net, which ends at full resolution, gains little.
 
     Args:
-        model: a segmenter with one output: images (batch, height, width, channels) in [0, 255] -> logits (batch,
+        model: A segmenter with one output: images (batch, height, width, channels) in [0, 255] -> logits (batch,
             height, width, num_classes).
-        filters: channels of the stage's convolutions.
+        filters: The channels of the stage's convolutions.
 
     Returns:
         A Functional model like the one given, with the same name and sharing its layers and weights.
 
     Raises:
-        ValueError: for a model with several outputs, or `filters` under 1.
+        ValueError: For a model with several outputs, or `filters` under 1.
+
+    Example:
+        >>> model = ks.models.refined(ks.models.unet(21, filters=(4, 8)), filters=8)
+        >>> model.output_shape
+        (None, None, None, 21)
     """
     if filters < 1:
         raise ValueError(f"`filters` must be at least 1. Received: filters={filters}")

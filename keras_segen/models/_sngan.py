@@ -1,4 +1,4 @@
-"""The residual pair of SNGAN (Miyato et al., 2018, arXiv:1802.05957, appendix B.4), with labels or without."""
+"""SNGAN's residual generator and discriminator (Miyato et al., 2018, arXiv:1802.05957, appendix B.4)."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -25,19 +25,24 @@ def sngan_generator(
     """Build SNGAN's residual generator: 4×4 positions, doubled by residual blocks up to the image.
 
     Args:
-        image_shape: height, width and channels; height and width are equal, and a power of two of at least 16.
-        latent_dim: The number of numbers in a latent.
-        num_classes: for a conditional one, whose batch normalisations have a scale and a shift for each class (Miyato
-            and Koyama, 2018); or None.
-        multi_label: labels are vectors of `num_classes` attributes, not class ids.
-        filters: of every block, as in the paper's network for CIFAR-10.
-        name: of the model.
+        image_shape: The height, width and channels; height and width are equal, and a power of two of at least 16.
+        latent_dim: The size of a latent.
+        num_classes: The number of classes, or of attributes, of a conditional generator, whose batch normalisations
+            have a scale and a shift for each class (Miyato and Koyama, 2018); or None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        filters: The channels of every block. The default is that of the paper's network for CIFAR-10.
+        name: The name of the model.
 
     Returns:
         Latents (batch, latent_dim), or [latents, labels] -> images (batch, height, width, channels) in [-1, 1].
 
     Raises:
-        ValueError: for an image that the network cannot have.
+        ValueError: For an image shape that the network cannot have.
+
+    Example:
+        >>> generator = ks.models.sngan_generator((32, 32, 3), latent_dim=16, filters=4)
+        >>> generator(keras.random.normal((2, 16))).shape
+        TensorShape([2, 32, 32, 3])
     """
     doublings = image_doublings(image_shape)
     latents = keras.Input((latent_dim,), name="latent")
@@ -68,19 +73,25 @@ def sngan_discriminator(
     """Build SNGAN's residual discriminator: blocks that halve down to 8×8, two more, and a sum over all positions.
 
     Args:
-        image_shape: as the generator's.
-        num_classes: for a conditional one, whose logit is one of the features plus their product with a vector for the
-            class (Miyato and Koyama, 2018, arXiv:1802.05637, eq. 7); or None.
-        multi_label: as the generator's.
-        normalization: "spectral", on every layer, as in the paper; or None, as gradient penalties want it.
-        filters: of every block, as in the paper's network for CIFAR-10.
-        name: of the model.
+        image_shape: The height, width and channels, as for `sngan_generator`.
+        num_classes: The number of classes, or of attributes, of a conditional discriminator, whose logit is one of the
+            features plus their product with a vector for the class (Miyato and Koyama, 2018, arXiv:1802.05637, eq. 7);
+            or None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        normalization: "spectral", on every layer, as in the paper; or None, as gradient penalties need it.
+        filters: The channels of every block. The default is that of the paper's network for CIFAR-10.
+        name: The name of the model.
 
     Returns:
         Images (batch, height, width, channels) in [-1, 1], or [images, labels] -> logits (batch, 1).
 
     Raises:
-        ValueError: for an image that the network cannot have, or another normalization.
+        ValueError: For an image shape that the network cannot have, or an unknown normalization.
+
+    Example:
+        >>> discriminator = ks.models.sngan_discriminator((32, 32, 3), filters=4)
+        >>> discriminator(np.zeros((2, 32, 32, 3))).shape
+        TensorShape([2, 1])
     """
     if normalization not in ("spectral", None):
         raise ValueError(f'`normalization` is "spectral" or None. Received: normalization={normalization!r}')

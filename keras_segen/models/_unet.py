@@ -1,4 +1,4 @@
-"""U-Net: Ronneberger, Fischer and Brox, 2015 (arXiv:1505.04597)."""
+"""U-Net (Ronneberger, Fischer and Brox, 2015, arXiv:1505.04597)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -37,7 +37,7 @@ def unet(
     As in the paper (figure 1): two 3×3 convolutions with ReLU a level, 2×2 max pooling on the way down, a 2×2
     up-convolution that halves the channels on the way up, each level joined with its twin across. Three things differ:
     convolutions are padded, so that the output has the input's size; batch normalisation stands before each ReLU; and
-    images whose size is no multiple of the deepest level's stride are padded inside the graph and cropped back.
+    images whose size is not a multiple of the deepest level's stride are padded inside the graph and cropped back.
 
     A backbone takes the place of the way down. Up-sampling is aligned with the backbone's cells.
 
@@ -60,7 +60,8 @@ def unet(
         padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips, without a backbone: the
             image is mirrored around its edges (paper, figure 2), 92 pixels with five levels, so that the output still
             has its size.
-        deep_supervision: Whether training judges the coarser levels of the way up as well: see `DeeplySupervised`.
+        deep_supervision: Whether the coarser levels of the way up have losses of their own in training; see
+            `DeeplySupervised`.
         name: The name of the model.
 
     Returns:
@@ -69,8 +70,16 @@ def unet(
         freezes.
 
     Raises:
-        InputError: For weights that cannot be had or do not fit.
+        InputError: For weights that cannot be downloaded or do not fit.
         ValueError: For numbers that make no network, unknown names, or options that do not go together.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> model.compile("adam", ks.losses.CrossEntropy(), metrics=[ks.metrics.MeanIoU(2)])
+        >>> images, masks = np.zeros((4, 32, 32, 3), np.float32), np.zeros((4, 32, 32), np.uint8)
+        >>> history = model.fit(images, masks, batch_size=2, verbose=0)
+        >>> model.predict(images, verbose=0).shape
+        (4, 32, 32, 2)
     """
     if num_classes < 1 or input_channels < 1:
         raise ValueError(

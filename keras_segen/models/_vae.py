@@ -34,16 +34,18 @@ def vae_encoder(
     """Build a convolutional encoder, which halves the image step by step.
 
     Args:
-        image_shape: height, width and channels. The shorter side is a power of two from 8, the longer one a multiple of
-            its quarter.
-        latent_dim: The number of numbers in a latent.
-        latent_side: None: the latent is read off a map of 4×4 as a whole. Otherwise it is a map itself, whose shorter
-            side is so long: each of its numbers describes a place. Images come back sharper, samples less whole.
-        filters: at half the image's size; each further half has twice as many, up to eight times.
-        blocks: residual blocks of each size but the image's own (He et al., 2016, arXiv:1603.05027), or 0.
-        num_classes: for a conditional one, classes (or attributes) that come beside the images.
-        multi_label: labels are vectors of `num_classes` attributes, not class ids.
-        name: of the model.
+        image_shape: The height, width and channels. The shorter side is a power of two from 8, the longer one a
+            multiple of its quarter.
+        latent_dim: The size of a latent.
+        latent_side: With None, a dense layer turns a map of 4×4 into the latent. With a number, the latent is itself a
+            map with this shorter side, and each of its numbers describes a place: reconstructions are sharper, samples
+            less coherent.
+        filters: The channels at half the image's size; each further half has twice as many, up to eight times.
+        blocks: The number of residual blocks at each size but the image's own (He et al., 2016, arXiv:1603.05027), from
+            0.
+        num_classes: The number of classes, or of attributes, that a conditional encoder takes with the images; or None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        name: The name of the model.
 
     Returns:
         Images (batch, height, width, channels) in [-1, 1], or [images, labels], -> a list of mean and log-variance of
@@ -51,7 +53,13 @@ def vae_encoder(
         (batch, num_classes) with `multi_label`.
 
     Raises:
-        ValueError: for an image or a latent that the network cannot have.
+        ValueError: For an image shape or a latent size that the network cannot have.
+
+    Example:
+        >>> encoder = ks.models.vae_encoder((32, 32, 3), latent_dim=8, filters=4)
+        >>> mean, log_variance = encoder(np.zeros((2, 32, 32, 3)))
+        >>> mean.shape
+        TensorShape([2, 8])
     """
     halvings, area = vae_halvings(image_shape, latent_dim, latent_side)
     image = keras.Input(image_shape, name="image")
@@ -83,26 +91,34 @@ def vae_decoder(
     multi_label: bool = False,
     name: str = "vae_decoder",
 ) -> keras.Model:
-    """Build a convolutional decoder, the encoder backwards.
+    """Build a convolutional decoder, which mirrors the encoder.
 
     Args:
-        image_shape: as the encoder's.
-        latent_dim: The number of numbers in a latent.
-        parameters: of the likelihood, `likelihood.parameters`: channels for each channel of the image. 2 is
-            `DiscretizedLogistic`'s, and `Gaussian`'s with a learned scale; otherwise it is 1.
-        latent_side: as the encoder's.
-        filters: as the encoder's.
-        blocks: likewise.
-        num_classes: for a conditional one, classes (or attributes) that come beside the latents.
-        multi_label: as the encoder's.
-        name: of the model.
+        image_shape: The height, width and channels, as for the encoder.
+        latent_dim: The size of a latent.
+        parameters: The channels that the decoder gives for each channel of the image, `likelihood.parameters`: 2 for
+            `DiscretizedLogistic`, and for `Gaussian` with a learned scale; otherwise 1.
+        latent_side: The shorter side of a latent that is a map, or None, as for the encoder.
+        filters: The channels at half the image's size, as for the encoder.
+        blocks: The number of residual blocks at each size, as for the encoder.
+        num_classes: The number of classes, or of attributes, that a conditional decoder takes with the latents; or
+            None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        name: The name of the model.
 
     Returns:
         Latents (batch, latent_dim), or [latents, labels], -> what the likelihood takes, (batch, height, width,
         parameters * channels).
 
     Raises:
-        ValueError: for an image or a latent that the network cannot have.
+        ValueError: For an image shape or a latent size that the network cannot have.
+
+    Example:
+        >>> likelihood = ks.losses.DiscretizedLogistic()
+        >>> decoder = ks.models.vae_decoder((32, 32, 3), latent_dim=8, parameters=likelihood.parameters, filters=4)
+        >>> images = likelihood.mean(decoder(keras.random.normal((2, 8))))
+        >>> images.shape
+        TensorShape([2, 32, 32, 3])
     """
     halvings, area = vae_halvings(image_shape, latent_dim, latent_side)
     width = filters * min(2 ** (halvings - 1), 8)
@@ -135,12 +151,18 @@ def vae_dense_encoder(
     """Build a fully connected encoder, for images of any shape; see `vae_encoder`.
 
     Args:
-        image_shape: height, width and channels.
-        latent_dim: The number of numbers in a latent.
-        units: of each hidden layer.
-        num_classes: for a conditional one, classes (or attributes) that come beside the images.
-        multi_label: labels are vectors of attributes.
-        name: of the model.
+        image_shape: The height, width and channels.
+        latent_dim: The size of a latent.
+        units: The number of units of each hidden layer.
+        num_classes: The number of classes, or of attributes, that a conditional encoder takes with the images; or None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        name: The name of the model.
+
+    Example:
+        >>> encoder = ks.models.vae_dense_encoder((28, 28, 1), latent_dim=8, units=(32,))
+        >>> mean, log_variance = encoder(np.zeros((2, 28, 28, 1)))
+        >>> mean.shape
+        TensorShape([2, 8])
     """
     image = keras.Input(image_shape, name="image")
     labels, condition = label_input(num_classes, multi_label)
@@ -165,13 +187,21 @@ def vae_dense_decoder(
     """Build a fully connected decoder; see `vae_decoder`.
 
     Args:
-        image_shape: as the encoder's.
-        latent_dim: The number of numbers in a latent.
-        parameters: of the likelihood, `likelihood.parameters`.
-        units: of each hidden layer.
-        num_classes: for a conditional one, classes (or attributes) that come beside the latents.
-        multi_label: as the encoder's.
-        name: of the model.
+        image_shape: The height, width and channels, as for the encoder.
+        latent_dim: The size of a latent.
+        parameters: The channels for each channel of the image, `likelihood.parameters`.
+        units: The number of units of each hidden layer.
+        num_classes: The number of classes, or of attributes, that a conditional decoder takes with the latents; or
+            None.
+        multi_label: Whether labels are vectors of `num_classes` attributes instead of class ids.
+        name: The name of the model.
+
+    Example:
+        >>> likelihood = ks.losses.Bernoulli()
+        >>> decoder = ks.models.vae_dense_decoder((28, 28, 1), latent_dim=8, parameters=1, units=(32,))
+        >>> images = likelihood.mean(decoder(keras.random.normal((2, 8))))
+        >>> images.shape
+        TensorShape([2, 28, 28, 1])
     """
     latent = keras.Input((latent_dim,), name="latent")
     labels, condition = label_input(num_classes, multi_label)

@@ -1,4 +1,4 @@
-"""SavedModels that TensorFlow Serving loads."""
+"""Servables: SavedModels that TensorFlow Serving loads."""
 
 from keras_segen.serving._export import export
 

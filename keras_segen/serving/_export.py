@@ -1,4 +1,4 @@
-"""Writing a model as a SavedModel that needs neither Keras nor this package where it is served."""
+"""Export of models as SavedModels that need neither Keras nor this package where they are served."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
 
     Models are Functional, or Sequential with an `Input`, from this package or not. They need not be compiled.
 
-    Signatures of a segmenter, one image in, logits (batch, height, width, 2 to 255 classes) out:
+    Signatures of a segmenter, which takes one image and returns logits (batch, height, width, 2 to 255 classes):
         serving_default: `image` uint8 (batch, height, width, channels) of any size ->
             `label_map` uint8 (batch, height, width), the likeliest class of each pixel, and
             `score` float32 (batch, height, width), its probability.
@@ -33,11 +33,11 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
             images of different sizes may be batched by the server.
         serve_bytes (models of 1 or 3 channels): `image_bytes` -> `label_map_bytes`, and `label_map` and `score` as
             arrays. If the sizes in a batch differ, the smaller label maps are padded below and to the right with 255,
-            and their scores with 0. Bytes become exactly the pixels that `data.read_image` gives, or are refused with a
-            message. Refused are other formats, a JPEG in CMYK, and a rotation that XMP alone tells of.
+            and their scores with 0. Bytes are decoded to exactly the pixels that `data.read_image` returns, or are
+            refused with a message: other formats, a JPEG in CMYK, and a rotation that is given only in XMP.
 
-    Signature of a generator, latents (batch, latent_dim), or [latents, labels], in, images in [-1, 1] out; of a GAN,
-    and of a VAE's decoder:
+    Signature of a generator, which takes latents (batch, latent_dim), or [latents, labels], and returns images in
+    [-1, 1]; of a GAN; and of a VAE's decoder:
         serving_default: `latent` float32 (batch, latent_dim), drawn by the client, and for a conditional one `label`,
             int32 (batch,), or float32 (batch, num_classes) of attributes -> `image` uint8 (batch, height, width,
             channels). Latents of another size and labels that do not exist are refused.
@@ -50,27 +50,27 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
         class_names: `label` int32 (batch,), class ids -> `class_name` string (batch,); "" for 255 and other ids that
             are not a class. The names are also in the version folder, in `assets.extra/classes.txt`, one a line.
 
-    Example:
-        ```python
-        folder = ks.serving.export(model, "saved_models/nuclei", class_names=["background", "nucleus"])
-        served = tf.saved_model.load(folder).signatures["serving_default"]
-        label_map = served(image=tf.constant(images))["label_map"]
-        ```
-
     Args:
-        model: images (batch, height, width, channels) in [0, 255] -> logits; or latents, or [latents, labels], ->
-            images in [-1, 1]; or a `training.GAN` or `training.VAE`.
-        to: the servable's folder, `saved_models/NAME`.
-        class_names: the name of each class, in the order of their ids; None: the servable does not know them.
+        model: A network from images (batch, height, width, channels) in [0, 255] to logits, or from latents, or
+            [latents, labels], to images in [-1, 1]; or a `training.GAN` or `training.VAE`.
+        to: The servable's folder, `saved_models/NAME`.
+        class_names: The name of each class, in the order of their ids; None for a servable without names.
 
     Returns:
         The version folder written, `to/1` at first. Servers never see it half-written: it is renamed into place.
 
     Raises:
-        InputError: if `to` is a file, a version's folder or a SavedModel itself, or cannot be written to; or if Keras
+        InputError: If `to` is a file, a version's folder or a SavedModel itself, or cannot be written to; or if Keras
             runs on another backend than TensorFlow.
-        OSError: if it cannot be written; no half-written version stays behind.
-        ValueError: if the model cannot be served, or has another number of classes than there are names.
+        OSError: If the version cannot be written; no half-written version stays behind.
+        ValueError: If the model cannot be served, or has another number of classes than there are names.
+
+    Example:
+        >>> model = ks.models.unet(2, filters=(4, 8))
+        >>> folder = ks.serving.export(model, "saved_models/nuclei", class_names=["background", "nucleus"])
+        >>> served = tf.saved_model.load(folder).signatures["serving_default"]
+        >>> served(image=tf.zeros((1, 32, 48, 3), tf.uint8))["label_map"].shape
+        TensorShape([1, 32, 48])
     """
     to = Path(to)
     _require_servable(to)

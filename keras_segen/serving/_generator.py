@@ -1,4 +1,4 @@
-"""Signatures of generators and encoders: latents in, images out, and the other way."""
+"""Signatures of generators and encoders: from latents to images, and from images to latents."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _label_checks(model: keras.Model, name: str, batch: Tensor, label: Tensor) -
 
 
 def label_count(model: keras.Model) -> int | None:
-    """Return how many classes or attributes a network has: 0 without labels, None if it does not say."""
+    """Return the number of classes or attributes of a network: 0 without labels, None if it is not known."""
     if len(model.inputs) == 1:
         return 0
     if len(model.inputs[1].shape) == 2:

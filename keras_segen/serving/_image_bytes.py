@@ -9,16 +9,16 @@ from keras_segen.types import Tensor
 
 
 def decode(contents: Tensor, channels: int) -> Tensor:
-    """Decode a JPEG or PNG, upright, with what is transparent over white.
+    """Decode a JPEG or PNG, upright, with transparent pixels laid over white.
 
     Files that TensorFlow does not decode as `data.read_image` does fail with a message, as do other formats.
 
     Args:
-        contents: string scalar, the file.
-        channels: 1 or 3.
+        contents: The file's bytes, a string scalar.
+        channels: The number of channels, 1 or 3.
 
     Returns:
-        uint8 (height, width, channels).
+        The image, uint8 (height, width, channels).
     """
     png = tf.strings.substr(contents, 0, 8) == SIGNATURE
     jpeg = tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"

@@ -1,4 +1,4 @@
-"""Signatures of a segmenter: pixels or files in, label maps out."""
+"""Signatures of segmenters: from pixels or files to label maps."""
 
 from typing import Any
 

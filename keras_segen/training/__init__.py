@@ -1,4 +1,4 @@
-"""Keras models that train generative networks: compile, fit, save and load them like any other."""
+"""GAN and VAE as Keras models: compile, fit, save and load them like any other."""
 
 from keras_segen.training._classifier import accuracy, train_classifier
 from keras_segen.training._diff_augment import DiffAugment

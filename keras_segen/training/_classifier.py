@@ -17,12 +17,12 @@ def train_classifier(
     """Train a network such as `models.classifier` on images, shifted by up to an eighth.
 
     Args:
-        network: images in [-1, 1] (batch, height, width, channels) -> logits (batch, num_classes).
-        batches: (images, labels) without end: float32 (batch, height, width, channels) in [-1, 1], mirrored at random,
-            and class ids int (batch,).
-        steps: the number of steps.
-        seed: the seed of the shifts.
-        verbose: as in `fit`.
+        network: Images in [-1, 1] (batch, height, width, channels) -> logits (batch, num_classes).
+        batches: Batches of (images, labels) without end: float32 (batch, height, width, channels) in [-1, 1], mirrored
+            at random, and class ids int (batch,).
+        steps: The number of steps.
+        seed: The seed of the shifts.
+        verbose: The verbosity, as in `fit`.
 
     Returns:
         The network.

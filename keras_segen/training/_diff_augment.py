@@ -1,4 +1,4 @@
-"""Augmentation that a GAN's gradients go through."""
+"""Differentiable augmentation for GANs: the generator's gradients go through it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +13,20 @@ from keras_segen.types import Tensor
 class DiffAugment:
     """Vary real and generated images alike before the discriminator sees them, so that few images suffice.
 
-    Colour, translation and cutout with the paper's ranges (Zhao et al., 2020, arXiv:2006.10738, section 3.2 and its
-    code): brightness ±0.5 and contrast and saturation as factors, in images of [-1, 1]; shifts up to an eighth of the
-    side; a hole of half the side. What comes into view is 0, mid-grey. Each image has a draw of its own.
+    The variations are those of Zhao et al., 2020 (arXiv:2006.10738), section 3.2 and its code: brightness by ±0.5, and
+    contrast and saturation by factors, in images of [-1, 1]; shifts by up to an eighth of the side; a hole of half the
+    side. Pixels from outside the image are 0, mid-grey. Each image has a draw of its own.
 
     Args:
-        colour: vary brightness, saturation and contrast.
-        translation: shift.
-        cutout: cut a hole.
+        colour: Whether to vary brightness, saturation and contrast.
+        translation: Whether to shift images.
+        cutout: Whether to cut a hole.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((16, 16, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> gan.compile(augmentation=ks.training.DiffAugment(cutout=False))
     """
 
     def __init__(self, *, colour: bool = True, translation: bool = True, cutout: bool = True) -> None:
@@ -32,8 +38,8 @@ class DiffAugment:
         """Vary a batch.
 
         Args:
-            images: float (batch, height, width, channels) in [-1, 1].
-            draw: (function of `keras.random`, batch, shape) -> numbers (batch, *shape).
+            images: The images, float (batch, height, width, channels) in [-1, 1].
+            draw: A function (function of `keras.random`, batch, shape) -> numbers (batch, *shape).
         """
         batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
         shares = ops.cast(draw(keras.random.uniform, batch, (7,)), images.dtype)
@@ -59,7 +65,7 @@ class DiffAugment:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "DiffAugment":
-        """Make it from its arguments."""
+        """Rebuild it from its arguments."""
         return cls(**config)
 
 

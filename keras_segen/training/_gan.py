@@ -18,27 +18,30 @@ from keras_segen.types import Tensor
 class GAN(LatentModel):
     """A generator and a discriminator that learn from each other.
 
-    ```
-    gan = GAN(dcgan_generator((64, 64, 3)), dcgan_discriminator((64, 64, 3)))
-    gan.compile()
-    gan.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
-    pictures = gan.generate(keras.random.normal((16, 128)))
-    ```
-
-    Where the generator takes labels beside latents, so does the discriminator, and the data are (images, labels).
+    It trains on images, float32 (batch, height, width, channels) in [-1, 1]. Where the generator takes labels beside
+    latents, so does the discriminator, and the data are (images, labels).
 
     Both players learn from one forward pass of the generator, so their updates are simultaneous.
 
     Args:
-        generator: latents (batch, latent_dim), or [latents, labels], -> images in [-1, 1].
-        discriminator: images, or [images, labels], -> logits (batch, 1), the higher the more real.
-        half_life: of the generator's exponential moving average, in images; None for none. With it, the average is
-            what `predict` uses.
-        ramp_up: the average's half-life is at first this share of the images seen (Karras et al., 2020).
-        discriminator_steps: updates of the discriminator for each one of the generator. A batch is split into so many
-            parts, one an update: make it so many times as large. The parts of a batch that does not divide differ by
-            one image; those of a batch with fewer images than parts have one image each, some of them the same.
-        seed: of the noise.
+        generator: Latents (batch, latent_dim), or [latents, labels], -> images in [-1, 1].
+        discriminator: Images, or [images, labels], -> logits (batch, 1), the higher the more real.
+        half_life: The half-life of the generator's exponential moving average, in images; None for no average. If there
+            is one, `predict` and `generate` use it.
+        ramp_up: The half-life at first, as a share of the images seen (Karras et al., 2020).
+        discriminator_steps: The number of updates of the discriminator for each one of the generator. A batch is split
+            into this number of parts, one for each update: choose a batch that is as many times larger. If it does not
+            divide, its parts differ by one image; with fewer images than parts, each part has one image, and some parts
+            have the same.
+        seed: The seed of the noise.
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> gan = ks.training.GAN(generator, ks.models.dcgan_discriminator((16, 16, 3), filters=4))
+        >>> gan.compile()
+        >>> history = gan.fit(np.zeros((4, 16, 16, 3), np.float32), batch_size=4, verbose=0)
+        >>> gan.generate(np.random.default_rng(0).normal(size=(2, 8))).shape
+        (2, 16, 16, 3)
     """
 
     def __init__(
@@ -97,17 +100,16 @@ class GAN(LatentModel):
         """Compile for `fit`.
 
         Args:
-            generator_optimizer: a `keras.optimizers.Optimizer` or its name; by default DCGAN's Adam(2e-4, beta_1=0.5).
+            generator_optimizer: A `keras.optimizers.Optimizer` or its name; by default DCGAN's Adam(2e-4, beta_1=0.5).
                 Keras's `LearningRateScheduler` and `ReduceLROnPlateau` set the discriminator's rate, and scale this one
-                alike; where a rate follows a schedule of its own, Keras refuses to set it.
-            discriminator_optimizer: the same for the discriminator, and another object.
-            loss: of both players, from `keras_segen.losses`; by default `NonSaturating()`.
-            regularizer: of the discriminator, from `keras_segen.losses`, or None.
-            augmentation: of what the discriminator sees, such as `DiffAugment()`, or None.
-            matching_aware: show the discriminator real images under other images' labels too, to be taken for fake
-                (Reed et al., 2016, arXiv:1605.05396, section 4.3): a conditional GAN then learns sooner what its labels
-                mean.
-            kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
+                by the same factor; if a rate follows a schedule of its own, Keras refuses to set it.
+            discriminator_optimizer: The same for the discriminator; it must be another object.
+            loss: The loss of both players, from `keras_segen.losses`; by default `NonSaturating()`.
+            regularizer: The penalty on the discriminator, from `keras_segen.losses`, or None.
+            augmentation: The augmentation of the discriminator's images, such as `DiffAugment()`, or None.
+            matching_aware: Whether the discriminator also gets real images with other images' labels, to be judged fake
+                (Reed et al., 2016, arXiv:1605.05396, section 4.3). It speeds up learning of the conditioning.
+            kwargs: `jit_compile`, `run_eagerly` and `steps_per_execution`, as for any Keras model.
         """
         self.adversarial_loss = loss or NonSaturating()
         self.regularizer = regularizer
@@ -152,7 +154,7 @@ class GAN(LatentModel):
         return [*((part, ["discriminator"]) for part in parts[:-1]), (parts[-1], ["discriminator", "generator"])]
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Losses of both players on a batch of images, or of (images, labels)."""
+        """Return the losses of both players on a batch of images, or of (images, labels)."""
         real, labels = unpacked(data)
         labels = labels if self.conditional else None
         batch = ops.shape(real)[0]
@@ -208,7 +210,7 @@ class GAN(LatentModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "GAN":
-        """Make it from its config."""
+        """Rebuild it from its config."""
         networks = {
             name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")
         }

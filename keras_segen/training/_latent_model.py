@@ -14,9 +14,17 @@ from keras_segen.types import ImageShape, Tensor
 
 
 class LatentModel(Players):
-    """A model with a network from latents to images and one that takes images, each with labels beside or without.
+    """The base class of GAN and VAE: a network from latents to images, and one that takes images.
 
-    A subclass gives the two, and a `call` that makes images: latents, or [latents, labels], -> images in [-1, 1].
+    Both may take labels as well. A subclass gives the two, and a `call` that makes images: latents, or [latents,
+    labels], -> images in [-1, 1].
+
+    Example:
+        >>> generator = ks.models.dcgan_generator((16, 16, 3), latent_dim=8, filters=4)
+        >>> discriminator = ks.models.dcgan_discriminator((16, 16, 3), filters=4)
+        >>> gan = ks.training.GAN(generator, discriminator)
+        >>> isinstance(gan, ks.training.LatentModel), gan.latent_dim, gan.image_shape
+        (True, 8, (16, 16, 3))
     """
 
     def networks(self) -> dict[str, keras.Model]:
@@ -32,12 +40,12 @@ class LatentModel(Players):
 
     @property
     def latent_dim(self) -> int:
-        """The number of numbers in a latent."""
+        """The size of a latent."""
         return int(self._ends()[0].inputs[0].shape[-1])
 
     @property
     def image_shape(self) -> ImageShape:
-        """Height, width and channels of an image."""
+        """The height, width and channels of an image."""
         height, width, channels = self._ends()[1].inputs[0].shape[1:]
         return int(height), int(width), int(channels)
 
@@ -81,15 +89,15 @@ class LatentModel(Players):
         """Generate images, batch by batch.
 
         Args:
-            latents: (count, latent_dim), standard normal.
-            labels: for a conditional model: class ids (count,), or attributes (count, num_classes).
-            batch_size: images at once.
+            latents: The latents (count, latent_dim), standard normal.
+            labels: The labels for a conditional model: class ids (count,), or attributes (count, num_classes).
+            batch_size: The number of images generated at once.
 
         Returns:
-            float32 (count, height, width, channels) in [-1, 1].
+            The images, float32 (count, height, width, channels) in [-1, 1].
 
         Raises:
-            ValueError: for latents or labels that the model does not take.
+            ValueError: For latents or labels that the model does not take.
         """
         latents = np.asarray(latents, np.float32)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim or not len(latents):
@@ -107,12 +115,12 @@ class LatentModel(Players):
     def fit(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
-        Arrays and tensors, and the first batch of a `tf.data.Dataset` or a `PyDataset`, are looked at before, those of
-        `validation_data` too: images of the networks' shape in [-1, 1], and labels that it knows. Networks without
-        labels do not look at those that come with the images.
+        Arrays and tensors, and the first batch of a `tf.data.Dataset` or a `PyDataset`, are checked first, also in
+        `validation_data`: images must have the networks' shape and lie in [-1, 1], and labels must exist. Networks
+        without labels ignore labels that come with the images.
 
         Raises:
-            ValueError: for images or labels that cannot be trained on, and for weights of images or classes.
+            ValueError: For images or labels that cannot be trained on, and for weights of images or classes.
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs).arguments
         require_no_weights(given.get("sample_weight"), given.get("class_weight"))
@@ -124,7 +132,7 @@ class LatentModel(Players):
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Tensor = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate, as `keras.Model.evaluate` does, after the same look at the data as `fit` has."""
+        """Evaluate, as `keras.Model.evaluate` does, after the same checks of the data as in `fit`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # by which `fit` validates on what it has looked at
             given = inspect.signature(keras.Model.evaluate).bind(self, x, y, *args, **kwargs).arguments
             require_no_weights(given.get("sample_weight"))
@@ -183,7 +191,7 @@ class LatentModel(Players):
 
 
 def require_functional(*networks: Any) -> None:
-    """Raise ValueError for networks that do not say what they take and give."""
+    """Raise ValueError for networks whose inputs and outputs are not known."""
     for network in networks:
         if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
             raise ValueError(
@@ -193,7 +201,7 @@ def require_functional(*networks: Any) -> None:
 
 
 def require_no_weights(*weights: Any) -> None:
-    """Raise ValueError for weights of images or classes, which these losses do not know."""
+    """Raise ValueError for weights of images or classes, which these losses do not support."""
     if any(weight is not None for weight in weights):
         raise ValueError(
             "GANs and VAEs weigh all images alike: remove `sample_weight` and `class_weight`, and repeat the images "

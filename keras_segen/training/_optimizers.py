@@ -1,4 +1,4 @@
-"""Several optimizers as one, because Keras saves, restores and distributes the state of one."""
+"""Optimizers of several players as one, because Keras saves, restores and distributes the state of one."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -9,13 +9,14 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_segen")
 class PlayerOptimizers(keras.optimizers.Optimizer):
-    """One optimizer a player. Its variables are the union of theirs; its own `iterations` count the training steps.
+    """A composite of one optimizer for each player.
 
-    Under `mixed_float16` each optimizer is wrapped to scale its loss. To lower all rates alike, set `learning_rate`, as
-    Keras's `LearningRateScheduler` and `ReduceLROnPlateau` do.
+    Its variables are the union of theirs; its own `iterations` count the training steps. Under `mixed_float16` each
+    optimizer is wrapped to scale its loss. To lower all rates by one factor, set `learning_rate`, as Keras's
+    `LearningRateScheduler` and `ReduceLROnPlateau` do.
 
     Args:
-        optimizers: name of the player -> `keras.optimizers.Optimizer`.
+        optimizers: The `keras.optimizers.Optimizer` of each player, by its name.
     """
 
     def __init__(self, optimizers: Mapping[str, keras.optimizers.Optimizer], name: str = "players") -> None:
@@ -26,10 +27,10 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The first player's rate, a GAN's discriminator's. Setting it scales the other players' rates alike.
+        """The first player's rate, in a GAN the discriminator's. Setting it scales the other players' rates alike.
 
         Raises:
-            TypeError: where it is set and a player's rate follows a schedule.
+            TypeError: If it is set while a player's rate follows a schedule.
         """
         return next(iter(self.by_player.values())).learning_rate
 
@@ -43,7 +44,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
             optimizer.learning_rate = float(rate) * self._proportions[optimizers.index(optimizer)]
 
     def build_players(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
-        """Make every optimizer's slots for its player's variables."""
+        """Build every optimizer for its player's variables."""
         self.built = True
         for player, optimizer in self.by_player.items():
             optimizer.build(variables[player])
@@ -53,11 +54,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The steps' count and every optimizer's variables."""
+        """The count of steps and every optimizer's variables."""
         return [self.iterations, *(v for optimizer in self.by_player.values() for v in optimizer.variables)]
 
     def scale(self, player: str, loss: Any) -> Any:
-        """Scale a player's loss as its optimizer wants it."""
+        """Scale a player's loss as its optimizer requires."""
         return self.by_player[player].scale_loss(loss)
 
     def apply_to(self, player: str, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
@@ -73,7 +74,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
             variable.assign(value)
 
     def count_step(self) -> None:
-        """Say that all players have been updated."""
+        """Count a step, after all players have been updated."""
         self.iterations.assign_add(1)
 
     def get_config(self) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PlayerOptimizers":
-        """Make it from its config."""
+        """Rebuild it from its config."""
         return cls({p: keras.saving.deserialize_keras_object(o) for p, o in config["optimizers"].items()})
 
 

@@ -1,4 +1,4 @@
-"""The training step that every generative model here shares: players, each with a loss and an optimizer of its own."""
+"""Training step of all generative models: players, each with a loss and an optimizer of its own."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ from keras_segen.types import Tensor
 class Players(keras.Model):
     """A model whose parts ("players") are trained at once, each by its own loss; a VAE has one, a GAN two.
 
-    A subclass says what differs: `_players`, which player is which network, and `compute_losses`. The rest is here,
-    once, in `keras.ops`: gradients, optimizers, scaling of losses, replicas, metrics, the running average. It runs on
-    TensorFlow (eagerly, as a graph, under XLA, under `MirroredStrategy`) and on JAX.
+    A subclass defines `_players`, the network of each player, and `compute_losses`. The rest is written here once, in
+    `keras.ops`: gradients, optimizers, scaling of losses, replicas, metrics, the running average. It runs on TensorFlow
+    (eagerly, as a graph, under XLA, under `MirroredStrategy`) and on JAX.
 
     Args:
-        seed: of the noise; None for another one each time.
-        averaged: the network that `average`, an exponential moving average of its weights, follows; or None.
-        half_life: of the average, in images; None for no average.
-        ramp_up: at first the half-life is this share of the images seen, so that early weights are forgotten.
+        seed: The seed of the noise; None for another one each time.
+        averaged: The network that `average`, an exponential moving average of its weights, follows; or None.
+        half_life: The half-life of the average, in images; None for no average.
+        ramp_up: The half-life at first, as a share of the images seen, so that early weights are forgotten.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Players(keras.Model):
         """Run the networks once on a batch.
 
         Args:
-            data: the batch.
-            training: the players in training; none in an evaluation.
+            data: The batch.
+            training: The players in training; none in an evaluation.
 
         Returns:
-            One loss for each player, a mean over the batch; and further scalars to report by name.
+            One loss for each player, a mean over the batch; and further scalars by name, for the report.
         """
         raise NotImplementedError
 
@@ -93,11 +93,11 @@ class Players(keras.Model):
         """Compile with an optimizer for each player.
 
         Args:
-            optimizers: of each player.
-            names: the scalars that `compute_losses` reports beside the losses.
-            jit_compile: as for any Keras model.
-            run_eagerly: likewise.
-            steps_per_execution: likewise.
+            optimizers: The optimizer of each player.
+            names: The names of the scalars that `compute_losses` reports beside the losses.
+            jit_compile: Whether XLA compiles the step, as for any Keras model.
+            run_eagerly: Whether the step runs eagerly, as for any Keras model.
+            steps_per_execution: The number of steps in one call, as for any Keras model.
         """
         prepared = {player: keras.optimizers.get(optimizers[player]) for player in self._players()}
         if keras.config.dtype_policy().compute_dtype == "float16":
@@ -119,12 +119,12 @@ class Players(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The epoch's means of the losses and of what else is reported."""
+        """The epoch's means of the losses and of the other reported scalars."""
         return [self._compile_metrics] if self.compiled else []
 
     @contextmanager
     def same_noise(self) -> Iterator[None]:
-        """Set the noise back after the block: what is evaluated there leaves the training's noise as it was."""
+        """Reset the noise after the block, so that an evaluation there does not change the training's noise."""
         state = keras.ops.convert_to_numpy(self._noise.state)
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a trained VAE makes of its data as a whole: where the posteriors lie, and how likely images are as a rule."""
+"""Posterior of a trained VAE over a whole data set: a mixture of latents, and typical log-likelihoods."""
 
 import warnings
 from dataclasses import asdict, dataclass
@@ -17,16 +17,23 @@ from keras_segen.types import PathLike
 class Posterior:
     """A Gaussian mixture of the posteriors' means, and the log-likelihoods of images that were not trained on.
 
-    What an encoder makes of images does not fill the standard normal evenly: a decoder makes better images from where
-    the means lie (Ghosh et al., 2020, arXiv:1903.12436, section 4). Of a conditional model each label has components of
-    its own, for latents say something of the class too.
+    The posteriors' means do not fill the standard normal evenly, and a decoder makes better images from latents near
+    them (Ghosh et al., 2020, arXiv:1903.12436, section 4). In a conditional model each label has components of its own,
+    because latents depend on the class too.
 
     Attributes:
-        weights: of the mixture's components, (components,).
-        means: (components, latent_dim).
-        factors: lower triangular roots of the covariances, (components, latent_dim, latent_dim).
-        labels: each component's label, (components, ...); without labels (components, 0).
-        log_likelihoods: of held-out images, (count,), in nats; see `VAE.log_likelihood`.
+        weights: The weights of the mixture's components, (components,).
+        means: The means of the components, (components, latent_dim).
+        factors: The lower triangular roots of the covariances, (components, latent_dim, latent_dim).
+        labels: The label of each component, (components, ...); without labels (components, 0).
+        log_likelihoods: The log-likelihoods of held-out images, (count,), in nats; see `VAE.log_likelihood`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> means, log_likelihoods = rng.normal(size=(100, 8)), rng.normal(-3000, 10, size=20)
+        >>> posterior = ks.training.Posterior.of(means, log_likelihoods, components=2)
+        >>> posterior.sample(3, seed=0).shape
+        (3, 8)
     """
 
     weights: np.ndarray
@@ -48,15 +55,16 @@ class Posterior:
         """Fit the mixture to posterior means (count, latent_dim).
 
         Args:
-            means: of many images.
-            log_likelihoods: of other images.
-            labels: for a conditional model, of the images with these means: (count,) or (count, num_classes).
-            components: at most, for each label; fewer where images are few, so that each has twice as many as its
-                covariance has rows.
-            seed: of where the fit begins.
+            means: The posterior means of many images.
+            log_likelihoods: The log-likelihoods of other images, (count,).
+            labels: The labels of the images with these means, for a conditional model: (count,) or (count,
+                num_classes).
+            components: The greatest number of components for each label. If there are few images, it is lower, so that
+                each component has twice as many images as its covariance has rows.
+            seed: The seed of the fit's starting point.
 
         Raises:
-            ValueError: for fewer than two means, what is not finite, or labels that are not as many.
+            ValueError: For fewer than two means, numbers that are not finite, or another number of labels than means.
         """
         means, log_likelihoods = np.asarray(means, np.float64), np.asarray(log_likelihoods, np.float64)
         if means.ndim != 2 or len(means) < 2 or not means.shape[1] or not np.isfinite(means).all():
@@ -87,10 +95,10 @@ class Posterior:
         """Draw latents from the mixture, float32 (count, latent_dim); a larger draw begins with the smaller one's.
 
         Args:
-            count: latents.
-            labels: of a conditional model, (count, ...): each latent is drawn from its label's components, or from all
-                where the label has none.
-            seed: of the draws.
+            count: The number of latents.
+            labels: The labels for a conditional model, (count, ...): each latent is drawn from its label's components,
+                or from all if the label has none.
+            seed: The seed of the draws.
         """
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((count, self.means.shape[1]))
@@ -110,23 +118,24 @@ class Posterior:
         return latents.astype(np.float32)
 
     def anomaly_scores(self, log_likelihoods: np.ndarray) -> np.ndarray:
-        """Return how far log-likelihoods lie from what is usual, in standard deviations of held-out images', (count,).
+        """Return the distance of log-likelihoods from those of held-out images, in their standard deviations, (count,).
 
-        To both sides: a model finds images that are simpler than those it knows likelier than these (Nalisnick et al.,
-        2019, arXiv:1810.09136 and 1906.02994). Median and median deviation stand for mean and standard deviation.
+        It counts to both sides, because a model finds images that are simpler than its training images likelier than
+        these (Nalisnick et al., 2019, arXiv:1810.09136 and 1906.02994). Median and median deviation stand in for mean
+        and standard deviation.
         """
         middle = np.median(self.log_likelihoods)
         deviation = 1.4826 * np.median(np.abs(self.log_likelihoods - middle))
         return np.abs(log_likelihoods - middle) / max(deviation, 1e-6)
 
     def save(self, path: PathLike) -> None:
-        """Write it as `.npz`; what lay at `path` stays whole until the new file is complete."""
+        """Write it as `.npz`; an earlier file at `path` stays whole until the new one is complete."""
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **asdict(self))
 
     @classmethod
     def load(cls, path: PathLike) -> "Posterior":
-        """Read what `save` wrote; `InputError` if it is not there, or damaged."""
+        """Read a file that `save` wrote; `InputError` if it does not exist, or is damaged."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 fields: dict[str, Any] = {name: arrays[name] for name in cls.__dataclass_fields__}

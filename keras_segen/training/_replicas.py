@@ -1,4 +1,4 @@
-"""How a step knows its share of the batch when `tf.distribute` runs it once on each of several devices."""
+"""Replicas of `tf.distribute`: each one's share of a batch, and its part of the random numbers."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from keras_segen.types import Tensor
 
 
 class Share(NamedTuple):
-    """How many images of a batch this replica has, how many the replicas before it have, and how many all have."""
+    """The number of images of a batch on this replica, on the replicas before it, and on all."""
 
     own: Any
     before: Any
@@ -22,7 +22,7 @@ _thread = threading.local()  # each replica of a step runs in a thread of its ow
 
 
 def replica_count() -> int:
-    """Return on how many replicas this step runs; 1 outside `tf.distribute`."""
+    """Return the number of replicas on which this step runs; 1 outside `tf.distribute`."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -31,10 +31,10 @@ def replica_count() -> int:
 
 
 def share_of(own: Tensor) -> Share:
-    """Return this replica's share of the batch; all replicas must ask at once.
+    """Return this replica's share of the batch; all replicas must call it at once.
 
     Args:
-        own: images of this replica: the last batch of a data set may leave it fewer than others, or none.
+        own: The number of images of this replica. The last batch of a data set may leave it fewer than others, or none.
     """
     if replica_count() == 1:
         return Share(own, 0, own)
@@ -88,8 +88,8 @@ def rows(draw: Callable[[Any], Any], batch: Tensor) -> Tensor:
     same numbers. This way they differ, and all together are what one replica would draw for the whole batch.
 
     Args:
-        draw: number of rows -> tensor with so many rows.
-        batch: rows that this replica wants.
+        draw: A function: the number of rows -> a tensor with as many rows.
+        batch: The number of rows for this replica.
     """
     if replica_count() == 1:
         return draw(batch)
@@ -100,7 +100,7 @@ def rows(draw: Callable[[Any], Any], batch: Tensor) -> Tensor:
 
 
 def as_log(scalar: Tensor) -> Any:
-    """Return a scalar as Keras's `fit` can join it over replicas: with several workers, as a vector of one."""
+    """Return a scalar in the form that Keras's `fit` can join over replicas: a vector of one with several workers."""
     if keras.backend.backend() != "tensorflow":
         return scalar
     import tensorflow as tf

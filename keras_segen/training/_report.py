@@ -1,4 +1,4 @@
-"""The scalars that a training reports, as Keras's callbacks want to find them."""
+"""Reported scalars of a training, in the form that Keras's callbacks look for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +14,11 @@ WITHOUT_BEST = ("real_logit", "fake_logit")  # of which neither less nor more is
 class Report(CompileMetrics):
     """A mean of each scalar over an epoch's images.
 
-    With `mode="auto"` Keras's callbacks look at the metrics inside a `CompileMetrics` alone, and there for which way is
-    better. Its place in a model, which `compile` makes anew, is never saved.
+    With `mode="auto"` Keras's callbacks look for the better direction only at metrics inside a `CompileMetrics`. Its
+    place in a model, which `compile` makes anew, is never saved.
 
     Args:
-        names: of the scalars, in order.
+        names: The names of the scalars, in order.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -35,12 +35,12 @@ class Report(CompileMetrics):
         return list(self.means)
 
     def update_state(self, scalars: Mapping[str, Any], images: Tensor) -> None:
-        """Take the scalars of so many images."""
+        """Add the scalars of a number of images."""
         for mean in self.means:
             mean.update_state(scalars[mean.name], sample_weight=images)
 
     def reset_state(self) -> None:
-        """Begin an epoch."""
+        """Reset the means, at the beginning of an epoch."""
         for mean in self.means:
             mean.reset_state()
 

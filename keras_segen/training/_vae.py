@@ -22,23 +22,23 @@ ACTIVE = 0.01
 class VAE(LatentModel):
     """An encoder and a decoder that learn to describe images by few numbers, and to generate images from such numbers.
 
-    ```
-    likelihood = DiscretizedLogistic()
-    encoder = vae_encoder((32, 32, 3), latent_dim=64)
-    decoder = vae_decoder((32, 32, 3), latent_dim=64, parameters=likelihood.parameters)
-    vae = VAE(encoder, decoder, likelihood)
-    vae.compile(keras.optimizers.Adam(1e-3))
-    vae.fit(images)                                  # float32 (batch, height, width, channels) in [-1, 1]
-    pictures = vae.generate(keras.random.normal((16, 64)))
-    ```
-
-    Where the encoder takes labels beside images, so does the decoder beside latents, and the data are (images, labels).
+    It trains on images, float32 (batch, height, width, channels) in [-1, 1]. Where the encoder takes labels beside
+    images, so does the decoder beside latents, and the data are (images, labels).
 
     Args:
-        encoder: images, or [images, labels], -> mean and log-variance, (batch, latent_dim) both.
-        decoder: latents, or [latents, labels], -> what the likelihood takes.
-        likelihood: of images, from `keras_segen.losses`; by default `DiscretizedLogistic()`.
-        seed: of the noise.
+        encoder: Images, or [images, labels], -> mean and log-variance, both (batch, latent_dim).
+        decoder: Latents, or [latents, labels], -> the parameters of the likelihood, (batch, height, width, parameters *
+            channels).
+        likelihood: The likelihood of images, from `keras_segen.losses`; by default `DiscretizedLogistic()`.
+        seed: The seed of the noise.
+
+    Example:
+        >>> encoder = ks.models.vae_dense_encoder((16, 16, 3), latent_dim=8, units=(32,))
+        >>> vae = ks.training.VAE(encoder, ks.models.vae_dense_decoder((16, 16, 3), latent_dim=8, units=(32,)))
+        >>> vae.compile(keras.optimizers.Adam(1e-3))
+        >>> history = vae.fit(np.zeros((4, 16, 16, 3), np.float32), batch_size=4, verbose=0)
+        >>> vae.generate(np.random.default_rng(0).normal(size=(2, 8))).shape
+        (2, 16, 16, 3)
     """
 
     def __init__(
@@ -95,15 +95,16 @@ class VAE(LatentModel):
         """Compile for `fit`.
 
         Args:
-            optimizer: by default Adam(1e-3, global_clipnorm=1000): likelihoods that learn a scale want clipping.
-            beta: weight of the divergence (Higgins et al., 2017); 1 is the evidence lower bound.
-            warm_up: steps over which the weight rises to `beta` from 0 (Bowman et al., 2016, section 3.1). `evaluate`
-                has it at `beta` from the start.
-            free_bits: divergence in nats that each latent has for nothing (Kingma et al., 2016, appendix C.8).
+            optimizer: A `keras.optimizers.Optimizer` or its name; by default Adam(1e-3, global_clipnorm=1000), because
+                likelihoods that learn a scale need clipping.
+            beta: The weight of the divergence (Higgins et al., 2017); 1 is the evidence lower bound.
+            warm_up: The number of steps over which the weight rises from 0 to `beta` (Bowman et al., 2016, section
+                3.1). `evaluate` uses `beta` from the start.
+            free_bits: The divergence in nats that costs nothing in each latent (Kingma et al., 2016, appendix C.8).
             importance_samples: The number of latents for each image. Over 1, the bound is the importance-weighted one
-                (Burda et al., 2016, arXiv:1509.00519, eq. 8), which has no `beta` or `free_bits`. The other numbers
-                that are reported stay those of one latent.
-            kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, as for any Keras model.
+                (Burda et al., 2016, arXiv:1509.00519, eq. 8), which has no `beta` or `free_bits`. The other reported
+                numbers stay those of one latent.
+            kwargs: `jit_compile`, `run_eagerly` and `steps_per_execution`, as for any Keras model.
         """
         for name, value in (("beta", beta), ("free_bits", free_bits), ("warm_up", warm_up)):
             if not 0 <= value < math.inf:
@@ -125,7 +126,7 @@ class VAE(LatentModel):
         return {"vae": self}  # both networks are one player
 
     def compute_losses(self, data: Any, *, training: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The negative bound on a batch of images, or of (images, labels), in nats an image."""
+        """Return the negative bound on a batch of images, or of (images, labels), in nats for each image."""
         images, labels = unpacked(data)
         labels = labels if self.conditional else None
         batch, k = ops.shape(images)[0], self.importance_samples
@@ -162,26 +163,26 @@ class VAE(LatentModel):
         return self.beta * ops.minimum(ops.cast(self.optimizer.iterations, "float32") / self.warm_up, 1.0)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """Generate the images that are expected: latents, or [latents, labels], -> images in [-1, 1]."""
+        """Generate the expected images: latents, or [latents, labels], -> images in [-1, 1]."""
         return self.likelihood.mean(self.decoder(inputs, training=training))
 
     def encode(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and log-variance of the posterior of images, (count, latent_dim) both.
+        """Return mean and log-variance of the posterior of images, both (count, latent_dim).
 
         Args:
-            images: (count, height, width, channels) in [-1, 1].
-            labels: for a conditional model, (count,).
-            batch_size: images at once.
+            images: The images (count, height, width, channels) in [-1, 1].
+            labels: The labels for a conditional model: class ids (count,), or attributes (count, num_classes).
+            batch_size: The number of images encoded at once.
 
         Raises:
-            ValueError: for images or labels that the model does not take.
+            ValueError: For images or labels that the model does not take.
         """
         parts = self._parts(images, labels, batch_size)
         means, log_variances = zip(*(self.encoder.predict_on_batch(joined(*part)) for part in parts), strict=True)
         return np.concatenate(means), np.clip(np.concatenate(log_variances), -MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
     def reconstruct(self, images: Tensor, labels: Tensor = None, *, batch_size: int = 256) -> np.ndarray:
-        """Return what the posterior's means decode to, float32 in [-1, 1]; see `encode`."""
+        """Return the images decoded from the posterior's means, float32 in [-1, 1]; see `encode`."""
         return self.generate(self.encode(images, labels, batch_size=batch_size)[0], labels, batch_size=batch_size)
 
     def log_likelihood(
@@ -194,18 +195,18 @@ class VAE(LatentModel):
         batch_size: int = 64,
         verbose: bool = False,
     ) -> np.ndarray:
-        """Return an estimate of each image's log-likelihood in nats, from below, (count,) float64.
+        """Return a lower bound of each image's log-likelihood in nats, (count,) float64.
 
-        The importance-weighted bound (Burda et al., 2016, eq. 8): the higher `importance_samples`, the nearer. An image
-        that is far less likely than others is an anomaly.
+        It is the importance-weighted bound (Burda et al., 2016, eq. 8), which gets tighter with more
+        `importance_samples`. An image that is far less likely than others is an anomaly.
 
         Args:
-            images: as `encode` takes them.
-            labels: likewise.
+            images: The images, as for `encode`.
+            labels: The labels for a conditional model, as for `encode`.
             importance_samples: The number of latents drawn for each image.
-            seed: of the draws, which follow from it and the image.
-            batch_size: images at once.
-            verbose: show a progress bar.
+            seed: The seed of the draws, which depend on it and the image.
+            batch_size: The number of images processed at once.
+            verbose: Whether to show a progress bar.
         """
         if importance_samples < 1:
             raise ValueError(f"`importance_samples` is at least 1. Received: {importance_samples=}")
@@ -231,7 +232,7 @@ class VAE(LatentModel):
         return np.concatenate(estimates)
 
     def sampler(self) -> keras.Model:
-        """Return the network that makes images for users: the decoder, and then the images that are expected."""
+        """Return the network that makes images for users: the decoder, followed by the likelihood's expected images."""
         decoder = self.decoder
         inputs = decoder.inputs if self.conditional else decoder.inputs[0]
         return keras.Model(inputs, self.likelihood.mean(decoder.outputs[0]), name=decoder.name)
@@ -254,7 +255,7 @@ class VAE(LatentModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "VAE":
-        """Make it from its config."""
+        """Rebuild it from its config."""
         names = ("encoder", "decoder", "likelihood")
         return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}})
 
@@ -280,10 +281,17 @@ class VAE(LatentModel):
 
 
 def active_units(means: np.ndarray) -> int:
-    """Return how many latents say anything: those whose posterior's mean varies over the data (Burda et al., sec. 5).
+    """Return the number of active latents, whose posterior's mean varies over the data (Burda et al., 2016, section 5).
 
     Args:
-        means: of the posteriors of many images, (count, latent_dim).
+        means: The means of the posteriors of many images, (count, latent_dim); see `VAE.encode`.
+
+    Example:
+        >>> encoder = ks.models.vae_dense_encoder((16, 16, 3), latent_dim=8, units=(32,))
+        >>> vae = ks.training.VAE(encoder, ks.models.vae_dense_decoder((16, 16, 3), latent_dim=8, units=(32,)))
+        >>> means, log_variances = vae.encode(np.zeros((4, 16, 16, 3)))
+        >>> ks.training.active_units(means)  # all images are the same
+        0
     """
     return int((np.var(means, 0) > ACTIVE).sum())
 
