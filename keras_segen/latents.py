@@ -22,8 +22,7 @@ def standard_normal(count: int, latent_dim: int, *, seed: int) -> np.ndarray:
         The latents, float32 (count, latent_dim).
 
     Example:
-        >>> from keras_segen import latents
-        >>> latents.standard_normal(16, 128, seed=0).shape
+        >>> ks.latents.standard_normal(16, 128, seed=0).shape
         (16, 128)
     """
     return np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32)
@@ -47,9 +46,8 @@ def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
         ValueError: For fewer than two steps, or a latent of zeros.
 
     Example:
-        >>> from keras_segen import latents
-        >>> start, end = latents.standard_normal(2, 128, seed=0)
-        >>> latents.slerp(start, end, 8).shape
+        >>> start, end = ks.latents.standard_normal(2, 128, seed=0)
+        >>> ks.latents.slerp(start, end, 8).shape
         (8, 128)
     """
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
@@ -81,8 +79,7 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
         The latents, float32 (steps, latent_dim).
 
     Example:
-        >>> from keras_segen import latents
-        >>> latents.straight(np.array([0.0, 0.0]), np.array([1.0, 2.0]), 3)
+        >>> ks.latents.straight(np.array([0.0, 0.0]), np.array([1.0, 2.0]), 3)
         array([[0. , 0. ],
                [0.5, 1. ],
                [1. , 2. ]], dtype=float32)
@@ -102,8 +99,7 @@ def traversal(latent: np.ndarray, which: int, values: np.ndarray) -> np.ndarray:
         The latents, float32 (steps, latent_dim).
 
     Example:
-        >>> from keras_segen import latents
-        >>> latents.traversal(np.array([0.5, 0.5]), 1, np.array([-3.0, 0.0, 3.0]))
+        >>> ks.latents.traversal(np.array([0.5, 0.5]), 1, np.array([-3.0, 0.0, 3.0]))
         array([[ 0.5, -3. ],
                [ 0.5,  0. ],
                [ 0.5,  3. ]], dtype=float32)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_segen._masks import VOID
 from keras_segen.files import replacing
+from keras_segen.types import PathLike
 
 __all__ = [
     "class_ids",
@@ -32,8 +33,7 @@ def voc_palette() -> np.ndarray:
     """Return the colours of Pascal VOC's label maps, uint8 (256, 3): an id's bits, spread over red, green and blue.
 
     Example:
-        >>> from keras_segen import plotting
-        >>> plotting.voc_palette()[15]  # a person
+        >>> ks.plotting.voc_palette()[15]  # a person
         array([192, 128, 128], dtype=uint8)
     """
     ids = np.arange(256)
@@ -57,9 +57,8 @@ def class_ids(colours: np.ndarray) -> np.ndarray:
         ValueError: For a colour that the palette does not hold.
 
     Example:
-        >>> from keras_segen import plotting
-        >>> picture = plotting.voc_palette()[np.array([[0, 15, 255]])]
-        >>> plotting.class_ids(picture)
+        >>> picture = ks.plotting.voc_palette()[np.array([[0, 15, 255]])]
+        >>> ks.plotting.class_ids(picture)
         array([[  0,  15, 255]], dtype=uint8)
     """
     pixels = colours.astype(np.int64)
@@ -86,9 +85,8 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
         The picture, uint8 (height, width, 3).
 
     Example:
-        >>> from keras_segen import plotting
         >>> image, label_map = np.zeros((32, 48, 3), np.uint8), np.full((32, 48), 15)
-        >>> plotting.overlay(image, label_map, opacity=0.5)[0, 0]
+        >>> ks.plotting.overlay(image, label_map, opacity=0.5)[0, 0]
         array([96, 64, 64], dtype=uint8)
     """
     palette = voc_palette()
@@ -118,9 +116,8 @@ def comparison(
         The figure, for `save_figure`.
 
     Example:
-        >>> from keras_segen import plotting
         >>> image, mask = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
-        >>> figure = plotting.comparison([image], [mask], [mask], ["background", "nucleus"])
+        >>> figure = ks.plotting.comparison([image], [mask], [mask], ["background", "nucleus"])
         >>> figure.savefig("comparison.png")
     """
     palette = voc_palette()
@@ -156,8 +153,7 @@ def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
         The figure, for `save_figure`.
 
     Example:
-        >>> from keras_segen import plotting
-        >>> figure = plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
+        >>> figure = ks.plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
         >>> figure.savefig("confusions.png")
     """
     rows = np.flatnonzero(matrix.sum(1)).tolist()
@@ -187,9 +183,8 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
         The figure, for `save_figure`.
 
     Example:
-        >>> from keras_segen import plotting
         >>> history = [{"epoch": 0, "loss": 0.7, "val_loss": 0.8}, {"epoch": 1, "loss": 0.5, "val_loss": 0.6}]
-        >>> figure = plotting.curves(history)
+        >>> figure = ks.plotting.curves(history)
         >>> figure.savefig("curves.png")
     """
     names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
@@ -230,8 +225,7 @@ def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
         The picture, uint8 (height, width, 3).
 
     Example:
-        >>> from keras_segen import plotting
-        >>> plotting.grid(np.zeros((6, 32, 32, 3), np.uint8), columns=3).shape
+        >>> ks.plotting.grid(np.zeros((6, 32, 32, 3), np.uint8), columns=3).shape
         (66, 100, 3)
     """
     count, height, width, channels = images.shape
@@ -254,9 +248,8 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         The figure, for `save_figure`.
 
     Example:
-        >>> from keras_segen import plotting
         >>> rows = np.zeros((2, 4, 32, 32, 3), np.uint8)
-        >>> figure = plotting.labelled_rows(rows, ["originals", "reconstructions"])
+        >>> figure = ks.plotting.labelled_rows(rows, ["originals", "reconstructions"])
         >>> figure.savefig("rows.png")
     """
     count = len(rows[0])
@@ -272,25 +265,26 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
     return figure
 
 
-def save_image(image: np.ndarray, path: Path) -> None:
-    """Write an image as a file; an earlier file at `path` stays whole until the new one is complete.
+def save_image(image: np.ndarray, path: PathLike) -> None:
+    """Write an image as a file, in a folder that is made if need be.
+
+    An earlier file at `path` stays whole until the new one is complete.
 
     Args:
-        image: The image, uint8 (height, width, 3).
+        image: The image, uint8 (height, width, 3) or (height, width).
         path: The path of the file, whose ending says the format.
 
     Example:
-        >>> from pathlib import Path
-        >>> from keras_segen import plotting
-        >>> plotting.save_image(np.zeros((32, 48, 3), np.uint8), Path("image.png"))
+        >>> ks.plotting.save_image(np.zeros((32, 48, 3), np.uint8), "image.png")
         >>> ks.data.read_image("image.png").shape
         (32, 48, 3)
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         Image.fromarray(image).save(temporary)
 
 
-def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -> None:
+def save_animation(frames: Sequence[PathLike], path: PathLike, *, seconds: float = 10) -> None:
     """Join images of one size to a GIF, which shows the last one for two seconds more.
 
     Args:
@@ -299,11 +293,9 @@ def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -
         seconds: The length of the animation, in seconds.
 
     Example:
-        >>> from pathlib import Path
-        >>> from keras_segen import plotting
         >>> for name, grey in (("1.png", 0), ("2.png", 255)):
-        ...     plotting.save_image(np.full((32, 32, 3), grey, np.uint8), Path(name))
-        >>> plotting.save_animation([Path("1.png"), Path("2.png")], Path("both.gif"), seconds=2)
+        ...     ks.plotting.save_image(np.full((32, 32, 3), grey, np.uint8), name)
+        >>> ks.plotting.save_animation(["1.png", "2.png"], "both.gif", seconds=2)
     """
     pictures = []
     for frame in frames:
@@ -315,7 +307,7 @@ def save_animation(frames: Sequence[Path], path: Path, *, seconds: float = 10) -
         pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: PathLike) -> None:
     """Write a figure as PNG; an earlier file at `path` stays whole until the new one is complete.
 
     Args:
@@ -323,10 +315,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         path: The path of the file.
 
     Example:
-        >>> from pathlib import Path
-        >>> from keras_segen import plotting
-        >>> figure = plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
-        >>> plotting.save_figure(figure, Path("confusions.png"))
+        >>> figure = ks.plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
+        >>> ks.plotting.save_figure(figure, "confusions.png")
     """
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

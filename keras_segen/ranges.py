@@ -25,8 +25,7 @@ def to_floats(images: np.ndarray) -> np.ndarray:
         images: The images, uint8 of any shape.
 
     Example:
-        >>> from keras_segen import ranges
-        >>> ranges.to_floats(np.array([0, 255], np.uint8))
+        >>> ks.ranges.to_floats(np.array([0, 255], np.uint8))
         array([-1.,  1.], dtype=float32)
     """
     return images / np.float32(127.5) - 1
@@ -39,8 +38,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
         images: The images, floats of any shape.
 
     Example:
-        >>> from keras_segen import ranges
-        >>> ranges.to_uint8(np.array([-1.0, 0.0, 1.2]))
+        >>> ks.ranges.to_uint8(np.array([-1.0, 0.0, 1.2]))
         array([  0, 128, 255], dtype=uint8)
     """
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
@@ -57,8 +55,7 @@ def in_range(images: Tensor) -> np.ndarray:
             not show.
 
     Example:
-        >>> from keras_segen import ranges
-        >>> images = ranges.in_range(np.full((1, 32, 32, 3), 255, np.uint8))
+        >>> images = ks.ranges.in_range(np.full((1, 32, 32, 3), 255, np.uint8))
         >>> float(images.max())
         1.0
     """
@@ -82,8 +79,7 @@ def require_floats(images: Tensor) -> np.ndarray:
         ValueError: For integers, NaN, and floats in another range; the message says what they seem to be.
 
     Example:
-        >>> from keras_segen import ranges
-        >>> images = ranges.require_floats(np.linspace(-1, 1, 3072).reshape(1, 32, 32, 3))
+        >>> images = ks.ranges.require_floats(np.linspace(-1, 1, 3072).reshape(1, 32, 32, 3))
         >>> images.dtype
         dtype('float32')
     """
@@ -109,9 +105,8 @@ def require_whole_range(low: Any, high: Any, dtype: Any) -> None:
         dtype: The type of the images, uint8 or a float.
 
     Example:
-        >>> from keras_segen import ranges
-        >>> ranges.require_whole_range(-1.0, 1.0, np.float32)
-        >>> ranges.require_whole_range(0.0, 1.0, np.float32)
+        >>> ks.ranges.require_whole_range(-1.0, 1.0, np.float32)
+        >>> ks.ranges.require_whole_range(0.0, 1.0, np.float32)
         Traceback (most recent call last):
         ValueError: The images are floats in [0, 1], where [-1, 1] is due: ...
     """

@@ -46,8 +46,7 @@ class Run:
         path: The path of the folder.
 
     Example:
-        >>> from keras_segen import runs
-        >>> run = runs.Run("runs/nuclei")
+        >>> run = ks.runs.Run("runs/nuclei")
         >>> run.create({"model": "unet", "data": "nuclei", "seed": 0, "image_size": 256, "class_names": None})
         >>> run.add_epoch(0, {"loss": 0.7})
         >>> run.history()
@@ -174,20 +173,18 @@ class Run:
             csv.writer(file).writerows([names, *rows])
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: PathLike) -> keras.Model:
     """Load a model that `train` saved; `InputError` if the file is damaged.
 
     Args:
         path: The path of the `.keras` file.
 
     Example:
-        >>> from pathlib import Path
-        >>> from keras_segen import runs
         >>> ks.models.unet(2, filters=(4, 8)).save("model.keras")
-        >>> runs.load_model(Path("model.keras")).output_shape
+        >>> ks.runs.load_model("model.keras").output_shape
         (None, None, None, 2)
     """
-    with path.open("rb"):  # a lack of permission says so by itself
+    with Path(path).open("rb"):  # a lack of permission says so by itself
         pass
     try:
         if not zipfile.is_zipfile(path):
@@ -200,7 +197,7 @@ def load_model(path: Path) -> keras.Model:
         ) from error
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: PathLike, content: dict[str, Any]) -> None:
     """Write standard JSON: NumPy's numbers as plain ones, NaN and infinities as null.
 
     Args:
@@ -209,8 +206,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
     Example:
         >>> from pathlib import Path
-        >>> from keras_segen import runs
-        >>> runs.write_json(Path("metrics.json"), {"mean_iou": np.float32(0.5), "psnr": float("nan")})
+        >>> ks.runs.write_json("metrics.json", {"mean_iou": np.float32(0.5), "psnr": float("nan")})
         >>> print(Path("metrics.json").read_text().strip())
         {
           "mean_iou": 0.5,

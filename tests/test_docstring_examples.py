@@ -20,14 +20,18 @@ import tensorflow as tf
 
 import keras_segen
 
-PACKAGES = ("callbacks", "data", "inference", "layers", "losses", "metrics", "models", "serving", "training")
-# Modules without an `__all__`: what is public in them is what is defined there without an underscore.
-MODULES = ("classical", "latents", "plotting", "ranges", "runs")
+PARTS = ("callbacks", "classical", "data", "inference", "latents", "layers", "losses", "metrics", "models")
+PARTS += ("plotting", "ranges", "runs", "serving", "training")
 DOWNLOADS = {
     "data.celeb_a",
     "data.cifar10",
     "data.coco",
     "data.oxford_iiit_pet",
+    "data.read_celeb_a",
+    "data.read_cifar10",
+    "data.read_coco",
+    "data.read_oxford_iiit_pet",
+    "data.read_voc",
     "data.voc",
     "metrics.Reference.from_statistics",
     "metrics.inception_features",
@@ -39,14 +43,10 @@ HEADING = "Example:"
 def public_names() -> dict[str, object]:
     """Return the functions and classes that users call, by names such as "models.unet"."""
     names = {}
-    for module in PACKAGES:
-        package = importlib.import_module(f"keras_segen.{module}")
-        names |= {f"{module}.{name}": getattr(package, name) for name in package.__all__}
-    for module in MODULES:
-        members = vars(importlib.import_module(f"keras_segen.{module}")).items()
-        own = {name: member for name, member in members if getattr(member, "__module__", "") == f"keras_segen.{module}"}
-        names |= {f"{module}.{name}": member for name, member in own.items() if not name.startswith("_")}
-    return names
+    for part in PARTS:
+        module = importlib.import_module(f"keras_segen.{part}")
+        names |= {f"{part}.{name}": getattr(module, name) for name in module.__all__}
+    return {name: member for name, member in names.items() if callable(member)}
 
 
 def documented() -> dict[str, str]:
@@ -66,7 +66,7 @@ EXAMPLES = {name: doc.partition(f"\n{HEADING}\n")[2] for name, doc in DOCUMENTED
 
 @pytest.mark.parametrize("name", public_names())
 def test_a_public_name_has_an_example(name):
-    assert name in EXAMPLES, f"end its docstring in {HEADING!r} and two to five lines of code"
+    assert name in EXAMPLES, f"end its docstring in {HEADING!r} and up to five lines of code"
 
 
 def parsed(name: str) -> doctest.DocTest:
@@ -82,9 +82,9 @@ def test_an_example_is_the_end_of_its_docstring(name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_has_two_to_five_lines_of_code(name):
+def test_an_example_has_up_to_five_lines_of_code(name):
     code = [line for line in EXAMPLES[name].splitlines() if line.strip().startswith((">>>", "..."))]
-    assert 2 <= len(code) <= 5
+    assert 1 <= len(code) <= 5
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - DOWNLOADS))

@@ -77,7 +77,12 @@ def read_celeb_a(
     attributes: Sequence[str] = (),
     verbose: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images uint8 (count, side, side, 3) and labels float32 (count, attributes) of a split; see `celeb_a`."""
+    """Return images uint8 (count, side, side, 3) and labels float32 (count, attributes) of a split; see `celeb_a`.
+
+    Example:
+        >>> images, smiling = ks.data.read_celeb_a("val", image_size=64, attributes=["Smiling"])
+        >>> batches = ks.data.from_arrays(images, smiling)
+    """
     builder = prepared("celeb_a:2.1.0", data_dir, by_hand=BY_HAND)
     names = sorted(builder.info.features["attributes"])
     unknown = tuple(name for name in attributes if name not in names)

@@ -62,7 +62,12 @@ def cifar10(
 
 
 def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`."""
+    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`.
+
+    Example:
+        >>> images, labels = ks.data.read_cifar10("train")
+        >>> batches = ks.data.from_arrays(images, labels, training=True)
+    """
     builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
     whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
     return whole["image"].numpy(), whole["label"].numpy().astype(np.int32)

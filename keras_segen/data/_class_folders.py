@@ -1,4 +1,4 @@
-"""Folders of images by class, as generators and classifiers read them."""
+"""Class folders: images in one sub-folder for each class, as generators and classifiers read them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Unpack
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data import _images, _in_memory
+from keras_segen.data import _images, _in_memory, _windows
 from keras_segen.data._batching import Batching, batched, batches, check_batching
 from keras_segen.data._image_files import is_hidden, only_images
 from keras_segen.data._in_threads import in_threads
@@ -27,18 +27,25 @@ class ClassFolders:
     """One split of a folder with a sub-folder for each class, its files checked.
 
     Attributes:
-        root: the folder.
-        class_names: the sub-folders of all splits, in the order of their names, whether this split holds them or not.
-        paths: image files, class by class.
-        labels: int32, each file's class.
-        checked: what is known of each file.
+        root: The folder.
+        class_names: The sub-folders of all splits, in the order of their names, whether this split holds them or not.
+        paths: The image files, class by class.
+        labels: The class of each file, int32.
+        checked: What is known of each file.
+
+    Example:
+        >>> for name in ("cat/0.png", "cat/1.png", "dog/0.png"):
+        ...     ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), f"photos/{name}")
+        >>> files = ks.data.read_class_folders("all", "photos")
+        >>> files.labels.tolist(), files.decode(32).shape
+        ([0, 0, 1], (3, 32, 32, 3))
     """
 
     root: Path
     class_names: tuple[str, ...]
     paths: list[Path]
     labels: np.ndarray
-    checked: list[_images.Checked]
+    checked: list[_windows.Checked]
 
     @property
     def fingerprint(self) -> str:
@@ -61,7 +68,7 @@ class ClassFolders:
             side = tf.minimum(heights[index], widths[index])
             corner = tf.stack([heights[index] - side, widths[index] - side]) // 2
             window = tf.concat([corner, [side, side]], 0)
-            pixels = _images.load_window(paths[index], ways[index], window, among=among)
+            pixels = _windows.load_window(paths[index], ways[index], window, among=among)
             pixels = tf.image.resize(pixels, [image_size, image_size], antialias=True)
             return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
 
@@ -116,14 +123,26 @@ def read_class_folders(
 ) -> ClassFolders:
     """Find and check the files of one split, or with "all" of the whole folder; each is opened and decoded once.
 
+    Args:
+        split: "train", "val", another sub-folder, or "all".
+        data_dir: The folder, with one sub-folder of images for each class, below its splits or not.
+        val_fraction: The share of each class that is kept for validation, where the folder has no splits.
+        verbose: Whether to show a progress bar.
+
     Raises:
-        InputError: for a folder or a file that cannot be used; the message names it.
+        InputError: For a folder or a file that cannot be used; the message names it.
+
+    Example:
+        >>> for name in ("cat/0.png", "cat/1.png", "dog/0.png"):
+        ...     ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), f"photos/{name}")
+        >>> ks.data.read_class_folders("all", "photos").class_names
+        ('cat', 'dog')
     """
     root = existing_folder(data_dir, LAYOUT)
     classes = find_classes(root, split, val_fraction)
     paths = [path for files in classes.values() for path in files]
     labels = np.array([i for i, files in enumerate(classes.values()) for _ in files], np.int32)
-    checked = in_threads(_images.check_image, paths, verbose=verbose)
+    checked = in_threads(_windows.check_image, paths, verbose=verbose)
     _images.warn_of_dim([c.peak for c in checked])
     return ClassFolders(root, tuple(classes), paths, labels, checked)
 
@@ -139,7 +158,7 @@ def find_classes(root: Path, split: str, val_fraction: float = 0.2) -> dict[str,
     The classes are those of all splits: one that this split lacks has no files.
 
     Raises:
-        InputError: if there is no class folder, or one without an image.
+        InputError: If there is no class folder, or one without an image.
     """
     own = find_splits(root)
     require_split(root, split, own)

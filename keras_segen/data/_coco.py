@@ -83,7 +83,12 @@ def coco(
 
 
 def read_coco(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> _records.Examples:
-    """Find every example of a split; see `coco`."""
+    """Find every example of a split; see `coco`.
+
+    Example:
+        >>> examples = ks.data.read_coco("val")
+        >>> batches = examples.sample(100).dataset()
+    """
     if split not in SPLITS:
         raise ValueError(f"COCO's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
     builder = prepared("coco/2017_panoptic:1.1.0", data_dir, by_hand=BY_HAND)

@@ -93,11 +93,18 @@ def read_folder(
     """Find, read and check every image and mask of one split; see `folder` for the layout and the errors.
 
     Args:
-        split: as for `folder`.
-        data_dir: the folder.
-        val_fraction: as for `folder`.
-        class_names: the classes, if they are known without the folder's classes.txt, which comes first.
-        verbose: show a progress bar.
+        split: The split, as for `folder`.
+        data_dir: The folder.
+        val_fraction: The share kept for validation, as for `folder`.
+        class_names: The names of the classes, if they are known without the folder's classes.txt, which comes first.
+        verbose: Whether to show a progress bar.
+
+    Example:
+        >>> for name in ("images", "masks"):
+        ...     ks.plotting.save_image(np.eye(32, dtype="uint8"), f"my_folder/{name}/0.png")
+        >>> pairs = ks.data.read_folder("all", "my_folder")
+        >>> next(iter(pairs.dataset()))[0].shape
+        TensorShape([1, 32, 32, 3])
     """
     root = existing_folder(data_dir)
     own_names = read_class_names(root / "classes.txt")
@@ -162,6 +169,12 @@ def folder_splits(data_dir: PathLike, *, target: Literal["mask", "label"] | None
 
     Raises:
         InputError: If it is not a folder, or holds images both beside its splits and in them.
+
+    Example:
+        >>> for name in ("train/cat/0.png", "train/dog/0.png", "test/cat/0.png"):
+        ...     ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), f"photos/{name}")
+        >>> ks.data.folder_splits("photos", target="label")
+        ['test', 'train']
     """
     if target == "mask":
         return find_splits(existing_folder(data_dir))

@@ -12,6 +12,7 @@ import numpy as np
 from keras_segen.data._images import EXTENSIONS, FORMATS, read_image
 from keras_segen.data._in_threads import in_threads
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
 
 # Names that operating systems leave in folders, beside those that begin with a dot.
 SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")
@@ -37,14 +38,20 @@ def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
     return image_paths
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files(folder: PathLike) -> list[Path]:
     """Return the image files in a folder and its sub-folders, linked ones too, in the order of their names.
 
     A warning counts and names the files that are skipped.
 
     Raises:
         InputError: If there are none.
+
+    Example:
+        >>> ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), "photos/2026/0.png")
+        >>> [path.name for path in ks.data.image_files("photos")]
+        ['0.png']
     """
+    folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder}: {what}: name a folder of images")
@@ -64,7 +71,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Return the SHA-256 of the files' contents, in hexadecimal."""
+    """Return the SHA-256 of the files' contents, in hexadecimal.
+
+    Example:
+        >>> ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), "photos/0.png")
+        >>> len(ks.data.fingerprint(ks.data.image_files("photos")))
+        64
+    """
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -77,6 +90,11 @@ def image_batches(paths: list[Path], batch_size: int = 64) -> Iterator[np.ndarra
 
     Raises:
         InputError: For a file that is not an image, or is damaged.
+
+    Example:
+        >>> ks.plotting.save_image(np.zeros((40, 50, 3), "uint8"), "photos/0.png")
+        >>> [batch.shape for batch in ks.data.image_batches(ks.data.image_files("photos"))]
+        [(1, 40, 50, 3)]
     """
     for first in range(0, len(paths), batch_size):
         by_size: dict[tuple[int, ...], list[np.ndarray]] = {}

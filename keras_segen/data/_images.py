@@ -1,11 +1,10 @@
 """Image and mask files: reading one, and saying what is wrong with it."""
 
-import hashlib
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from keras_segen._encoded import DAMAGED, SIGNATURE, UNCLEAR, jpeg_segments, plain_jpeg, png_chunks
+from keras_segen._encoded import DAMAGED, SIGNATURE, UNCLEAR, jpeg_segments, png_chunks
 from keras_segen.errors import InputError
 from keras_segen.types import PathLike, Tensor
 
-# The ways to read an image inside a graph.
-JPEG, PNG, OTHER = range(3)
 FORMATS = "JPEG, PNG, BMP, WebP, GIF or TIFF"
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
@@ -69,8 +66,8 @@ def read_image(path: PathLike) -> np.ndarray:
         ((32, 48, 3), dtype('uint8'))
     """
     path = Path(path)
-    picture = _decode(_read_bytes(path), path)
-    pixels = _to_rgb(picture, path)
+    picture = decode(read_bytes(path), path)
+    pixels = to_rgb(picture, path)
     if picture.peak is not None and picture.peak < DIM:
         most = 2 ** picture.peak.bit_length() - 1  # so that files alike are told of once
         warnings.warn(f"an image of 16 bits holds no value over {most}: {_remedy(most)}", stacklevel=2)
@@ -78,7 +75,12 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def middle_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Cut the middle square out of an image uint8 (height, width, 3), and resize it to uint8 (side, side, 3)."""
+    """Cut the middle square out of an image uint8 (height, width, 3), and resize it to uint8 (side, side, 3).
+
+    Example:
+        >>> ks.data.middle_square(np.zeros((40, 50, 3), "uint8"), 32).shape
+        (32, 32, 3)
+    """
     height, width, _ = image.shape
     shorter = min(height, width)
     top, left = (height - shorter) // 2, (width - shorter) // 2
@@ -98,7 +100,7 @@ def read_mask(path: PathLike) -> np.ndarray:
             format, or with ids over 255.
     """
     path = Path(path)
-    mask = _decode(_read_bytes(path), path)
+    mask = decode(read_bytes(path), path)
     if mask.format in ("JPEG", "MPO"):
         raise InputError(f"{path}: a mask must not be a JPEG, which blurs class ids: save it as PNG")
     if mask.image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
@@ -116,7 +118,7 @@ def read_mask(path: PathLike) -> np.ndarray:
     return ids.astype(np.uint8)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path}: is a folder: name the image files in it")
     try:
@@ -126,7 +128,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A decoded image file.
 
     Attributes:
@@ -151,7 +153,7 @@ class _Picture:
         return int(np.asarray(self.image.convert("RGB")).max()) * 257  # Pillow keeps the upper 8 bits of colours
 
 
-def _decode(contents: bytes, path: Path) -> _Picture:
+def decode(contents: bytes, path: Path) -> Picture:
     """Decode an image file wholly; `InputError` says what is wrong with it."""
     if not contents:
         raise InputError(f"{path}: the file is empty (0 bytes): remove or replace it")
@@ -187,7 +189,7 @@ def _decode(contents: bytes, path: Path) -> _Picture:
     except DAMAGE as error:
         raise InputError(f"{path}: {DAMAGED} ({error}): remove or replace it") from error
     upright = image if turn is None else image.transpose(turn)
-    return _Picture(upright, str(image.format), bits, turn is not None)
+    return Picture(upright, str(image.format), bits, turn is not None)
 
 
 def _check_png(contents: bytes, path: Path) -> tuple[int, int | None]:
@@ -236,7 +238,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(picture: _Picture, path: Path) -> np.ndarray:
+def to_rgb(picture: Picture, path: Path) -> np.ndarray:
     """Turn a decoded image into uint8 (height, width, 3), as `read_image` says."""
     image = picture.image
     if image.mode in ("I", "F", "LAB"):
@@ -268,104 +270,3 @@ def _remedy(peak: int) -> str:
         f"of 65535, this is nearly black ({(peak + 128) // 257} of 255 at most): multiply the values by "
         f"{2 ** (16 - peak.bit_length())} and save the images again"
     )
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The properties of an image that was decoded once.
-
-    Attributes:
-        way: The way in which `load_window` reads it: `JPEG` or `PNG` by TensorFlow's decoders, if they give the same as
-            `read_image`; `OTHER` by Pillow.
-        height: The height in pixels, after a camera's rotation.
-        width: The width in pixels, after a camera's rotation.
-        digest: The SHA-256 of the file.
-        peak: The greatest value, of 65535, in an image of 16 bits; None for others.
-    """
-
-    way: int
-    height: int
-    width: int
-    digest: bytes
-    peak: int | None = None
-
-
-def check_image(path: Path) -> Checked:
-    """Read and wholly decode an image once; `InputError` says what is wrong with it."""
-    contents = _read_bytes(path)
-    picture = _decode(contents, path)
-    way = _way(picture, contents)
-    if way == OTHER:
-        _to_rgb(picture, path)  # which fails where reading would
-    digest = hashlib.sha256(contents).digest()
-    return Checked(way, picture.image.height, picture.image.width, digest, picture.peak)
-
-
-def _way(picture: _Picture, contents: bytes) -> int:
-    image = picture.image
-    too_large = image.width * image.height * 3 >= 2**29  # for TensorFlow
-    if picture.turned or too_large or image.mode not in ("L", "RGB"):
-        return OTHER
-    if picture.format == "JPEG" and plain_jpeg(contents):
-        return JPEG
-    plain_png = picture.format == "PNG" and picture.bits == 8 and not image.has_transparency_data
-    return PNG if plain_png else OTHER
-
-
-def _read_encoded_path(encoded: np.ndarray) -> np.ndarray:
-    path = Path(np.asarray(encoded).item().decode())
-    return _to_rgb(_decode(_read_bytes(path), path), path)  # without a warning for each
-
-
-def load_window(
-    path: Tensor, way: Tensor, window: Tensor, *, among: Collection[int] = (JPEG, PNG, OTHER), quick: bool = False
-) -> Tensor:
-    """Read part of an image inside a TensorFlow graph.
-
-    A JPEG's pixels outside the window are not decoded.
-
-    Args:
-        path: The path of the file, a string scalar.
-        way: The way to read it, an integer scalar from `check_image`.
-        window: The top, left, height and width of the part, int32 (4,), inside the image.
-        among: The possible values of `way`. If there is only one, the graph needs no switch, which takes time.
-        quick: Whether to take a JPEG's nearest sample of colour instead of interpolating, which suffices for crops that
-            are resized and recoloured anyway.
-
-    Returns:
-        The part of the image, uint8 (height, width, 3).
-    """
-
-    def jpeg() -> Tensor:
-        return decode_jpeg_window(tf.io.read_file(path), window, quick=quick)
-
-    def png() -> Tensor:
-        return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
-
-    def other() -> Tensor:
-        return cut(tf.numpy_function(_read_encoded_path, [path], tf.uint8, stateful=False))
-
-    def cut(image: Tensor) -> Tensor:
-        return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
-
-    ways = {JPEG: jpeg, PNG: png, OTHER: other}
-    image = ways[next(iter(among))]() if len(among) == 1 else tf.switch_case(way, ways)
-    return tf.ensure_shape(image, [None, None, 3])
-
-
-def decode_jpeg_window(contents: Tensor, window: Tensor, *, quick: bool = False) -> Tensor:
-    """Decode part of a JPEG in memory; arguments and result as for `load_window`."""
-
-    def decode(part: Tensor) -> Tensor:
-        return tf.io.decode_and_crop_jpeg(
-            contents, part, channels=3, fancy_upscaling=not quick, dct_method="INTEGER_ACCURATE"
-        )
-
-    if quick:
-        return decode(window)
-    # Colours at the sides of a part are interpolated with their neighbours beyond it only if these are decoded too.
-    top, left, height, width = tf.unstack(window)
-    before = tf.minimum(left, 2)
-    after = tf.minimum(tf.io.extract_jpeg_shape(contents)[1] - left - width, 2)
-    wider = decode(tf.stack([top, left - before, height, before + width + after]))
-    return tf.slice(wider, [0, before, 0], [height, width, 3])

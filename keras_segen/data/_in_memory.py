@@ -1,4 +1,4 @@
-"""Images for generators, decoded and held in memory: 50,000 of 32×32 take 154 MB."""
+"""Images in memory, as generators and classifiers take them: 50,000 of 32×32 take 154 MB."""
 
 from typing import Unpack
 
@@ -13,15 +13,22 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching
     """Turn images into batches; in training they are shuffled, and mirrored left and right every other time.
 
     Args:
-        images: uint8 (count, height, width, channels).
-        labels: (count, ...), or None.
+        images: The images, uint8 (count, height, width, channels).
+        labels: Their labels (count, ...), or None.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
         Batches of image float32 (batch, height, width, channels) in [-1, 1], or of (image, label).
 
     Raises:
-        InputError: for fewer training images than make a batch.
+        InputError: For fewer training images than make a batch.
+
+    Example:
+        >>> images = np.zeros((100, 32, 32, 3), "uint8")
+        >>> batches = ks.data.from_arrays(images, np.arange(100) % 10, batch_size=20, training=True)
+        >>> image, label = next(iter(batches))
+        >>> image.shape, float(image[0, 0, 0, 0])
+        (TensorShape([20, 32, 32, 3]), -1.0)
     """
     training = batching.get("training", False)
     pixels = tf.constant(images)

@@ -52,6 +52,11 @@ def read_ahead(
         items: The arguments of its calls.
         sizes: The size of each result, such as an image's pixels.
         most: The greatest sum of the sizes of results that are not yet handed out; one alone may be larger.
+
+    Example:
+        >>> sizes = [2, 3, 1]
+        >>> [image.shape for image in ks.data.read_ahead(np.zeros, sizes, sizes)]
+        [(2,), (3,), (1,)]
     """
     ahead: deque[tuple[int, Future[Result]]] = deque()
     total = 0

@@ -66,7 +66,12 @@ def oxford_iiit_pet(
 
 
 def read_oxford_iiit_pet(split: str, data_dir: PathLike | None = None, *, verbose: bool = False) -> _records.Examples:
-    """Find every example of a split; see `oxford_iiit_pet`."""
+    """Find every example of a split; see `oxford_iiit_pet`.
+
+    Example:
+        >>> examples = ks.data.read_oxford_iiit_pet("val")
+        >>> batches = examples.sample(100).dataset()
+    """
     if split not in SPLITS:
         raise ValueError(f"Oxford-IIIT Pet's splits are {' and '.join(SPLITS)}. Received: split={split!r}")
     return _records.examples(

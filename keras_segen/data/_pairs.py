@@ -1,4 +1,4 @@
-"""Pairs of image and mask: checked once, before hours are spent on them, then turned into batches."""
+"""Pairs of image and mask, checked once, before hours are spent on them, and then turned into batches."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen._masks import VOID
-from keras_segen.data import _augmentation, _images
+from keras_segen.data import _augmentation, _images, _windows
 from keras_segen.data._batching import Batching, batches, check_batching
 from keras_segen.data._order import AHEAD, BATCH
 from keras_segen.errors import InputError
@@ -26,18 +26,25 @@ class Pair:
     """An image and its mask, found whole.
 
     Attributes:
-        image: path of the image.
-        mask: path of the mask.
-        properties: what is known of the image, its height and width above all; the mask's are the same.
-        packed: the mask's class ids, transposed, with a last row and column of void, (width + 1, height + 1), deflated.
-            Palettes are beyond TensorFlow's PNG decoder, and this is quicker.
-        ids: the class ids that occur.
-        digest: SHA-256 of both files' contents.
+        image: The path of the image.
+        mask: The path of the mask.
+        properties: What is known of the image, its height and width above all; the mask's are the same.
+        packed: The mask's class ids, transposed, with a last row and column of void, (width + 1, height + 1), deflated.
+            TensorFlow's PNG decoder knows no palettes, and this is quicker.
+        ids: The class ids that occur.
+        digest: The SHA-256 of both files' contents.
+
+    Example:
+        >>> for name in ("images", "masks"):
+        ...     ks.plotting.save_image(np.eye(32, dtype="uint8"), f"my_folder/{name}/0.png")
+        >>> [pair] = ks.data.read_folder("all", "my_folder").pairs
+        >>> pair.image.name, pair.properties.height
+        ('0.png', 32)
     """
 
     image: Path
     mask: Path
-    properties: _images.Checked
+    properties: _windows.Checked
     packed: bytes
     ids: frozenset[int]
     digest: bytes
@@ -48,7 +55,7 @@ def read_pair(
 ) -> Pair:
     """Read and wholly decode a pair; `InputError` if a file is bad or the sizes differ."""
     mask = read_mask(mask_path)
-    image = _images.check_image(image_path)
+    image = _windows.check_image(image_path)
     if mask.shape != (image.height, image.width):
         raise InputError(
             f"{mask_path}: the mask is {mask.shape[1]}×{mask.shape[0]} pixels, but its image {image_path.name} is "
@@ -113,8 +120,11 @@ class Pairs:
         black_and_white: Whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
 
     Example:
-        >>> pairs = ks.data.read_folder("train", "my_images")  # doctest: +SKIP
-        >>> model.fit(pairs.dataset(image_size=256, training=True))  # doctest: +SKIP
+        >>> for name in ("images", "masks"):
+        ...     ks.plotting.save_image(np.eye(32, dtype="uint8"), f"my_folder/{name}/0.png")
+        >>> pairs = ks.data.read_folder("all", "my_folder")
+        >>> len(pairs), sorted(pairs.ids)
+        (1, [0, 1])
     """
 
     pairs: Sequence[Pair]
@@ -153,16 +163,16 @@ class Pairs:
         Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
 
         Args:
-            image_size: side of the square crops in training. Otherwise the square in whose middle each image is placed,
-                shrunk if it is larger, the rest void; None for each image as it is.
+            image_size: The side of the square crops in training. Otherwise the side of the square in whose middle each
+                image is placed, shrunk if it is larger; the rest is void. None leaves each image as it is.
             augmentation: How far training images are varied; by default `Augmentation()`.
             batching: See `Batching`. With `image_size=None`, `batch_size` is the most that a batch holds: images of
                 different sizes come singly, and large ones in batches of 2^19 pixels at most, so that memory does not
                 grow with the images.
 
         Raises:
-            InputError: for fewer training pairs than make a batch.
-            ValueError: for training without `image_size`, or one that is not a whole number.
+            InputError: For fewer training pairs than make a batch.
+            ValueError: For training without `image_size`, or one that is not a whole number.
         """
         check_batching(batching, image_size=image_size, crops=True)
         pairs = self.pairs
@@ -197,7 +207,7 @@ class Pairs:
         ) -> tuple[Any, ...]:
             ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
             turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
-            image = _images.load_window(image_paths[index], ways[index], part, among=among, quick=training)
+            image = _windows.load_window(image_paths[index], ways[index], part, among=among, quick=training)
             if image_size is None:
                 return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
             image = _augmentation.place_image(image, padding, image_size, antialias=not training)

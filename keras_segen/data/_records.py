@@ -1,4 +1,4 @@
-"""Images and masks that TensorFlow Datasets prepared, read one by one, in any order, from where they lie on disk.
+"""Records of TensorFlow Datasets: images and masks, read one by one, in any order, from where they lie on disk.
 
 Its own reader goes through files from end to end, and shuffles what fits into memory: the order is then no function of
 a seed and a number of samples, and a run that goes on has to read again all that it has seen.
@@ -16,7 +16,7 @@ from typing import Any, Unpack
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data import _augmentation, _images
+from keras_segen.data import _augmentation, _windows
 from keras_segen.data._batching import Batching, batches, check_batching
 from keras_segen.data._in_threads import in_threads
 from keras_segen.errors import InputError
@@ -30,7 +30,7 @@ class Records:
     """The records of TFRecord files, found by their number.
 
     Attributes:
-        digest: SHA-256 of all records' own checksums, in hexadecimal.
+        digest: The SHA-256 of all records' own checksums, in hexadecimal.
     """
 
     def __init__(self, paths: Sequence[Path], *, verbose: bool = False):
@@ -82,17 +82,22 @@ def _places(path: Path) -> tuple[np.ndarray, bytes]:
 
 @dataclass(frozen=True)
 class Examples:
-    """One split of a prepared data set whose examples hold a JPEG `image`, and a PNG from which a mask follows.
+    """The examples of one split of a prepared data set. Each holds a JPEG `image`, and a PNG from which a mask follows.
 
     Attributes:
-        records: of the split.
+        records: The records of the split.
         class_names: The name of each class.
-        features: TensorFlow Datasets' own, which take a record apart.
-        mask: name of the PNG among them.
-        channels: of the PNG.
-        void: a value of the PNG, in all channels, that counts as void.
-        class_ids: makes uint8 (height, width) of class ids from the PNG's pixels (height, width, channels) and the
-            example.
+        features: TensorFlow Datasets' features, which take a record apart.
+        mask: The name of the PNG among them.
+        channels: The number of the PNG's channels.
+        void: The value of the PNG, in all channels, that counts as void.
+        class_ids: A function that makes class ids, uint8 (height, width), from the PNG's pixels (height, width,
+            channels) and the example.
+
+    Example:
+        >>> def train_on_pets(model):
+        ...     examples = ks.data.read_oxford_iiit_pet("train")
+        ...     model.fit(examples.dataset(image_size=256, training=True))
     """
 
     records: Records
@@ -147,7 +152,7 @@ class Examples:
             window, part, padding, *varied = _augmentation.plan(
                 height, width, draw, image_size=image_size, training=training, augmentation=augmentation
             )
-            image = _images.decode_jpeg_window(example["image"], part, quick=training)
+            image = _windows.decode_jpeg_window(example["image"], part, quick=training)
             if image_size is None:
                 return tf.cast(image, tf.float32), self.class_ids(pixels, example)
             image = _augmentation.place_image(image, padding, image_size, antialias=not training)
@@ -173,7 +178,7 @@ def examples(
     """Find every example of a split of TensorFlow Datasets' builder, whose data are prepared; see `Examples`.
 
     Raises:
-        InputError: for a damaged file, or another format than TFRecord.
+        InputError: For a damaged file, or another format than TFRecord.
     """
     kind = builder.info.file_format.value
     if kind != "tfrecord":

@@ -156,6 +156,11 @@ def scenes(split: str, count: int, image_size: int) -> tuple[np.ndarray, np.ndar
 
     Returns:
         Images uint8 (count, image_size, image_size, 3) and labels int32 (count,), indices into `CLASS_NAMES[1:]`.
+
+    Example:
+        >>> images, labels = ks.data.scenes("test", count=4, image_size=32)
+        >>> images.shape, labels.shape
+        ((4, 32, 32, 3), (4,))
     """
     batches = list(shapes(split, image_size=image_size, batch_size=256, count=count, target="label"))
     images = np.concatenate([to_uint8(image.numpy()) for image, _ in batches])

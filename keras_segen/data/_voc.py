@@ -110,7 +110,12 @@ def voc(
 
 
 def read_voc(split: str, data_dir: PathLike | None = None, *, year: int = 2012, verbose: bool = False) -> _pairs.Pairs:
-    """Find, read and check every pair of a split, in the split's order; see `voc`."""
+    """Find, read and check every pair of a split, in the split's order; see `voc`.
+
+    Example:
+        >>> pairs = ks.data.read_voc("val", "my_data")
+        >>> batches = pairs.sample(100).dataset()
+    """
     paths = find_voc(split, data_dir, year=year)
     read_pairs = in_threads(
         lambda paths_of_pair: _pairs.read_pair(*paths_of_pair, read_mask=read_mask), paths, verbose=verbose

@@ -121,6 +121,12 @@ def label_maps(
 
     Returns:
         An iterator over (image, companion, label map uint8 (height, width)), in order.
+
+    Example:
+        >>> model = ks.models.unet(3, filters=(4, 8))
+        >>> photos = [(np.zeros((32, 48, 3), "uint8"), "a.png"), (np.zeros((40, 20, 3), "uint8"), "b.png")]
+        >>> [(name, label_map.shape) for _, name, label_map in ks.inference.label_maps(model, photos)]
+        [('a.png', (32, 48)), ('b.png', (40, 20))]
     """
     call, padding = logits_function(model), _tiles.padding_of(model)
     most, side = (WHOLE, _tiles.TILE) if tile is None else (0, tile)

@@ -80,6 +80,12 @@ def feature_batches(
 
     Raises:
         ValueError: For images in another range, with NaN, or none at all; for images in [0, 1], after the last one.
+
+    Example:
+        >>> images = np.zeros((100, 32, 32, 3), "uint8")
+        >>> batches = ks.metrics.feature_batches(images, ks.metrics.cifar10_features())
+        >>> [features.shape for features, logits in batches]
+        [(64, 192), (36, 192)]
     """
     if hasattr(images, "__array__"):  # an array, or a tensor
         images = np.asarray(images)

@@ -29,6 +29,10 @@ def score_name(score: str, extractor: str) -> str:
         score: One of "frechet_distance", "kernel_distance", "inception_score", "precision", "recall", "density" and
             "coverage".
         extractor: The name of the extractor.
+
+    Example:
+        >>> ks.metrics.score_name("precision", ks.metrics.cifar10_features().name)
+        'precision_cifar10_features_...'
     """
     return _PUBLISHED[score] if extractor == INCEPTION and score in _PUBLISHED else f"{score}_{extractor}"
 

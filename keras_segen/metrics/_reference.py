@@ -213,7 +213,7 @@ class Reference:
             raise ValueError("it holds NaN or infinities")
 
 
-def read_statistics(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+def read_statistics(path: PathLike) -> tuple[np.ndarray, np.ndarray, str]:
     """Read and check published statistics; see `Reference.from_statistics`.
 
     Returns:
@@ -221,7 +221,14 @@ def read_statistics(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
 
     Raises:
         InputError: If the file cannot be used, as for `Reference.from_statistics`.
+
+    Example:
+        >>> np.savez("statistics.npz", mu=np.zeros(5), sigma=np.eye(5))
+        >>> mean, covariance, digest = ks.metrics.read_statistics("statistics.npz")
+        >>> covariance.shape
+        (5, 5)
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: does not exist, or is not a file: name an .npz with `mu` and `sigma`")
     try:

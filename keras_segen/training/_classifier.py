@@ -26,6 +26,13 @@ def train_classifier(
 
     Returns:
         The network.
+
+    Example:
+        >>> images, labels = ks.data.scenes("train", count=64, image_size=16)
+        >>> batches = ks.data.from_arrays(images, labels, batch_size=8, training=True, start=0)
+        >>> network = ks.training.train_classifier(ks.models.classifier((16, 16, 3), 5), batches, steps=5, verbose=0)
+        >>> network.output_shape
+        (None, 5)
     """
     image = keras.Input(network.input_shape[1:])
     shifted = layers.RandomTranslation(0.125, 0.125, fill_mode="reflect", interpolation="nearest", seed=seed)(image)
@@ -42,7 +49,14 @@ def train_classifier(
 
 
 def accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images uint8 (count, height, width, 3) whose class the network finds."""
+    """Return the share of images uint8 (count, height, width, 3) whose class the network finds.
+
+    Example:
+        >>> network = ks.models.classifier((32, 32, 3), 6)
+        >>> images, labels = np.zeros((6, 32, 32, 3), "uint8"), np.arange(6)
+        >>> round(6 * ks.training.accuracy(network, images, labels))
+        1
+    """
     right = 0
     for first in range(0, len(images), 256):
         part = slice(first, first + 256)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from examples import drawn_files
 from keras_segen.data import _images as images
+from keras_segen.data import _windows as windows
 from keras_segen.errors import InputError
 
 
@@ -56,7 +57,7 @@ def test_a_cameras_rotation_is_applied(colours, tmp_path):
     upright = images.read_image(path)
     assert upright.shape == (7, 9, 3)
     assert np.abs(upright.astype(int) - np.rot90(colours, -1)).max() < 30
-    assert images.check_image(path).way == images.OTHER
+    assert windows.check_image(path).way == windows.OTHER
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -66,9 +67,9 @@ def test_a_rotated_png_is_upright_in_all_ways(colours, tmp_path, orientation):
     path = save(colours, tmp_path / "a.png", exif=exif)
     upright = drawn_files.turned(colours, orientation)
     np.testing.assert_array_equal(images.read_image(path), upright)
-    checked = images.check_image(path)
+    checked = windows.check_image(path)
     assert (checked.height, checked.width) == upright.shape[:2]
-    part = images.load_window(tf.constant(str(path)), tf.constant(checked.way), tf.constant([1, 2, 3, 4]))
+    part = windows.load_window(tf.constant(str(path)), tf.constant(checked.way), tf.constant([1, 2, 3, 4]))
     np.testing.assert_array_equal(part, upright[1:4, 2:6])
     mask = save(colours[..., 0], tmp_path / "mask.png", exif=exif)
     np.testing.assert_array_equal(images.read_mask(mask), upright[..., 0])
@@ -114,8 +115,8 @@ def test_masks_of_every_kind_hold_ids(tmp_path, mode):
 def test_the_graph_reads_what_pillow_reads(tmp_path, name, mode):
     smooth = np.linspace(0, 255, 40 * 50 * 3).reshape(40, 50, 3).astype(np.uint8)
     path = save(smooth, tmp_path / name, mode=mode)
-    way = images.check_image(path).way
-    part = images.load_window(tf.constant(str(path)), tf.constant(way), tf.constant([3, 5, 20, 30]))
+    way = windows.check_image(path).way
+    part = windows.load_window(tf.constant(str(path)), tf.constant(way), tf.constant([3, 5, 20, 30]))
     difference = part.numpy().astype(int) - images.read_image(path)[3:23, 5:35]
     assert not difference.any()
 
@@ -126,7 +127,7 @@ def test_a_part_of_a_jpeg_has_the_colours_of_the_whole(tmp_path):
     whole = images.read_image(path)
     for window in ([0, 0, 40, 70], [3, 16, 20, 32], [0, 1, 5, 1], [39, 69, 1, 1], [7, 33, 11, 37]):
         top, left, height, width = window
-        part = images.load_window(tf.constant(str(path)), tf.constant(images.JPEG), tf.constant(window))
+        part = windows.load_window(tf.constant(str(path)), tf.constant(windows.JPEG), tf.constant(window))
         np.testing.assert_array_equal(part, whole[top : top + height, left : left + width])
 
 
@@ -163,7 +164,7 @@ def truncated(suffix: str) -> bytes:
 def test_bad_files_are_named(tmp_path, name, contents, message):
     path = tmp_path / name
     path.write_bytes(contents)
-    for read in (images.read_image, images.read_mask, images.check_image):
+    for read in (images.read_image, images.read_mask, windows.check_image):
         with pytest.raises(InputError, match=message) as caught:
             read(path)
         assert str(path) in str(caught.value)
@@ -235,7 +236,7 @@ BANDS = np.full((4, 4, 4), 50, np.uint8)
 def test_a_tiff_that_would_be_read_wrongly_is_refused(tmp_path, contents, message):
     path = tmp_path / "a.tif"
     path.write_bytes(contents)
-    for read in (images.read_image, images.check_image):
+    for read in (images.read_image, windows.check_image):
         with pytest.raises(InputError, match=f"a.tif: .*{message}"):
             read(path)
 
@@ -250,7 +251,7 @@ def test_a_tiff_of_alpha_is_read(tmp_path):
 def test_pages_are_not_dropped(colours, tmp_path):
     pages = [Image.fromarray(colours), Image.fromarray(255 - colours)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    for read in (images.read_image, images.read_mask, images.check_image):
+    for read in (images.read_image, images.read_mask, windows.check_image):
         with pytest.raises(InputError, match="has 2 pages: save each"):
             read(tmp_path / "a.tif")
 
@@ -268,7 +269,7 @@ def test_images_of_twelve_bits_are_told_of(tmp_path):
     path = save(deep, tmp_path / "a.png")
     with pytest.warns(UserWarning, match=r"no value over 4095: .* \(16 of 255 at most\): multiply the values by 16 "):
         assert images.read_image(path).max() == 16
-    assert images.check_image(path).peak == 4095
+    assert windows.check_image(path).peak == 4095
     with pytest.warns(UserWarning, match="^2 images have 16 bits, but no value over 4095: "):
         images.warn_of_dim([4095, None, 300])
     images.warn_of_dim([None, 4095, 65000])  # one of them is as bright as it should be

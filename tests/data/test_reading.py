@@ -9,6 +9,7 @@ import tensorflow as tf
 from examples import drawn_files
 from keras_segen.data import _images as images
 from keras_segen.data import _pairs as pairs
+from keras_segen.data import _windows as windows
 from keras_segen.data._class_folders import ClassFolders
 from keras_segen.data._image_files import image_batches
 from keras_segen.errors import InputError
@@ -55,7 +56,7 @@ def cut(image: np.ndarray, window: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_ways_of_reading_agree(seed, tmp_path, capsys):
     rng = np.random.default_rng(seed)
-    read: list[tuple[drawn_files.Drawn, Path, np.ndarray, images.Checked]] = []
+    read: list[tuple[drawn_files.Drawn, Path, np.ndarray, windows.Checked]] = []
     refused = 0
     for i in range(FILES):
         drawn = drawn_files.draw(rng, *sizes(rng))
@@ -70,7 +71,7 @@ def test_all_ways_of_reading_agree(seed, tmp_path, capsys):
             continue
         image = images.read_image(path)
         np.testing.assert_array_equal(image, expected, f"seed {seed}, file {i}: {drawn.kind}")
-        checked = images.check_image(path)
+        checked = windows.check_image(path)
         assert (checked.height, checked.width) == image.shape[:2]
         read.append((drawn, path, image, checked))
     kinds = [f"seed {seed}, {path.name}: {drawn.kind}" for drawn, path, *_ in read]
@@ -84,7 +85,7 @@ def test_all_ways_of_reading_agree(seed, tmp_path, capsys):
 
 def check_that_all_refuse(drawn, path):
     words = refusal(images.read_image, path)
-    assert refusal(images.check_image, path) == words
+    assert refusal(windows.check_image, path) == words
     assert refusal(lambda path: pairs.read_pair(path, path, read_mask=lambda _: np.zeros((1, 1))), path) == words
     if drawn.suffix in (".png", ".jpg"):
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
@@ -100,17 +101,17 @@ def check_the_graph(rng, read, kinds):
     everything = np.arange(len(read))
     of_way = [everything[[checked.way == way for *_, checked in read]] for way in range(3)]
     assert all(len(part) for part in of_way)
-    exact = everything[[checked.way != images.JPEG or drawn.kind.startswith("JPEG L") for drawn, *_, checked in read]]
-    for chosen, windows, options in [
+    exact = everything[[checked.way != windows.JPEG or drawn.kind.startswith("JPEG L") for drawn, *_, checked in read]]
+    for chosen, places, options in [
         (everything, whole, {}),
         *((part, parts, {"among": {way}}) for way, part in enumerate(of_way)),
         (exact, parts, {"quick": True}),
     ]:
-        columns = ([str(read[i][1]) for i in chosen], [read[i][3].way for i in chosen], [windows[i] for i in chosen])
+        columns = ([str(read[i][1]) for i in chosen], [read[i][3].way for i in chosen], [places[i] for i in chosen])
         loaded = tf.data.Dataset.from_tensor_slices((columns[0], columns[1], np.array(columns[2], np.int32)))
-        loaded = loaded.map(lambda *args, options=options: images.load_window(*args, **options))
+        loaded = loaded.map(lambda *args, options=options: windows.load_window(*args, **options))
         for i, image in zip(chosen, loaded.as_numpy_iterator(), strict=True):
-            np.testing.assert_array_equal(image, cut(read[i][2], windows[i]), kinds[i])
+            np.testing.assert_array_equal(image, cut(read[i][2], places[i]), kinds[i])
 
 
 def check_what_is_served(read, kinds):
