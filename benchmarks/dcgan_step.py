@@ -8,14 +8,14 @@ and runs the discriminator on what came out twice. Ours generates once and judge
 step's convolutions: it is a share of the machine's arithmetic in our rows alone; the others do more for an update.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Contender, InPyTorch, compare, matrix_products, training_gflop, use_all_cores
+from gflop import training_gflop
+from harness import Contender, command_line, compare, matrix_products, started
 
 from keras_segen.models import dcgan_discriminator, dcgan_generator
 from keras_segen.training import GAN
@@ -24,47 +24,25 @@ BATCH, SHAPE, LATENT = 64, (64, 64, 3), 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a DCGAN's training step.")
-    parser.add_argument("--rounds", type=int, default=9, help="turns that count, after two that do not")
-    options = parser.parse_args()
-
-    use_all_cores()
-    keras.utils.set_random_seed(0)
+    options = command_line("Time a DCGAN's training step.", rounds=9).parse_args()
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE)).astype("float32")
     gflop = step_gflop(images)
-    steps: dict[str, Callable[[], float]] = {
-        "keras_segen": keras_step(compiled(GAN(*networks())), images),
-        "keras_segen, bfloat16": in_bfloat16(images),
-        "keras.io's recipe": keras_step(compiled(TwoPasses(*networks())), images),
-        "PyTorch's tutorial, contiguous": InPyTorch("torch_dcgan", "step", images, LATENT, "contiguous_format"),
-        "PyTorch's tutorial, channels_last": InPyTorch("torch_dcgan", "step", images, LATENT, "channels_last"),
-    }
-    compare(
-        f"DCGAN's training step: {BATCH} images of {SHAPE[0]}×{SHAPE[1]}, {gflop:.1f} GFLOP",
-        [Contender(name, step, gflop) for name, step in steps.items()],
-        limits=matrix_products(),
-        rounds=options.rounds,
-    )
-
-
-def networks() -> tuple[keras.Model, keras.Model]:
-    return dcgan_generator(SHAPE, latent_dim=LATENT), dcgan_discriminator(SHAPE)
-
-
-def adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(2e-4, beta_1=0.5)
-
-
-def compiled(model: Any) -> keras.Model:
-    model.compile(generator_optimizer=adam(), discriminator_optimizer=adam())
-    return model
-
-
-def in_bfloat16(images: np.ndarray) -> Callable[[], float]:
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    step = keras_step(compiled(GAN(*networks())), images)
-    keras.config.set_dtype_policy("float32")
-    return step
+    theirs = (images, LATENT)
+    contenders = [
+        Contender("keras_segen", "dcgan_step", "our_step", (images, "float32"), gflop),
+        Contender("keras_segen, bfloat16", "dcgan_step", "our_step", (images, "mixed_bfloat16"), gflop),
+        Contender("keras.io's recipe", "dcgan_step", "recipe_step", (images,), gflop),
+        Contender("PyTorch's tutorial, contiguous", "torch_dcgan", "step", (*theirs, "contiguous_format"), gflop),
+        Contender("PyTorch's tutorial, channels_last", "torch_dcgan", "step", (*theirs, "channels_last"), gflop),
+    ]
+    with started(contenders) as processes:
+        compare(
+            f"DCGAN's training step: {BATCH} images of {SHAPE[0]}×{SHAPE[1]}, {gflop:.1f} GFLOP",
+            processes,
+            limits=matrix_products(),
+            rounds=options.rounds,
+            clock=options.clock,
+        )
 
 
 def step_gflop(images: np.ndarray) -> float:
@@ -78,8 +56,27 @@ def step_gflop(images: np.ndarray) -> float:
     return training_gflop(generator, np.zeros((BATCH, LATENT), "float32")) + (2 + 1 / 3) * of_discriminator
 
 
-def keras_step(model: keras.Model, images: np.ndarray) -> Callable[[], float]:
+def networks() -> tuple[keras.Model, keras.Model]:
+    return dcgan_generator(SHAPE, latent_dim=LATENT), dcgan_discriminator(SHAPE)
+
+
+def our_step(images: np.ndarray, policy: str) -> Callable[[], float]:
+    keras.config.set_dtype_policy(policy)
+    return step(GAN, images)
+
+
+def recipe_step(images: np.ndarray) -> Callable[[], float]:
+    return step(TwoPasses, images)
+
+
+def step(kind: type[keras.Model], images: np.ndarray) -> Callable[[], float]:
     """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
+    keras.utils.set_random_seed(0)
+    model = kind(*networks())
+    model.compile(
+        generator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+        discriminator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.5),
+    )
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors(images).repeat())
     return lambda: float(model.train_function(batches)["generator_loss"])

@@ -7,14 +7,13 @@ The pixels here are random, which changes none of that. Compare the rates, in th
 not do the same work. A pipeline gives 2,000 batches of 64, so many that what it had ready from before does not count.
 """
 
-import argparse
 import itertools
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Contender, compare, use_all_cores
+from harness import Contender, command_line, compare, started
 
 from keras_segen.data import _in_memory
 from keras_segen.models import dcgan_discriminator, dcgan_generator
@@ -24,24 +23,22 @@ BATCH, READ, TRAINED = 64, 2000, 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the GANs' pipelines.")
-    parser.add_argument("--rounds", type=int, default=5, help="turns that count, after two that do not")
-    options = parser.parse_args()
-
-    use_all_cores()
-    keras.utils.set_random_seed(0)
+    options = command_line("Time the GANs' pipelines.", rounds=5).parse_args()
     read, trained = BATCH * READ / 1000, BATCH * TRAINED / 1000
-    compare(
-        f"Batches of {BATCH} images",
-        [
-            Contender("CIFAR-10's pipeline, 50,000 of 32×32", reading(50_000, 32), read),
-            Contender("CelebA's pipeline, 20,000 of 64×64", reading(20_000, 64), read),
-            Contender("DCGAN's training step at 32×32", training(32), trained),
-            Contender("DCGAN's training step at 64×64", training(64), trained),
-        ],
-        unit="1000 images",
-        rounds=options.rounds,
-    )
+    contenders = [
+        Contender("CIFAR-10's pipeline, 50,000 of 32×32", "gan_pipelines", "reading", (50_000, 32), read),
+        Contender("CelebA's pipeline, 20,000 of 64×64", "gan_pipelines", "reading", (20_000, 64), read),
+        Contender("DCGAN's training step at 32×32", "gan_pipelines", "training", (32,), trained),
+        Contender("DCGAN's training step at 64×64", "gan_pipelines", "training", (64,), trained),
+    ]
+    with started(contenders) as processes:
+        compare(
+            f"Batches of {BATCH} images",
+            processes,
+            unit="1000 images",
+            rounds=options.rounds,
+            clock=options.clock,
+        )
 
 
 def reading(count: int, side: int) -> Callable[[], None]:
@@ -56,6 +53,7 @@ def reading(count: int, side: int) -> Callable[[], None]:
 
 
 def training(side: int) -> Callable[[], None]:
+    keras.utils.set_random_seed(0)
     shape = (side, side, 3)
     gan = GAN(dcgan_generator(shape, latent_dim=100), dcgan_discriminator(shape), seed=0)
     gan.compile()

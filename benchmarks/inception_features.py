@@ -7,13 +7,12 @@
 on them. "Of limit" counts the convolutions.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 
 import keras
 import numpy as np
-from harness import Contender, InPyTorch, compare, matrix_products, use_all_cores
+from harness import Contender, command_line, compare, matrix_products, started
 
 from keras_segen.metrics._features import feature_batches
 from keras_segen.metrics._inception import inception_network, published_protocol
@@ -22,26 +21,22 @@ IMAGES = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time FID's Inception network.")
-    parser.add_argument("--rounds", type=int, default=5, help="turns that count, after two that do not")
-    options = parser.parse_args()
-
-    use_all_cores()
+    options = command_line("Time FID's Inception network.", rounds=5).parse_args()
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3)).astype(np.uint8)
-    network = inception_network()
-    work = IMAGES * gflop(network)
-    compare(
-        f"Inception features of {IMAGES} images, {work:.0f} GFLOP",
-        [
-            Contender("keras_segen", ours(network, images), work),
-            Contender("torch-fidelity", InPyTorch("torch_inception", "features", images, "contiguous_format"), work),
-            Contender(
-                "torch-fidelity, channels_last", InPyTorch("torch_inception", "features", images, "channels_last"), work
-            ),
-        ],
-        limits=matrix_products(),
-        rounds=options.rounds,
-    )
+    work = IMAGES * gflop(inception_network())
+    contenders = [
+        Contender("keras_segen", "inception_features", "features", (images,), work),
+        Contender("torch-fidelity", "torch_inception", "features", (images, "contiguous_format"), work),
+        Contender("torch-fidelity, channels_last", "torch_inception", "features", (images, "channels_last"), work),
+    ]
+    with started(contenders) as processes:
+        compare(
+            f"Inception features of {IMAGES} images, {work:.0f} GFLOP",
+            processes,
+            limits=matrix_products(),
+            rounds=options.rounds,
+            clock=options.clock,
+        )
 
 
 def gflop(network: keras.Model) -> float:
@@ -50,8 +45,8 @@ def gflop(network: keras.Model) -> float:
     return sum(2 * math.prod(x.kernel.shape) * math.prod(x.output.shape[1:3]) for x in convolutions) / 1e9
 
 
-def ours(network: keras.Model, images: np.ndarray) -> Callable[[], object]:
-    extractor = published_protocol(network, name="inception")
+def features(images: np.ndarray) -> Callable[[], object]:
+    extractor = published_protocol(inception_network(), name="inception")
     return lambda: list(feature_batches(images, extractor, batch_size=32))
 
 

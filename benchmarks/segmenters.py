@@ -11,35 +11,35 @@ and the logits and the losses of the first step are compared, and printed. FCN t
 "Of limit" says which share of a large matrix product's rate goes into the convolutions.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Contender, InPyTorch, add_clock, compare, convolutions_gflop, matrix_products, use_all_cores
+from gflop import convolutions_gflop
+from harness import Contender, command_line, compare, matrix_products, started
 
 from keras_segen.losses import CrossEntropy
 from keras_segen.models import fcn, unet
 
 CLASSES, VOID = 21, 255
 TITLES = {"fcn": "FCN-8s", "unet": "U-Net"}
+BUILDERS: dict[str, Any] = {"fcn": fcn, "unet": unet}
 LAYOUTS = {"PyTorch, contiguous": "contiguous_format", "PyTorch, channels_last": "channels_last"}
+# Network, backbone, alpha and the weights of each layer that has some.
+Description = tuple[str, str, float, dict[str, list[np.ndarray]]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time segmenters on backbones.")
+    parser = command_line("Time segmenters on backbones.", rounds=7)
     parser.add_argument("--network", nargs="+", choices=["fcn", "unet"], default=["fcn", "unet"])
     parser.add_argument("--backbone", nargs="+", choices=["mobilenet", "resnet50"], default=["mobilenet", "resnet50"])
     parser.add_argument("--alpha", type=float, default=1.0, help="MobileNet's width")
     parser.add_argument("--batch", type=int, default=8, help="images")
     parser.add_argument("--size", type=int, default=256, help="their side, a multiple of 32")
-    parser.add_argument("--rounds", type=int, default=7, help="turns that count, after two that do not")
-    add_clock(parser)
     options = parser.parse_args()
 
-    use_all_cores()
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (options.batch, options.size, options.size, 3)).astype("float32")
     masks = rng.integers(0, CLASSES, images.shape[:3], "int32")
@@ -54,40 +54,48 @@ def main() -> None:
 
 def race(network: str, backbone: str, alpha: float, images: np.ndarray, masks: np.ndarray, **how: Any) -> None:
     """Check that the networks are the same, and print one table for prediction and one for the step."""
-    build: Any = {"fcn": fcn, "unet": unet}[network]
-    model = build(CLASSES, backbone=backbone, backbone_width=alpha, backbone_weights=None, dropout=0)
+    model = built(network, backbone, alpha)
     shake(model)
-    layers = [*model.get_layer("backbone").layers, *(layer for layer in model.layers if layer.name != "backbone")]
-    weights = {layer.name: layer.get_weights() for layer in layers if layer.weights}
-    description = (network, backbone, alpha, weights)
+    description = (network, backbone, alpha, {layer.name: layer.get_weights() for layer in weighted(model)})
     title = f"{TITLES[network]} on {backbone}{f', alpha {alpha:g}' if backbone == 'mobilenet' else ''}"
-    print(f"{title}: {count_weights(model):,} trainable weights")
-
-    predictions: dict[str, Callable[[], Any]] = {"keras_segen": keras_prediction(model, images)}
-    for name, layout in LAYOUTS.items():
-        predictions[name] = InPyTorch("torch_segmenters", "prediction", description, images, layout)
-    ours, *theirs = (np.asarray(predict()) for predict in predictions.values())
-    for logits in theirs:
-        error = np.abs(logits.transpose(0, 2, 3, 1) - ours).max() / ours.std()
-        print(f"largest difference of the logits, by their standard deviation {ours.std():.3g}: {error:.1e}")
-        assert error < 1e-3
-
+    print(f"{title}: {sum(weight.numpy().size for weight in model.trainable_weights):,} trainable weights")
     # The backbone comes first, and its first convolution needs no gradient of its input.
     costs = convolutions_gflop(model.get_layer("backbone"), images) + convolutions_gflop(model, images)
     size = f"{len(images)} images of {images.shape[1]}×{images.shape[2]}"
-    contenders = [Contender(name, predict, sum(costs)) for name, predict in predictions.items()]
-    compare(f"Prediction, {size}, {sum(costs):.1f} GFLOP", contenders, limits=matrix_products(), **how)
 
-    steps: dict[str, Callable[[], float]] = {"keras_segen": keras_step(model, images, masks)}
-    for name, layout in LAYOUTS.items():
-        steps[name] = InPyTorch("torch_segmenters", "step", description, images, masks, layout)
-    losses = [step() for step in steps.values()]
-    print(f"\nlosses of the first step: {', '.join(f'{loss:.6f}' for loss in losses)}")
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+    with started(contenders("prediction", (description, images), sum(costs))) as processes:
+        ours, *theirs = (process.result() for process in processes)
+        for logits in theirs:
+            error = np.abs(logits.transpose(0, 2, 3, 1) - ours).max() / ours.std()
+            print(f"largest difference of the logits, by their standard deviation {ours.std():.3g}: {error:.1e}")
+            assert error < 1e-3
+        compare(f"Prediction, {size}, {sum(costs):.1f} GFLOP", processes, limits=matrix_products(), **how)
+
     gflop = 3 * sum(costs) - costs[0]
-    contenders = [Contender(name, step, gflop) for name, step in steps.items()]
-    compare(f"Training step, {size}, {gflop:.1f} GFLOP", contenders, limits=matrix_products(), **how)
+    with started(contenders("step", (description, images, masks), gflop)) as processes:
+        losses = [process.result() for process in processes]
+        print(f"\nlosses of the first step: {', '.join(f'{loss:.6f}' for loss in losses)}")
+        np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+        compare(f"Training step, {size}, {gflop:.1f} GFLOP", processes, limits=matrix_products(), **how)
     print()
+
+
+def contenders(function: str, arguments: tuple[Any, ...], work: float) -> list[Contender]:
+    """Our function, and PyTorch's of the same name, which takes the memory layout too."""
+    theirs = [
+        Contender(name, "torch_segmenters", function, (*arguments, layout), work) for name, layout in LAYOUTS.items()
+    ]
+    return [Contender("keras_segen", "segmenters", function, arguments, work), *theirs]
+
+
+def built(network: str, backbone: str, alpha: float) -> keras.Model:
+    return BUILDERS[network](CLASSES, backbone=backbone, backbone_width=alpha, backbone_weights=None, dropout=0)
+
+
+def weighted(model: keras.Model) -> list[keras.Layer]:
+    """The layers that have weights."""
+    layers = [*model.get_layer("backbone").layers, *(layer for layer in model.layers if layer.name != "backbone")]
+    return [layer for layer in layers if layer.weights]
 
 
 def shake(model: keras.Model) -> None:
@@ -99,19 +107,25 @@ def shake(model: keras.Model) -> None:
             weight.assign(value + rng.normal(0, 0.1, value.shape))
 
 
-def count_weights(model: keras.Model) -> int:
-    return sum(weight.numpy().size for weight in model.trainable_weights)
+def with_weights(description: Description) -> keras.Model:
+    network, backbone, alpha, weights = description
+    model = built(network, backbone, alpha)
+    for layer in weighted(model):
+        layer.set_weights(weights[layer.name])
+    return model
 
 
-def keras_prediction(model: keras.Model, images: np.ndarray) -> Callable[[], tf.Tensor]:
+def prediction(description: Description, images: np.ndarray) -> Callable[[], tf.Tensor]:
     """The compiled predict function on a batch from tf.data."""
+    model = with_weights(description)
     model.make_predict_function()
     batches = iter(tf.data.Dataset.from_tensors((images,)).repeat())
     return lambda: model.predict_function([next(batches)])  # not `.numpy()`, which copies where PyTorch's does not
 
 
-def keras_step(model: keras.Model, images: np.ndarray, masks: np.ndarray) -> Callable[[], float]:
+def step(description: Description, images: np.ndarray, masks: np.ndarray) -> Callable[[], float]:
     """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
+    model = with_weights(description)
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=CrossEntropy(ignore_class=VOID))
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())

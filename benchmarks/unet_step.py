@@ -10,14 +10,14 @@ traffic: normalisation, ReLU, joins, Adam's 31 million weights.
 Read "ratio" across the rows of one run; times move from run to run with the machine.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import Contender, InPyTorch, compare, matrix_products, training_gflop, use_all_cores
+from gflop import training_gflop
+from harness import Contender, command_line, compare, matrix_products, started
 
 from keras_segen.losses import CrossEntropy
 from keras_segen.models import unet
@@ -32,12 +32,10 @@ LAYOUTS: dict[str, tuple[Any, ...]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a U-Net's training step.")
-    parser.add_argument("--rounds", type=int, default=9, help="turns that count, after two that do not")
+    parser = command_line("Time a U-Net's training step.", rounds=9)
     parser.add_argument("--compile", action="store_true", help="torch.compile too, which needs a C++ compiler")
     options = parser.parse_args()
 
-    use_all_cores()
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (BATCH, SIZE, SIZE, 3)).astype("float32")
@@ -47,32 +45,39 @@ def main() -> None:
     gflop = training_gflop(model, images)
     weights = [weight.numpy() for weight in model.trainable_weights]
     given = ((FILTERS, weights), images, masks)
-    steps: dict[str, Callable[[], float]] = {"keras_segen": keras_step(model, images, masks)}
-    for name, arguments in LAYOUTS.items():
-        if "compiled" not in name or options.compile:
-            steps[name] = InPyTorch("torch_unet", "step", *given, *arguments)
-    losses = [step() for step in steps.values()]
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+    contenders = [
+        Contender("keras_segen", "unet_step", "keras_step", given, gflop),
+        *(
+            Contender(name, "torch_unet", "step", (*given, *layout), gflop)
+            for name, layout in LAYOUTS.items()
+            if "compiled" not in name or options.compile
+        ),
+    ]
+    count = sum(weight.size for weight in weights)
+    with started(contenders) as processes:
+        losses = [process.result() for process in processes]
+        np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+        compare(
+            f"U-Net's training step: {BATCH} images of {SIZE}×{SIZE}, {count:,} trainable weights, {gflop:.1f} GFLOP",
+            processes,
+            limits=matrix_products(),
+            rounds=options.rounds,
+            clock=options.clock,
+        )
 
-    size = f"{BATCH} images of {SIZE}×{SIZE}, {count_weights(model):,} trainable weights, {gflop:.1f} GFLOP"
-    compare(
-        f"U-Net's training step: {size}",
-        [Contender(n, s, gflop) for n, s in steps.items()],
-        limits=matrix_products(),
-        rounds=options.rounds,
-    )
 
-
-def keras_step(model: keras.Model, images: np.ndarray, masks: np.ndarray) -> Callable[[], float]:
+def keras_step(
+    description: tuple[tuple[int, ...], list[np.ndarray]], images: np.ndarray, masks: np.ndarray
+) -> Callable[[], float]:
     """One step as `model.fit` runs it: the compiled train function on a tf.data iterator."""
+    filters, weights = description
+    model = unet(CLASSES, filters=filters)
+    for variable, weight in zip(model.trainable_weights, weights, strict=True):
+        variable.assign(weight)
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=CrossEntropy())
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images, masks)).repeat())
     return lambda: float(model.train_function(batches)["loss"])
-
-
-def count_weights(model: keras.Model) -> int:
-    return sum(weight.numpy().size for weight in model.trainable_weights)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_segen._labels import joined, part_of
-from keras_segen.losses._variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, kl_divergence
+from keras_segen.losses._variational import MOST_LOG_VARIANCE, DiscretizedLogistic, Likelihood, bounded, divergence
 from keras_segen.training._latent_model import LatentModel, require_functional, unpacked
 from keras_segen.types import Tensor
 
@@ -131,11 +131,11 @@ class VAE(LatentModel):
         labels = labels if self.conditional else None
         batch, k = ops.shape(images)[0], self.importance_samples
         mean, log_variance = self.encoder(joined(images, labels), training=bool(training))
-        log_variance = bounded(log_variance)
+        log_variance = bounded(log_variance, MOST_LOG_VARIANCE)
         noise = self._draw(keras.random.normal, batch, (k, self.latent_dim))
         latents = mean[:, None] + ops.exp(log_variance / 2)[:, None] * noise  # (batch, k, latent_dim)
         log_likelihood = self._log_likelihood(images, latents, labels, training=bool(training))  # (batch, k)
-        each = kl_divergence(mean, log_variance)  # (batch, latent_dim)
+        each = divergence(mean, log_variance)  # (batch, latent_dim)
         reconstruction, kl = -ops.mean(log_likelihood), ops.mean(ops.sum(each, -1))
         if k > 1:
             weights = log_likelihood + _log_ratio(latents, noise, log_variance)
