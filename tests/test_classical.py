@@ -1,4 +1,4 @@
-import json
+import functools
 import sys
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 import keras_segen as ks
-import keras_segen_cli
+from examples.commands import answer, as_typed, read_json, run
 from keras_segen.classical import GRID, METHODS, _grown, choose, otsu, region_growing, watershed
 from keras_segen.data._folder import read_folder
 from keras_segen.errors import InputError
@@ -214,14 +214,10 @@ def test_without_scikit_image_the_command_is_named(monkeypatch, make_folder, cap
     assert error.count("\n") == 1
 
 
-def run(*arguments) -> int:
-    return keras_segen_cli.main([str(a) for a in arguments])
-
-
-@pytest.fixture
-def disc_folder(make_folder):
+@pytest.fixture(scope="module")
+def disc_folder(draw_discs, tmp_path_factory):
     """Dark discs on light ground, val being harder."""
-    root = make_folder(train=4, val=3, size=(60, 80))
+    root = draw_discs(tmp_path_factory.mktemp("data") / "discs", train=4, val=3, size=(60, 80))
     for split, noise in (("train", 6), ("val", 70)):
         for seed, path in enumerate(sorted((root / split / "images").iterdir())):
             image, mask = discs(seed, noise=noise, bright=False)
@@ -232,60 +228,149 @@ def disc_folder(make_folder):
     return root
 
 
-def test_a_baseline_is_scored_like_a_run(disc_folder, tmp_path, capsys):
-    for name, method in METHODS.items():
-        out = tmp_path / "made" / f"{name}.json"
-        assert run("baseline", name, "--data", disc_folder, "--out", out) == 0
-        printed = capsys.readouterr().out
-        scores = json.loads(out.read_text())
-        assert scores["baseline"] == name
-        # Chosen on the training images, which need no smoothing; those of validation would have asked for it.
-        assert (scores["settings"]["objects"], scores["settings"]["sigma"]) == ("dark", 0)
-        assert f"{name}: objects dark, sigma 0.0" in printed
-        assert "chosen on 4 training images" in printed
+@pytest.fixture(scope="module")
+def baseline(disc_folder, tmp_path_factory):
+    """Score a method by command, once: what is printed, its scores, and its picture."""
+
+    @functools.cache
+    def score(name):
+        path = tmp_path_factory.mktemp(name)
+        printed = answer(path, "baseline", name, "--data", disc_folder, "--out", f"made/{name}.json").out
+        return printed, read_json(path / f"made/{name}.json"), path / f"made/{name}.png"
+
+    return score
+
+
+@pytest.fixture(scope="module")
+def iou_by_scikit_learn(disc_folder, baseline):
+    """The IoU of ground and discs, by the same settings."""
+
+    @functools.cache
+    def iou(name):
+        _, scores, _ = baseline(name)
         truths, found = [], []
         for path in sorted((disc_folder / "val/images").iterdir()):
             truths.append(np.asarray(Image.open(disc_folder / "val/masks" / path.name)).ravel())
-            found.append(method(ks.data.read_image(path), **scores["settings"]).ravel())
+            found.append(METHODS[name](ks.data.read_image(path), **scores["settings"]).ravel())
         truth, prediction = np.concatenate(truths), np.concatenate(found)
         counted = truth != 255
-        expected = jaccard_score(truth[counted], prediction[counted], average=None)
-        assert list(scores["per_class_iou"].values()) == pytest.approx(expected.tolist(), abs=1e-9)
-        assert scores["mean_iou"] == pytest.approx(expected.mean(), abs=1e-9)
-        assert np.sum(scores["confusion_matrix"]) == 3 * 51 * 80
-        assert scores["images"] == 3
-        assert f"mean IoU                 {100 * expected.mean():.2f}" in printed
-        with Image.open(out.with_suffix(".png")) as picture:
-            assert np.asarray(picture).std() > 5
+        return jaccard_score(truth[counted], prediction[counted], average=None)
+
+    return iou
 
 
-def test_wrong_use_is_one_line_and_status_2(disc_folder, tmp_path, capsys):
-    three, bare = tmp_path / "three", tmp_path / "bare"
-    for root, ids in ((three, (0, 1, 2)), (bare, (0,))):
+each_name = pytest.mark.parametrize("name", METHODS)
+
+
+@each_name
+def test_scores_name_their_baseline(baseline, name):
+    _, scores, _ = baseline(name)
+    assert scores["baseline"] == name
+
+
+@each_name
+def test_settings_are_chosen_on_the_training_images(baseline, name):
+    _, scores, _ = baseline(name)
+    # They need no smoothing; those of validation would have asked for it.
+    assert (scores["settings"]["objects"], scores["settings"]["sigma"]) == ("dark", 0)
+
+
+@each_name
+def test_the_chosen_settings_are_printed(baseline, name):
+    printed, _, _ = baseline(name)
+    assert f"{name}: objects dark, sigma 0.0" in printed
+
+
+@each_name
+def test_what_settings_were_chosen_on_is_printed(baseline, name):
+    printed, _, _ = baseline(name)
+    assert "chosen on 4 training images" in printed
+
+
+@each_name
+def test_a_baselines_iou_is_scikit_learns(baseline, iou_by_scikit_learn, name):
+    _, scores, _ = baseline(name)
+    expected = iou_by_scikit_learn(name)
+    assert list(scores["per_class_iou"].values()) == pytest.approx(expected.tolist(), abs=1e-9)
+    assert scores["mean_iou"] == pytest.approx(expected.mean(), abs=1e-9)
+
+
+@each_name
+def test_a_baselines_mean_iou_is_printed(baseline, iou_by_scikit_learn, name):
+    printed, _, _ = baseline(name)
+    assert f"mean IoU                 {100 * iou_by_scikit_learn(name).mean():.2f}" in printed
+
+
+@each_name
+def test_a_baseline_is_scored_on_each_pixel_but_void(baseline, name):
+    _, scores, _ = baseline(name)
+    assert np.sum(scores["confusion_matrix"]) == 3 * 51 * 80
+
+
+@each_name
+def test_a_baseline_is_scored_on_the_validation_images(baseline, name):
+    _, scores, _ = baseline(name)
+    assert scores["images"] == 3
+
+
+@each_name
+def test_a_baseline_has_a_picture(baseline, name):
+    *_, path = baseline(name)
+    with Image.open(path) as picture:
+        assert np.asarray(picture).std() > 5
+
+
+@pytest.fixture
+def wrong_data(disc_folder, tmp_path, monkeypatch):
+    """A folder with data of three classes, and with data that lack one of two, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "discs").symlink_to(disc_folder)
+    for root, ids in ((tmp_path / "three", (0, 1, 2)), (tmp_path / "bare", (0,))):
         for split in ("train", "val"):
             for part in ("images", "masks"):
                 (root / split / part).mkdir(parents=True)
             Image.new("RGB", (8, 8)).save(root / split / "images/a.png")
             Image.fromarray(np.resize(np.array(ids, np.uint8), (8, 8))).save(root / split / "masks/a.png")
-    (bare / "classes.txt").write_text("ground\ndisc\n")
+    (tmp_path / "bare/classes.txt").write_text("ground\ndisc\n")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("wrong_data")
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--data", "three"], "three: holds 3 classes"),
+        (["--data", "bare"], "no training mask holds disc"),
+        (["--data", "shapes"], "shapes: is not a folder: a baseline tells two classes apart"),
+        (["--data", "voc"], "voc: is not a folder"),
+        (["--data", "nowhere"], "nowhere: is not a folder"),
+        (["--data", "."], "images: does not exist"),
+        (["--data", "discs", "--out", "scores.png"], "must end with .json"),
+    ],
+    ids=as_typed,
+)
+def test_wrong_use_is_one_line_and_status_2(capsys, arguments, named):
+    assert run("baseline", "otsu", *arguments) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "named"),
+    [
+        ("mine.json", "mine.json: exists already"),
+        ("other.json", "other.png: exists already"),
+        ("mine.json/a.json", "mine.json"),
+    ],
+)
+def test_files_that_exist_are_not_overwritten(disc_folder, tmp_path, capsys, out, named):
     (tmp_path / "mine.json").write_text("mine")
     (tmp_path / "other.png").write_text("mine")
-    for arguments, named in [
-        (("--data", three), "three: holds 3 classes"),
-        (("--data", bare), "no training mask holds disc"),
-        (("--data", "shapes"), "shapes: is not a folder: a baseline tells two classes apart"),
-        (("--data", "voc"), "voc: is not a folder"),
-        (("--data", tmp_path / "nowhere"), "nowhere: is not a folder"),
-        (("--data", tmp_path), "images: does not exist"),
-        (("--data", disc_folder, "--out", tmp_path / "mine.json"), "mine.json: exists already"),
-        (("--data", disc_folder, "--out", tmp_path / "other.json"), "other.png: exists already"),
-        (("--data", disc_folder, "--out", tmp_path / "scores.png"), "must end with .json"),
-        (("--data", disc_folder, "--out", tmp_path / "mine.json/a.json"), "mine.json"),
-    ]:
-        assert run("baseline", "otsu", *arguments) == 2, arguments
-        error = capsys.readouterr().err
-        assert named in error
-        assert error.count("\n") == 1
+    assert run("baseline", "otsu", "--data", disc_folder, "--out", tmp_path / out) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
     assert (tmp_path / "mine.json").read_text() == "mine"
     assert not (tmp_path / "other.json").exists()
 
@@ -300,6 +385,7 @@ def test_wrong_use_is_one_line_and_status_2(disc_folder, tmp_path, capsys):
         (["otsu", "--data", "x", "--samples", "9"], "--samples"),
         (["--data", "x"], "METHOD"),
     ],
+    ids=as_typed,
 )
 def test_wrong_options_are_one_line_and_status_2(capsys, arguments, named):
     assert run("baseline", *arguments) == 2

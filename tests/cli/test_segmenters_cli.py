@@ -1,6 +1,7 @@
 """FCN, backbones, fine-tuning and output codes by command."""
 
-import json
+import gc
+import shutil
 from pathlib import Path
 
 import keras
@@ -8,128 +9,257 @@ import numpy as np
 import pytest
 
 import keras_segen_cli
+from examples.commands import answer, as_typed, assert_equal_models, read_json, run
 from keras_segen.callbacks import Checkpoint
 
 SMALL = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--image-size", "32"]
-OPTIONS = ["--backbone-weights", "none", *SMALL]
 FCN = ["--backbone", "mobilenet", "--backbone-width", "0.25", *SMALL]
 MOBILENET = [*FCN, "--backbone-weights", "none"]
 
 
-def run(*arguments) -> int:
-    return keras_segen_cli.main([str(a) for a in arguments])
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory, draw_discs):
+    """A folder of discs."""
+    return draw_discs(tmp_path_factory.mktemp("data") / "discs")
 
 
 @pytest.fixture
-def root(make_folder, tmp_path, monkeypatch):
+def root(discs, tmp_path, monkeypatch):
+    """The same, beside an empty folder in which the test runs."""
     monkeypatch.chdir(tmp_path)
-    return make_folder()
+    return discs
 
 
-def weights(path):
-    model = keras.saving.load_model(path)
-    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+FINE_TUNING = ["train", "fcn", *MOBILENET, "--frozen-epochs", "1"]
 
 
-# Where training ends by an exception, Keras leaves history.csv to the garbage collector.
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_fine_tuning_goes_on_where_it_was_stopped(root, monkeypatch):
-    # Three epochs, the first with a frozen backbone; the process dies after that, and again after the one that follows.
-    arguments = ["train", "fcn", "--data", root, *MOBILENET, "--frozen-epochs", "1"]
-    assert run(*arguments, "--out", "whole") == 0
+@pytest.fixture(scope="module")
+def fine_tuned(discs, tmp_path_factory):
+    """A folder with a run of three epochs, the first with a frozen backbone."""
+    path = tmp_path_factory.mktemp("fine_tuned")
+    answer(path, *FINE_TUNING, "--data", discs, "--out", "whole")
+    return path
+
+
+@pytest.fixture(scope="module")
+def fine_tuned_in_parts(discs, fine_tuned):
+    """The same folder with another run, whose process dies after the first epoch, and again after the second."""
     end = Checkpoint.on_epoch_end
+    command = [*FINE_TUNING, "--data", discs, "--out", "broken", "--resume"]
 
     def die(self, epoch, logs=None):
         end(self, epoch, logs)
         if epoch < 2:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "on_epoch_end", die)
         for _ in range(2):
-            assert run(*arguments, "--out", "broken", "--resume") == keras_segen_cli.INTERRUPTED
-    assert run(*arguments, "--out", "broken", "--resume") == 0
-    assert Path("whole/history.csv").read_text() == Path("broken/history.csv").read_text()
-    for ours, theirs in zip(weights("whole/final.keras"), weights("broken/final.keras"), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    model = keras.saving.load_model("whole/final.keras")
-    assert int(model.optimizer.iterations) == 4  # of the second phase
-    assert isinstance(model.optimizer._learning_rate, keras.optimizers.schedules.CosineDecay)
-    assert model.optimizer._learning_rate.initial_learning_rate == pytest.approx(1e-4)
+            answer(fine_tuned, *command, status=keras_segen_cli.INTERRUPTED)
+    gc.collect()  # where training ends by an exception, Keras leaves history.csv to it
+    answer(fine_tuned, *command)
+    return fine_tuned
+
+
+# The open history.csv.
+in_parts = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.mark.slow
-def test_staged_training_starts_from_a_coarser_run(root, capsys):
-    arguments = ["train", "fcn", "--data", root, *FCN, "--optimizer", "sgd", "--schedule", "constant"]
+@in_parts
+def test_fine_tuning_that_was_stopped_has_the_same_history(fine_tuned_in_parts):
+    whole, broken = ((fine_tuned_in_parts / name / "history.csv").read_text() for name in ("whole", "broken"))
+    assert whole == broken
+
+
+@pytest.mark.slow
+@in_parts
+def test_fine_tuning_goes_on_where_it_was_stopped(fine_tuned_in_parts):
+    assert_equal_models(fine_tuned_in_parts / "whole/final.keras", fine_tuned_in_parts / "broken/final.keras")
+
+
+@pytest.mark.slow
+def test_the_released_backbone_has_an_optimizer_of_its_own(fine_tuned):
+    optimizer = keras.saving.load_model(fine_tuned / "whole/final.keras").optimizer
+    assert int(optimizer.iterations) == 4  # of the second phase
+    assert isinstance(optimizer._learning_rate, keras.optimizers.schedules.CosineDecay)
+    assert optimizer._learning_rate.initial_learning_rate == pytest.approx(1e-4)
+
+
+STAGE = ["train", "fcn", "--data", "discs", *FCN, "--optimizer", "sgd", "--schedule", "constant"]
+STILL = ["--stride", 16, "--learning-rate", "1e-30"]
+
+
+@pytest.fixture(scope="module")
+def coarse(draw_discs, tmp_path_factory):
+    """A folder of discs, and a run of stride 32 on it."""
+    path = tmp_path_factory.mktemp("stages")
+    draw_discs(path / "discs")
     at_first = ["--stride", 32, "--weight-decay", 0.0005, "--backbone-weights", "none"]
-    assert run(*arguments, *at_first, "--out", "coarse") == 0
-    model = keras.saving.load_model("coarse/final.keras")
-    assert (model.optimizer.momentum, model.optimizer.weight_decay) == (0.9, 0.0005)
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
-    still = ["--learning-rate", "1e-30"]
-    capsys.readouterr()
-    assert run(*arguments, "--stride", 16, "--start-from", "coarse", *still, "--out", "fine") == 0
-    assert (
-        "layers are taken; 1 layers are new, or new in what belongs to the classes: score16" in capsys.readouterr().out
-    )
-    best = keras.saving.load_model("coarse/model.keras")
-    finer = keras.saving.load_model("fine/model.keras")
-    np.testing.assert_allclose(finer.get_layer("score32").kernel, best.get_layer("score32").kernel, atol=1e-20)
-    capsys.readouterr()
-    assert run(*arguments, "--stride", 32, "--start-from", "fine", "--out", "no") == 2
-    assert "is an FCN-16s, which is finer than --stride 32" in capsys.readouterr().err
-    assert run(*arguments, "--start-from", "nowhere", "--out", "no") == 2
-    assert run("train", "fcn", "--data", root, *SMALL, "--start-from", "fine", "--out", "no") == 2
-    assert "was trained with backbone_width 0.25, not 1.0" in capsys.readouterr().err
-    assert run(*arguments, "--backbone-weights", "none", "--start-from", "fine", "--out", "no") == 2
-    assert "remove --backbone-weights" in capsys.readouterr().err
-    (root / "classes.txt").write_text("ground\ndisc\nunicorn\n")
-    assert not Path("no").exists()
-    assert run(*arguments, "--stride", 16, "--start-from", "fine", *still, "--out", "further") == 0
-    assert "2 layers are new, or new in what belongs to the classes: score" in capsys.readouterr().out
-    further, fine = (keras.saving.load_model(f"{name}/model.keras") for name in ("further", "fine"))
-    assert further.output_shape[-1] == 3
-    for name in ("conv1", "conv_pw_13"):
-        ours, theirs = (model.get_layer("backbone").get_layer(name).kernel for model in (further, fine))
-        np.testing.assert_allclose(ours, theirs, atol=1e-20)
+    answer(path, *STAGE, *at_first, "--out", "coarse")
+    return path
+
+
+@pytest.fixture(scope="module")
+def fine(coarse):
+    """The same folder with a run of stride 16 that starts from that and learns nothing, and what it prints."""
+    return coarse, answer(coarse, *STAGE, *STILL, "--start-from", "coarse", "--out", "fine").out
+
+
+@pytest.fixture(scope="module")
+def further(fine):
+    """The same folder with a run that starts from this with one class more, and what it prints."""
+    path, _ = fine
+    (shutil.copytree(path / "discs", path / "more") / "classes.txt").write_text("ground\ndisc\nunicorn\n")
+    return path, answer(path, *STAGE, *STILL, "--data", "more", "--start-from", "fine", "--out", "further").out
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_leaves_no_run_behind(root, capsys):
+def test_optimizer_options_reach_the_run(coarse):
+    optimizer = keras.saving.load_model(coarse / "coarse/final.keras").optimizer
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 0.0005)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+@pytest.mark.slow
+def test_a_finer_network_has_one_new_layer(fine):
+    _, printed = fine
+    assert "layers are taken; 1 layers are new, or new in what belongs to the classes: score16" in printed
+
+
+@pytest.mark.slow
+def test_staged_training_starts_from_a_coarser_run(fine):
+    path, _ = fine
+    best, finer = (keras.saving.load_model(path / name / "model.keras") for name in ("coarse", "fine"))
+    np.testing.assert_allclose(finer.get_layer("score32").kernel, best.get_layer("score32").kernel, atol=1e-20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*STAGE, "--stride", 32, "--start-from", "fine"], "is an FCN-16s, which is finer than --stride 32"),
+        ([*STAGE, "--start-from", "nowhere"], "nowhere: is not a run folder"),
+        (
+            ["train", "fcn", "--data", "discs", *SMALL, "--start-from", "fine"],
+            "was trained with backbone_width 0.25, not 1.0",
+        ),
+        ([*STAGE, "--backbone-weights", "none", "--start-from", "fine"], "remove --backbone-weights"),
+    ],
+    ids=["finer", "nowhere", "width", "weights"],
+)
+def test_a_stage_that_does_not_fit_leaves_no_run_behind(fine, monkeypatch, capsys, arguments, message):
+    path, _ = fine
+    monkeypatch.chdir(path)
+    assert run(*arguments, "--out", "no") == 2
+    assert message in capsys.readouterr().err
+    assert not Path("no").exists()
+
+
+@pytest.mark.slow
+def test_layers_of_the_classes_are_new_for_other_classes(further):
+    _, printed = further
+    assert "2 layers are new, or new in what belongs to the classes: score" in printed
+
+
+@pytest.mark.slow
+def test_other_classes_have_the_other_runs_backbone(further):
+    path, _ = further
+    ours, theirs = (keras.saving.load_model(path / name / "model.keras") for name in ("further", "fine"))
+    assert ours.output_shape[-1] == 3
+    for name in ("conv1", "conv_pw_13"):
+        kernels = [model.get_layer("backbone").get_layer(name).kernel for model in (ours, theirs)]
+        np.testing.assert_allclose(*kernels, atol=1e-20)
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(root, capsys):
     Path("text.h5").write_text("hello")
-    arguments = ["train", "fcn", "--data", root, *FCN]
-    assert run(*arguments, "--backbone-weights", "text.h5", "--out", "run") == 2
+    assert run("train", "fcn", "--data", root, *FCN, "--backbone-weights", "text.h5", "--out", "run") == 2
     assert "text.h5" in capsys.readouterr().err
     assert not Path("run").exists()
-    coded = [*arguments, "--output-codes", "1"]
-    assert (
-        run(*coded, "--refinement", "--backbone-weights", "none", "--stride", "32", "--epochs", "1", "--out", "coded")
-        == 0
-    )
-    assert "output codes of 1 bits, any two at least 1 apart" in capsys.readouterr().out
-    assert run(*coded, "--start-from", "coded", "--out", "finer") == 2
+
+
+CODED = ["train", "fcn", *FCN, "--output-codes", "1"]
+
+
+@pytest.fixture(scope="module")
+def coded(discs, tmp_path_factory):
+    """A folder with a run of output codes and a refinement stage, and what it prints."""
+    path = tmp_path_factory.mktemp("coded")
+    options = ["--refinement", "--backbone-weights", "none", "--stride", "32", "--epochs", "1"]
+    return path, answer(path, *CODED, "--data", discs, *options, "--out", "coded").out
+
+
+@pytest.mark.slow
+def test_the_distance_of_output_codes_is_printed(coded):
+    _, printed = coded
+    assert "output codes of 1 bits, any two at least 1 apart" in printed
+
+
+@pytest.mark.slow
+def test_a_refinement_stage_is_not_lost_in_a_later_stage(coded, discs, monkeypatch, capsys):
+    path, _ = coded
+    monkeypatch.chdir(path)
+    assert run(*CODED, "--data", discs, "--start-from", "coded", "--out", "finer") == 2
     assert "ends in a refinement stage, which would be lost" in capsys.readouterr().err
 
 
+UNET = ["train", "unet", "--filters", "4", "8", "16", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def unet_with_codes(discs, tmp_path_factory):
+    """The run of a U-Net with Hadamard codes and a refinement stage."""
+    path = tmp_path_factory.mktemp("unet_with_codes")
+    answer(path, *UNET, "--data", discs, "--output-codes", "hadamard", "--refinement", "--out", "codes")
+    return path / "codes"
+
+
+@pytest.fixture(scope="module")
+def model_with_codes(unet_with_codes):
+    return keras.saving.load_model(unet_with_codes / "model.keras")
+
+
 @pytest.mark.slow
-def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
-    small = ["--filters", "4", "8", "16", *SMALL]
-    coded = ["--output-codes", "hadamard", "--refinement", "--out", "codes"]
-    assert run("train", "unet", "--data", root, *small, *coded) == 0
-    model = keras.saving.load_model("codes/model.keras")
-    assert model.get_layer("refine_logits").kernel.shape == (4, 4, 1, 32)
-    assert model.output_shape == (None, None, None, 2)
-    assert model.get_layer("classes").codebook.shape == (2, 1)
-    assert 0 <= json.loads(Path("codes/metrics.json").read_text())["mean_iou"] <= 1
-    assert (
-        run("train", "unet", "--data", root, *small, "--deep-supervision", "--loss", "focal", "lovasz", "--out", "deep")
-        == 0
-    )
-    assert run("export", "deep", "--out", "saved_models/deep") == 0
-    assert type(keras.saving.load_model("deep/model.keras")).__name__ == "DeeplySupervised"
-    capsys.readouterr()
-    assert run("train", "unet", "--data", root, *small, "--output-codes", "5", "--out", "no") == 2
+def test_the_refinement_stage_works_on_bits(model_with_codes):
+    assert model_with_codes.get_layer("refine_logits").kernel.shape == (4, 4, 1, 32)
+
+
+@pytest.mark.slow
+def test_a_model_with_codes_gives_classes(model_with_codes):
+    assert model_with_codes.output_shape == (None, None, None, 2)
+
+
+@pytest.mark.slow
+def test_the_codebook_has_a_word_for_each_class(model_with_codes):
+    assert model_with_codes.get_layer("classes").codebook.shape == (2, 1)
+
+
+@pytest.mark.slow
+def test_a_run_with_codes_is_scored(unet_with_codes):
+    assert 0 <= read_json(unet_with_codes / "metrics.json")["mean_iou"] <= 1
+
+
+@pytest.fixture(scope="module")
+def deep(discs, tmp_path_factory):
+    """A folder with the run of a U-Net that is judged at each level."""
+    path = tmp_path_factory.mktemp("deep")
+    answer(path, *UNET, "--data", discs, "--deep-supervision", "--loss", "focal", "lovasz", "--out", "deep")
+    return path
+
+
+@pytest.mark.slow
+def test_deep_supervision_by_command(deep):
+    assert type(keras.saving.load_model(deep / "deep/model.keras")).__name__ == "DeeplySupervised"
+
+
+@pytest.mark.slow
+def test_a_deeply_supervised_run_is_exported(deep):
+    assert answer(deep, "export", "deep", "--out", "saved_models/deep").out.startswith("saved_models/deep/1\n")
+
+
+def test_codes_longer_than_there_are_are_refused(root, capsys):
+    assert run(*UNET, "--data", root, "--output-codes", "5", "--out", "no") == 2
     assert "--output-codes 5: 2 classes have codes of 1 to 1 bits" in capsys.readouterr().err
 
 
@@ -152,6 +282,7 @@ def test_output_codes_refinement_and_deep_supervision_by_command(root, capsys):
         (["unet", "--deep-supervision", "--refinement"], "does not go with --refinement"),
         (["fcn", "--output-codes", "hadamard", "--loss", "dice"], "remove --loss"),
     ],
+    ids=as_typed,
 )
 def test_wrong_options_are_said_in_one_line(root, capsys, arguments, message):
     assert run("train", arguments[0], "--data", root, "--out", "no", *arguments[1:]) == 2
@@ -169,6 +300,7 @@ def test_wrong_options_are_said_in_one_line(root, capsys, arguments, message):
         ["fcn", "--stride", "4"],
         ["unet", "--output-codes", "walsh"],
     ],
+    ids=as_typed,
 )
 def test_wrong_values_are_refused_in_one_line(arguments, capsys):
     assert run("train", arguments[0], "--data", "shapes", *arguments[1:]) == 2

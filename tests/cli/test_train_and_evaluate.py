@@ -1,5 +1,5 @@
 import csv
-import json
+import functools
 import shutil
 import types
 
@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_segen_cli
+from examples.commands import answer, as_typed, assert_equal_models, read_json, run, variables
 from keras_segen import data as ks_data
 from keras_segen import inference
 from keras_segen.callbacks import read_epoch
@@ -23,82 +24,143 @@ from keras_segen_cli.tasks.segmentation import Segmentation
 SMALL = ["--epochs", "2", "--steps-per-epoch", "3", "--batch-size", "4", "--image-size", "32", "--filters", "4", "8"]
 
 
-def run(*arguments) -> int:
-    return keras_segen_cli.main([str(a) for a in arguments])
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, draw_discs):
+    """A folder of discs."""
+    return draw_discs(tmp_path_factory.mktemp("data") / "discs")
 
 
 @pytest.fixture(scope="module")
-def prototype(tmp_path_factory, draw_discs):
-    """A folder of discs, and a run on it."""
-    root = tmp_path_factory.mktemp("prototype")
-    assert run("train", "unet", "--data", draw_discs(root / "discs"), "--out", root / "run", *SMALL) == 0
-    return root
-
-
-@pytest.fixture
-def trained(prototype, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(prototype / "discs", tmp_path / "discs")
-    return shutil.copytree(prototype / "run", tmp_path / "run")
-
-
-def weights(path):
-    model = keras.saving.load_model(path)
-    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+def prototype(data, tmp_path_factory):
+    """A run on it."""
+    path = tmp_path_factory.mktemp("prototype") / "run"
+    answer(path.parent, "train", "unet", "--data", data, "--out", path, *SMALL)
+    return path
 
 
 def assert_equal_runs(one, other):
     assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):
-        for ours, theirs in zip(weights(one / name), weights(other / name), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        assert_equal_models(one / name, other / name)
     assert (one / "metrics.json").read_text() == (other / "metrics.json").read_text()
 
 
-def test_a_run_folder_is_complete(trained, capsys):
-    config = json.loads((trained / "config.json").read_text())
-    assert config["class_names"] == ["class_0", "class_1"]
-    assert config["epochs"] == 2
-    assert set(config["versions"]) >= {"keras_segen", "keras", "tensorflow"}
-    with (trained / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
-    scores = json.loads((trained / "metrics.json").read_text())
+@pytest.mark.parametrize(("setting", "value"), [("class_names", ["class_0", "class_1"]), ("epochs", 2)])
+def test_the_config_holds_classes_and_epochs(prototype, setting, value):
+    assert read_json(prototype / "config.json")[setting] == value
+
+
+def test_the_config_holds_versions(prototype):
+    assert set(read_json(prototype / "config.json")["versions"]) >= {"keras_segen", "keras", "tensorflow"}
+
+
+@pytest.fixture(scope="module")
+def history(prototype):
+    with (prototype / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def scores(prototype):
+    return read_json(prototype / "metrics.json")
+
+
+def test_the_history_has_a_row_for_each_epoch(history):
+    assert [row["epoch"] for row in history] == ["0", "1"]
+
+
+def test_the_validation_images_are_scored(scores):
     assert scores["images"] == 3
+
+
+def test_each_class_has_a_score(scores):
     assert set(scores["per_class_iou"]) == {"class_0", "class_1"}
-    best = max(float(row["val_mean_iou"]) for row in rows)
+
+
+def test_the_best_epochs_model_is_scored(history, scores):
+    best = max(float(row["val_mean_iou"]) for row in history)
     assert scores["mean_iou"] == pytest.approx(best, rel=1e-6)
+
+
+def test_every_pixel_is_counted_once(scores):
     assert np.sum(scores["confusion_matrix"]) == 3 * 40 * 48
-    measures = ("pixel_accuracy", "mean_class_accuracy", "frequency_weighted_iou", "mean_dice", "boundary_iou")
-    assert all(0 <= scores[name] <= 1 for name in (*measures, "boundary_f1"))
-    for name in ("figures/curves.png", "figures/predictions.png", "figures/confusions.png", "final.keras"):
-        assert (trained / name).stat().st_size > 1000
-    assert any((trained / "logs").rglob("events.*"))
-    assert run("evaluate", trained) == 0
-    again = json.loads((trained / "metrics.json").read_text())
-    assert again["mean_iou"] == scores["mean_iou"]
-    assert "mean IoU" in capsys.readouterr().out
 
 
-def test_predict_and_export(trained, make_folder, capsys):
-    root = make_folder("more", train=1)
-    images = sorted((root / "val/images").iterdir())
-    assert run("predict", trained, *images, "--out", "out") == 0
-    model = keras.saving.load_model(trained / "model.keras")
-    for path in images:
-        with Image.open(f"out/{path.stem}.png") as label_map, Image.open(path) as image:
-            assert label_map.mode == "P"
-            expected = model.predict(np.asarray(image, "float32")[None], verbose=0)[0].argmax(-1)
-            np.testing.assert_array_equal(np.asarray(label_map), expected)
-        with Image.open(f"out/{path.stem}_overlay.png") as overlay:
-            assert overlay.size == (48, 40)
-    capsys.readouterr()
-    assert run("predict", trained, images[0], "--out", "out") == 2
+@pytest.mark.parametrize(
+    "measure",
+    [
+        "pixel_accuracy",
+        "mean_class_accuracy",
+        "frequency_weighted_iou",
+        "mean_dice",
+        "boundary_iou",
+        "boundary_f1",
+    ],
+)
+def test_a_measure_lies_between_0_and_1(scores, measure):
+    assert 0 <= scores[measure] <= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["figures/curves.png", "figures/predictions.png", "figures/confusions.png", "final.keras"]
+)
+def test_a_run_has_figures_and_its_last_model(prototype, name):
+    assert (prototype / name).stat().st_size > 1000
+
+
+def test_tensorboard_has_the_run(prototype):
+    assert any((prototype / "logs").rglob("events.*"))
+
+
+@pytest.fixture(scope="module")
+def predicted(new_folder, draw_discs):
+    """A folder with a run, and what it predicts of the images in `more`."""
+    path = new_folder()
+    draw_discs(path / "more", train=1)
+    answer(path, "predict", "run", *sorted((path / "more/val/images").iterdir()), "--out", "out")
+    return path
+
+
+def images_and_results(folder, ending):
+    """The pairs of images, and of what `predict` wrote of each."""
+    for path in sorted((folder / "more/val/images").iterdir()):
+        with Image.open(path) as image, Image.open(folder / "out" / f"{path.stem}{ending}") as result:
+            yield image, result
+
+
+def test_label_maps_have_a_palette(predicted):
+    assert [label_map.mode for _, label_map in images_and_results(predicted, ".png")] == ["P"] * 3
+
+
+def test_label_maps_are_the_models(predicted):
+    model = keras.saving.load_model(predicted / "run/model.keras")
+    for image, label_map in images_and_results(predicted, ".png"):
+        expected = model.predict(np.asarray(image, "float32")[None], verbose=0)[0].argmax(-1)
+        np.testing.assert_array_equal(np.asarray(label_map), expected)
+
+
+def test_overlays_have_the_images_size(predicted):
+    assert [overlay.size for _, overlay in images_and_results(predicted, "_overlay.png")] == [(48, 40)] * 3
+
+
+def test_predictions_are_not_overwritten(predicted, monkeypatch, capsys):
+    monkeypatch.chdir(predicted)
+    assert run("predict", "run", "more/val/images/0.jpg", "--out", "out") == 2
     assert "exists already" in capsys.readouterr().err
-    assert run("export", trained, "--out", "servables/discs") == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith("servables/discs/1\n")
-    assert "tensorflow/serving" in printed
+
+
+@pytest.fixture(scope="module")
+def exported(new_folder):
+    """What `export` prints."""
+    return answer(new_folder(), "export", "run", "--out", "servables/discs").out
+
+
+def test_export_prints_where_the_servable_is(exported):
+    assert exported.startswith("servables/discs/1\n")
+
+
+def test_export_prints_how_to_serve(exported):
+    assert "tensorflow/serving" in exported
 
 
 @pytest.mark.slow
@@ -118,41 +180,86 @@ def test_predict_in_tiles_and_by_several_looks(trained, make_folder):
                 np.testing.assert_array_equal(written, label_map)
 
 
-def test_scores_by_several_looks_say_so(trained, capsys):
-    before = json.loads((trained / "metrics.json").read_text())
-    capsys.readouterr()
-    assert run("evaluate", trained, "--flip", "--scales", 0.75, 1) == 0
-    assert "each looked at in scales 0.75 1, and flipped" in capsys.readouterr().out
-    assert json.loads((trained / "metrics.json").read_text()) == before
-    scores = json.loads((trained / "metrics-flip-0.75-1.json").read_text())
-    assert scores.pop("looks") == {"flip": True, "scales": [0.75, 1.0]}
-    data = ks_data.folder("val", data_dir=json.loads((trained / "config.json").read_text())["data"])
-    looks = inference.augmented(keras.saving.load_model(trained / "model.keras"), flip=True, scales=(0.75, 1))
+@pytest.fixture(scope="module")
+def by_looks(new_folder):
+    """A run that is scored by several looks, and what is printed."""
+    path = new_folder()
+    return path / "run", answer(path, "evaluate", "run", "--flip", "--scales", 0.75, 1).out
+
+
+@pytest.fixture(scope="module")
+def evaluated(by_looks, tmp_path_factory):
+    """The same run, scored once more by one look, and what is printed."""
+    path = shutil.copytree(by_looks[0], tmp_path_factory.mktemp("evaluated") / "run")
+    answer(path.parent, "evaluate", "run", "--flip")
+    return path, answer(path.parent, "evaluate", "run").out
+
+
+def test_evaluate_prints_the_mean_iou(evaluated):
+    _, printed = evaluated
+    assert "mean IoU" in printed
+
+
+def test_evaluate_gives_the_same_scores_again(evaluated, scores):
+    path, _ = evaluated
+    assert read_json(path / "metrics.json") == scores
+
+
+def test_several_looks_are_printed(by_looks):
+    _, printed = by_looks
+    assert "each looked at in scales 0.75 1, and flipped" in printed
+
+
+def test_several_looks_leave_the_scores_by_one_as_they_are(by_looks, scores):
+    path, _ = by_looks
+    assert read_json(path / "metrics.json") == scores
+
+
+def test_scores_by_several_looks_say_so(by_looks):
+    path, _ = by_looks
+    assert read_json(path / "metrics-flip-0.75-1.json")["looks"] == {"flip": True, "scales": [0.75, 1.0]}
+
+
+def test_scores_by_flipping_alone_say_so(evaluated):
+    path, _ = evaluated
+    assert read_json(path / "metrics-flip.json")["looks"] == {"flip": True, "scales": [1.0]}
+
+
+def test_scores_by_several_looks_are_the_augmented_models(by_looks, data):
+    path, _ = by_looks
+    looks = inference.augmented(keras.saving.load_model(path / "model.keras"), flip=True, scales=(0.75, 1))
     metric = MeanIoU(2)
-    for image, mask in data:
+    for image, mask in ks_data.folder("val", data_dir=data):
         metric.update_state(mask, looks(image))
-    assert scores["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
-    assert scores["confusion_matrix"] != before["confusion_matrix"]
-    assert run("evaluate", trained, "--flip") == 0
-    assert json.loads((trained / "metrics-flip.json").read_text())["looks"] == {"flip": True, "scales": [1.0]}
-    assert run("evaluate", trained) == 0
-    assert json.loads((trained / "metrics.json").read_text()) == before
+    assert read_json(path / "metrics-flip-0.75-1.json")["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
 
 
-@pytest.mark.slow
-def test_scores_on_other_data_stand_beside_the_runs_own(trained, make_folder, capsys):
-    before = (trained / "metrics.json").read_text()
+def test_several_looks_count_other_pixels(by_looks, scores):
+    path, _ = by_looks
+    assert read_json(path / "metrics-flip-0.75-1.json")["confusion_matrix"] != scores["confusion_matrix"]
+
+
+@pytest.fixture(scope="module")
+def on_others(new_folder, draw_discs):
+    """A folder with a run that is scored on `others` too."""
+    path = new_folder()
+    draw_discs(path / "others", train=1, val=2)
+    answer(path, "evaluate", "run", "--data", "others")
+    return path
+
+
+def test_scores_on_other_data_have_a_file_of_their_own(on_others):
+    assert read_json(on_others / "run/metrics-others.json")["images"] == 2
+
+
+def test_scores_on_other_data_leave_the_runs_own_as_they_are(on_others, prototype):
+    assert (on_others / "run/metrics.json").read_text() == (prototype / "metrics.json").read_text()
+
+
+def test_a_run_without_names_of_classes_is_scored_on_data_with_names(trained, make_folder):
     other = make_folder("others", train=1, val=2)
-    assert run("evaluate", trained, "--data", other) == 0
-    assert json.loads((trained / "metrics-others.json").read_text())["images"] == 2
     (other / "classes.txt").write_text("ground\ndisc\n")
-    assert run("evaluate", trained, "--data", other) == 0  # the run's own have no names
-    assert run("train", "unet", "--data", other, "--out", "named", *SMALL) == 0
-    (other / "classes.txt").write_text("disc\nground\n")
-    capsys.readouterr()
-    assert run("evaluate", "named", "--data", other) == 2
-    assert "class 0 is disc, but the model knows it as ground" in capsys.readouterr().err
-    assert (trained / "metrics.json").read_text() == before
+    assert run("evaluate", trained, "--data", other) == 0
 
 
 @pytest.fixture
@@ -185,24 +292,36 @@ def test_a_held_out_set_is_scored_whole(untrained, make_folder, capsys):
     printed = capsys.readouterr().out
     assert "over 10 images" in printed
     assert f"{flat}: scored on all images" in printed
-    scores = json.loads((untrained / "metrics-train.json").read_text())
+    scores = read_json(untrained / "metrics-train.json")
     assert (scores["images"], scores["split"], scores["data"]) == (10, "all", str(flat))
     truth = sum(int(np.asarray(Image.open(path)).sum()) for path in (flat / "masks").iterdir())
     assert np.sum(scores["confusion_matrix"], 1).tolist() == [10 * 40 * 48 - truth, truth]
 
 
+@pytest.fixture(scope="module")
+def testset(tmp_path_factory, draw_discs):
+    """A folder of discs in two splits."""
+    return draw_discs(tmp_path_factory.mktemp("other") / "testset", train=10, val=1)
+
+
 @pytest.mark.usefixtures("counted")
-def test_a_split_is_scored(untrained, make_folder, capsys):
-    root = make_folder("testset", train=10, val=1)
-    for split, count in (("train", 10), ("val", 1), ("all", 11)):
-        assert run("evaluate", untrained, "--data", root, "--split", split) == 0
-        assert json.loads((untrained / f"metrics-testset-{split}.json").read_text())["images"] == count
-    assert run("evaluate", untrained, "--split", "train") == 0
-    assert json.loads((untrained / "metrics-train.json").read_text())["images"] == 6
-    assert run("evaluate", untrained) == 0
-    assert json.loads((untrained / "metrics.json").read_text())["images"] == 3
-    capsys.readouterr()
-    assert run("evaluate", untrained, "--data", root, "--split", "test") == 2
+@pytest.mark.parametrize(("split", "count"), [("train", 10), ("val", 1), ("all", 11)])
+def test_a_split_of_other_data_is_scored(untrained, testset, split, count):
+    assert run("evaluate", untrained, "--data", testset, "--split", split) == 0
+    assert read_json(untrained / f"metrics-testset-{split}.json")["images"] == count
+
+
+@pytest.mark.usefixtures("counted")
+@pytest.mark.parametrize(
+    ("options", "file", "count"), [(["--split", "train"], "metrics-train.json", 6), ([], "metrics.json", 3)]
+)
+def test_a_split_of_the_runs_own_data_is_scored(untrained, options, file, count):
+    assert run("evaluate", untrained, *options) == 0
+    assert read_json(untrained / file)["images"] == count
+
+
+def test_a_split_that_does_not_exist_is_refused(untrained, testset, capsys):
+    assert run("evaluate", untrained, "--data", testset, "--split", "test") == 2
     assert "testset/test: does not exist" in capsys.readouterr().err
 
 
@@ -214,17 +333,17 @@ def test_scores_on_data_of_one_name_are_kept_apart(untrained, make_folder, tmp_p
             if not root.exists():
                 make_folder(f"{site}/slides", train=1, val=count)
             assert run("evaluate", untrained, "--data", root) == 0
-    written = {path.name: json.loads(path.read_text())["images"] for path in untrained.glob("metrics-*.json")}
+    written = {path.name: read_json(path)["images"] for path in untrained.glob("metrics-*.json")}
     assert written == {"metrics-slides.json": 2, "metrics-siteB-slides.json": 1}
     assert run("evaluate", untrained, "--data", make_folder("flip", train=1, val=1)) == 0
     assert run("evaluate", untrained, "--flip") == 0
-    assert json.loads((untrained / "metrics-flip.json").read_text())["data"] == str(tmp_path / "flip")
-    assert json.loads((untrained / "metrics-discs-flip.json").read_text())["looks"]["flip"]
+    assert read_json(untrained / "metrics-flip.json")["data"] == str(tmp_path / "flip")
+    assert read_json(untrained / "metrics-discs-flip.json")["looks"]["flip"]
 
 
 @pytest.mark.usefixtures("counted")
 def test_the_runs_own_data_are_scored_as_in_training(untrained, make_folder, tmp_path):
-    config = json.loads((untrained / "config.json").read_text())
+    config = read_json(untrained / "config.json")
     assert run("evaluate", untrained, "--data", config["data"]) == 0
     assert [path.name for path in untrained.glob("metrics*.json")] == ["metrics.json"]
     # Also if they were moved: some of them were trained on.
@@ -233,7 +352,7 @@ def test_the_runs_own_data_are_scored_as_in_training(untrained, make_folder, tmp
     write_json(untrained / "config.json", {**config, "data": str(flat), "data_fingerprint": fingerprint})
     flat.rename(tmp_path / "moved")
     assert run("evaluate", untrained, "--data", "moved") == 0
-    scores = json.loads((untrained / "metrics-moved.json").read_text())
+    scores = read_json(untrained / "metrics-moved.json")
     assert scores == {"images": 2, "data": str(tmp_path / "moved"), "epoch": None}
 
 
@@ -261,25 +380,25 @@ def test_a_folder_called_like_a_data_set_is_ambiguous(tmp_path, monkeypatch, cap
 def test_the_other_spelling_is_the_folder(untrained, tmp_path, make_folder):
     make_folder("shapes", val=2)
     assert run("evaluate", untrained, "--data", "./shapes") == 0
-    scores = json.loads((untrained / "metrics-shapes.json").read_text())
+    scores = read_json(untrained / "metrics-shapes.json")
     assert scores == {"images": 2, "data": str(tmp_path / "shapes"), "epoch": None, "split": "val"}
     assert baseline.load_data("shapes", verbose=False).name == str(tmp_path / "shapes")
 
 
 @pytest.mark.slow
-def test_one_seed_one_run_another_seed_another(prototype, trained, tmp_path):
-    root = prototype / "discs"
-    assert run("train", "unet", "--data", root, "--out", "again", *SMALL) == 0
-    assert_equal_runs(trained, tmp_path / "again")
-    assert run("train", "unet", "--data", root, "--out", "other", *SMALL, "--seed", "1") == 0
-    assert (trained / "history.csv").read_text() != (tmp_path / "other/history.csv").read_text()
+def test_one_seed_one_run_another_seed_another(data, prototype, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "unet", "--data", data, "--out", "again", *SMALL) == 0
+    assert_equal_runs(prototype, tmp_path / "again")
+    assert run("train", "unet", "--data", data, "--out", "other", *SMALL, "--seed", "1") == 0
+    assert (prototype / "history.csv").read_text() != (tmp_path / "other/history.csv").read_text()
 
 
-def test_resuming_a_finished_run_changes_nothing(trained, tmp_path):
-    before = weights(trained / "final.keras")
+def test_resuming_a_finished_run_changes_nothing(trained):
+    before = variables(trained / "final.keras")
     history = (trained / "history.csv").read_text()
-    assert run("train", "unet", "--data", tmp_path / "discs", "--out", "run", *SMALL, "--resume") == 0
-    for ours, theirs in zip(before, weights(trained / "final.keras"), strict=True):
+    assert run("train", "unet", "--data", "discs", "--out", "run", *SMALL, "--resume") == 0
+    for ours, theirs in zip(before, variables(trained / "final.keras"), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert (trained / "history.csv").read_text() == history
 
@@ -294,82 +413,214 @@ def test_killed_and_resumed_equals_undisturbed(make_folder, train_with_kills, tm
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
-@pytest.mark.slow
-def test_what_dies_in_the_validation_of_the_first_epoch_goes_on_behind_it(
-    prototype, trained, tmp_path, monkeypatch, capsys
-):
-    command = ["train", "unet", "--data", prototype / "discs", "--out", "died", *SMALL, "--resume"]
+@pytest.fixture(scope="module")
+def died(data, tmp_path_factory):
+    """A folder with a run that dies in the validation of its first epoch, and its command."""
+    path = tmp_path_factory.mktemp("died")
+    command = ["train", "unet", "--data", data, "--out", "died", *SMALL, "--resume"]
 
     def die(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Segmentation, "validate", die)
-        assert run(*command) == keras_segen_cli.INTERRUPTED
-    assert (tmp_path / "died/backup/model.keras").is_file()
-    assert read_epoch(tmp_path / "died/backup/model.keras")[0] == 0
-    assert Run(tmp_path / "died").history() == []
-    capsys.readouterr()
-    assert run(*command) == 0
-    printed = capsys.readouterr().out
-    assert "epoch 1 was trained, but not scored" in printed
-    assert "Epoch 2/2" in printed
-    assert "Epoch 1/2" not in printed
-    assert_equal_runs(trained, tmp_path / "died")
+        answer(path, *command, status=keras_segen_cli.INTERRUPTED)
+    return path, command
+
+
+@pytest.fixture(scope="module")
+def went_on(died, tmp_path_factory):
+    """A copy of the run that is resumed, and what is printed."""
+    path, command = died
+    other = shutil.copytree(path, tmp_path_factory.mktemp("went_on"), dirs_exist_ok=True)
+    return other / "died", answer(other, *command).out
 
 
 @pytest.mark.slow
-def test_more_epochs_after_the_end(trained, tmp_path, capsys):
-    command = ["train", "unet", "--data", tmp_path / "discs", "--out", "run", *SMALL, "--resume"]
-    before = Run(trained).history()
-    assert run(*command, "--epochs", 4) == 0
-    history = Run(trained).history()
-    assert history[:2] == before
-    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
-    assert json.loads((trained / "config.json").read_text())["epochs"] == 4
-    best = int(np.argmax([row["val_mean_iou"] for row in history]))
-    assert json.loads((trained / "metrics.json").read_text())["epoch"] == best + 1
-    optimizer = keras.saving.load_model(trained / "final.keras").optimizer
+def test_what_dies_in_the_validation_of_the_first_epoch_leaves_a_backup_of_it(died):
+    path, _ = died
+    assert read_epoch(path / "died/backup/model.keras")[0] == 0
+
+
+@pytest.mark.slow
+def test_an_epoch_without_scores_is_not_in_the_history(died):
+    path, _ = died
+    assert Run(path / "died").history() == []
+
+
+@pytest.mark.slow
+def test_resuming_says_that_an_epoch_was_not_scored(went_on):
+    _, printed = went_on
+    assert "epoch 1 was trained, but not scored" in printed
+
+
+@pytest.mark.slow
+def test_resuming_trains_the_second_epoch_alone(went_on):
+    _, printed = went_on
+    assert "Epoch 2/2" in printed
+    assert "Epoch 1/2" not in printed
+
+
+@pytest.mark.slow
+def test_what_dies_in_validation_becomes_the_run_that_did_not(went_on, prototype):
+    path, _ = went_on
+    assert_equal_runs(prototype, path)
+
+
+LONGER = ["train", "unet", "--data", "discs", "--out", "run", *SMALL, "--resume"]
+
+
+@pytest.fixture(scope="module")
+def longer(new_folder):
+    """A folder with a run of two epochs that is resumed for four."""
+    path = new_folder()
+    answer(path, *LONGER, "--epochs", 4)
+    return path
+
+
+@pytest.mark.slow
+def test_more_epochs_keep_the_history(longer, prototype):
+    assert Run(longer / "run").history()[:2] == Run(prototype).history()
+
+
+@pytest.mark.slow
+def test_more_epochs_are_counted_on(longer):
+    assert [row["epoch"] for row in Run(longer / "run").history()] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_config_of_more_epochs_holds_all(longer):
+    assert read_json(longer / "run/config.json")["epochs"] == 4
+
+
+@pytest.mark.slow
+def test_the_best_of_all_epochs_is_scored(longer):
+    best = int(np.argmax([row["val_mean_iou"] for row in Run(longer / "run").history()]))
+    assert read_json(longer / "run/metrics.json")["epoch"] == best + 1
+
+
+@pytest.mark.slow
+def test_the_learning_rate_takes_the_course_of_all_epochs(longer):
+    optimizer = keras.saving.load_model(longer / "run/final.keras").optimizer
     assert int(optimizer.iterations) == 12
-    assert optimizer._learning_rate.decay_steps == 12  # the course of a run of four epochs
-    capsys.readouterr()
-    assert run(*command) == 2
+    assert optimizer._learning_rate.decay_steps == 12
+
+
+@pytest.mark.slow
+def test_fewer_epochs_than_begun_with_are_refused(longer, monkeypatch, capsys):
+    monkeypatch.chdir(longer)
+    assert run(*LONGER) == 2
     assert "was begun with 4 epochs and cannot go on with 2: give --epochs 4 or more" in capsys.readouterr().err
 
 
+STILL = ["train", "unet", *SMALL, "--epochs", 1, "--learning-rate", "1e-30"]
+
+
+@pytest.fixture(scope="module")
+def started(data, prototype, draw_discs, tmp_path_factory):
+    """Start runs that learn nothing from the prototype, on data whose classes have names, or have none: ask for one.
+
+    Each is trained once; the answer is the run, and what is printed.
+    """
+
+    @functools.cache
+    def start(*names):
+        path = tmp_path_factory.mktemp("started")
+        of_names = data
+        if names:
+            of_names = draw_discs(path / "other")
+            (of_names / "classes.txt").write_text("\n".join(names) + "\n")
+        return path / "new", answer(path, *STILL, "--start-from", prototype, "--data", of_names, "--out", "new").out
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def best(prototype):
+    """The model that others start from."""
+    return keras.saving.load_model(prototype / "model.keras")
+
+
 @pytest.mark.slow
-def test_a_run_starts_from_anothers_weights(trained, make_folder, tmp_path, capsys):
-    still = ["train", "unet", *SMALL, "--epochs", 1, "--learning-rate", "1e-30", "--start-from", trained]
-    assert run(*still, "--data", tmp_path / "discs", "--out", "same") == 0
-    assert "weights of 14 layers are taken\n" in capsys.readouterr().out
-    best, same = (keras.saving.load_model(path / "model.keras") for path in (trained, tmp_path / "same"))
+def test_all_layers_are_taken_for_the_same_classes(started):
+    _, printed = started()
+    assert "weights of 14 layers are taken\n" in printed
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_anothers_weights(started, best):
+    path, _ = started()
+    same = keras.saving.load_model(path / "model.keras")
     assert [w.path for w in best.trainable_variables] == [w.path for w in same.trainable_variables]
     for ours, theirs in zip(same.trainable_variables, best.trainable_variables, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-20)
-    assert json.loads((tmp_path / "same/config.json").read_text())["start_from"] == str(trained)
-    # Other names are other classes, however many.
-    other = make_folder("other")
-    for names in ("ground\ndisc\n", "ground\ndisc\nunicorn\n"):
-        (other / "classes.txt").write_text(names)
-        out = f"other{len(names)}"
-        assert run(*still, "--data", other, "--out", out) == 0
-        assert "weights of 13 layers are taken; 1 layers are new" in capsys.readouterr().out
-        new = keras.saving.load_model(tmp_path / out / "model.keras")
-        assert new.output_shape[-1] == names.count("\n")
-        np.testing.assert_allclose(
-            new.get_layer("down0_conv1").kernel, best.get_layer("down0_conv1").kernel, atol=1e-20
-        )
-        assert np.abs(new.get_layer("logits").kernel[..., :2] - best.get_layer("logits").kernel).max() > 1e-3
-    for options, message in (
+
+
+@pytest.mark.slow
+def test_the_config_holds_where_a_run_started(started, prototype):
+    path, _ = started()
+    assert read_json(path / "config.json")["start_from"] == str(prototype)
+
+
+# Other names are other classes, however many.
+other_classes = pytest.mark.parametrize("names", [("ground", "disc"), ("ground", "disc", "unicorn")], ids=len)
+
+
+@pytest.mark.slow
+@other_classes
+def test_the_last_layer_is_new_for_other_classes(started, names):
+    _, printed = started(*names)
+    assert "weights of 13 layers are taken; 1 layers are new" in printed
+
+
+@pytest.mark.slow
+@other_classes
+def test_other_classes_have_their_own_logits(started, best, names):
+    path, _ = started(*names)
+    new = keras.saving.load_model(path / "model.keras")
+    assert new.output_shape[-1] == len(names)
+    assert np.abs(new.get_layer("logits").kernel[..., :2] - best.get_layer("logits").kernel).max() > 1e-3
+
+
+@pytest.mark.slow
+@other_classes
+def test_other_classes_have_the_other_runs_features(started, best, names):
+    path, _ = started(*names)
+    new = keras.saving.load_model(path / "model.keras")
+    np.testing.assert_allclose(new.get_layer("down0_conv1").kernel, best.get_layer("down0_conv1").kernel, atol=1e-20)
+
+
+@pytest.mark.slow
+def test_classes_that_no_mask_holds_are_named(started):
+    _, printed = started("ground", "disc", "unicorn")
+    assert "no training mask holds unicorn" in printed
+
+
+@pytest.mark.slow
+def test_data_whose_classes_have_other_names_are_not_scored(started, make_folder, capsys):
+    path, _ = started("ground", "disc")
+    other = make_folder("others", train=1, val=2)
+    (other / "classes.txt").write_text("disc\nground\n")
+    assert run("evaluate", path, "--data", other) == 2
+    assert "class 0 is disc, but the model knows it as ground" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         (["--filters", 16], "was trained with filters (4, 8), not (4, 8, 16)"),
         (["--padding", "valid"], "was trained with padding same, not valid"),
         (["--start-from", "nowhere"], "nowhere: is not a run folder"),
-        (["--start-from", trained.parent / "empty"], "holds no model.keras yet"),
-    ):
-        (trained.parent / "empty").mkdir(exist_ok=True)
-        (trained.parent / "empty/config.json").write_text((trained / "config.json").read_text())
-        assert run(*still, "--data", other, *options, "--out", "no") == 2
-        assert message in capsys.readouterr().err
+        (["--start-from", "empty"], "holds no model.keras yet"),
+    ],
+    ids=as_typed,
+)
+def test_what_cannot_be_started_from_is_refused(trained, tmp_path, capsys, options, message):
+    (tmp_path / "empty").mkdir()
+    shutil.copy(trained / "config.json", tmp_path / "empty")
+    (tmp_path / "discs/classes.txt").write_text("ground\ndisc\nunicorn\n")
+    assert run(*STILL, "--start-from", trained, "--data", "discs", *options, "--out", "no") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 
@@ -532,42 +783,43 @@ def test_bad_data_is_one_line_and_status_2(make_folder, tmp_path, monkeypatch, c
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_changed_data_are_not_resumed_and_absent_classes_are_named(trained, make_folder, tmp_path, capsys):
-    root = tmp_path / "discs"
-    Image.new("L", (48, 40), 1).save(root / "train/masks/1.png")
-    assert run("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume") == 2
+def test_changed_data_are_not_resumed(trained, capsys):
+    Image.new("L", (48, 40), 1).save("discs/train/masks/1.png")
+    assert run("train", "unet", "--data", "discs", "--out", trained, *SMALL, "--resume") == 2
     assert "not those that it was begun with" in capsys.readouterr().err
-    (root / "classes.txt").write_text("a\nb\nunicorn\n")
-    assert run("train", "unet", "--data", root, "--out", "other", *SMALL) == 0
-    assert "no training mask holds unicorn" in capsys.readouterr().err
 
 
-def test_wrong_use_is_one_line_and_status_2(trained, tmp_path, capsys):
-    root = tmp_path / "discs"
-    full = tmp_path / "full"
-    full.mkdir()
-    (full / "a").write_text("mine")
-    overlay = tmp_path / "1_overlay.png"
-    Image.new("RGB", (4, 4)).save(overlay)
-    for arguments, named in [
-        (("train", "unet", "--data", tmp_path / "nowhere"), "nowhere"),
-        (("train", "unet", "--data", root, "--out", full), "not empty"),
-        (("train", "unet", "--data", root, "--resume"), "--out"),
-        (("train", "unet", "--data", root, "--out", full, "--resume"), "no run folder"),
-        (("train", "unet", "--data", root, "--out", trained, *SMALL, "--resume", "--seed", "5"), "seed 0"),
-        (("evaluate", full), "not a run folder"),
-        (("predict", full, "a.png", "--out", "x"), "not a run folder"),
-        (("predict", trained, "nowhere.png", "--out", "x"), "nowhere.png"),
-        (("export", tmp_path / "nowhere", "--out", "x"), "not a run folder"),
-        (("export", trained, "--out", full / "a" / "b"), "not a folder to write to"),
-        (("predict", trained, root / "val/images/1.jpg", overlay, "--out", "x"), "both it and"),
-    ]:
-        capsys.readouterr()
-        assert run(*arguments) == 2, arguments
-        error = capsys.readouterr().err
-        assert named in error
-        assert error.count("\n") == 1
+@pytest.fixture
+def full(trained, tmp_path):
+    """A folder that is not a run's, beside a run."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/a").write_text("mine")
+    return tmp_path / "full"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "unet", "--data", "nowhere"], "nowhere"),
+        (["train", "unet", "--data", "discs", "--out", "full"], "not empty"),
+        (["train", "unet", "--data", "discs", "--resume"], "--out"),
+        (["train", "unet", "--data", "discs", "--out", "full", "--resume"], "no run folder"),
+        (["train", "unet", "--data", "discs", "--out", "run", *SMALL, "--resume", "--seed", "5"], "seed 0"),
+        (["evaluate", "full"], "not a run folder"),
+        (["predict", "full", "a.png", "--out", "x"], "not a run folder"),
+        (["predict", "run", "nowhere.png", "--out", "x"], "nowhere.png"),
+        (["export", "nowhere", "--out", "x"], "not a run folder"),
+        (["export", "run", "--out", "full/a/b"], "not a folder to write to"),
+        (["predict", "run", "discs/val/images/1.jpg", "1_overlay.png", "--out", "x"], "both it and"),
+    ],
+    ids=as_typed,
+)
+def test_wrong_use_is_one_line_and_status_2(full, capsys, arguments, named):
+    Image.new("RGB", (4, 4)).save("1_overlay.png")
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
     assert (full / "a").read_text() == "mine"
 
 

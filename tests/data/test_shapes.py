@@ -31,17 +31,28 @@ def objects(mask, class_id):
     return ndimage.label(mask == class_id)
 
 
-def test_types_shapes_and_ranges(scenes):
-    images, masks, labels = scenes
-    assert images.shape == (600, 64, 64, 3)
-    assert images.dtype == np.float32
+@pytest.mark.parametrize(
+    ("which", "shape", "dtype"),
+    [(0, (600, 64, 64, 3), np.float32), (1, (600, 64, 64), np.uint8), (2, (600,), np.int32)],
+    ids=["images", "masks", "labels"],
+)
+def test_shape_and_type(scenes, which, shape, dtype):
+    assert scenes[which].shape == shape
+    assert scenes[which].dtype == dtype
+
+
+def test_images_lie_between_0_and_255(scenes):
+    images, _, _ = scenes
     assert images.min() >= 0
     assert images.max() <= 255
+
+
+def test_images_hold_whole_numbers(scenes):
+    images, _, _ = scenes
     assert np.array_equal(images, np.round(images))
-    assert masks.shape == (600, 64, 64)
-    assert masks.dtype == np.uint8
-    assert labels.shape == (600,)
-    assert labels.dtype == np.int32
+
+
+def test_ground_and_five_shapes_are_the_classes():
     assert num_classes == len(CLASS_NAMES) == 6
 
 

@@ -96,7 +96,9 @@ def test_ids_stay_those_of_voc_through_every_augmentation(tmp_path_factory, seed
     assert images.max() <= 255
 
 
-def test_what_is_not_there_is_downloaded(tmp_path, monkeypatch, host):
+@pytest.fixture
+def archives(tmp_path, monkeypatch, host):
+    """Archives of VOC 2007, one of them for two splits."""
     first, second, third, _ = SIZES
     draw_devkit(tmp_path / "a/VOCdevkit/VOC2007", {"train": [first], "val": [second]})
     draw_devkit(tmp_path / "b/VOCdevkit/VOC2007", {"test": [third]})
@@ -104,8 +106,11 @@ def test_what_is_not_there_is_downloaded(tmp_path, monkeypatch, host):
     for split in ("train", "val"):
         monkeypatch.setitem(ARCHIVES[2007], split, trainval)
     monkeypatch.setitem(ARCHIVES[2007], "test", host.archive(packed(tmp_path / "b"), "/test", name="test.tar"))
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
+
+
+@pytest.mark.usefixtures("archives")
+def test_what_is_not_there_is_downloaded(tmp_path, host):
+    (data_dir := tmp_path / "data").mkdir()
     for split, seed in (("val", 1), ("test", 2), ("train", 0), ("val", 1)):
         ((image, mask),) = voc(split, data_dir=data_dir, year=2007).as_numpy_iterator()
         expected_image, expected_mask = scene(SIZES[list(SIZES)[seed]], seed)
@@ -113,10 +118,14 @@ def test_what_is_not_there_is_downloaded(tmp_path, monkeypatch, host):
         assert np.abs(image[0] - expected_image).mean() < 6
     assert [path for path, _ in host.asked] == ["/trainval", "/test"]
     assert [path.name for path in data_dir.iterdir()] == ["VOCdevkit"]
-    # Where VOCdevkit itself is named, the archive goes where it puts things into it.
-    (other := tmp_path / "other/VOCdevkit").mkdir(parents=True)
-    assert find_voc("val", other, year=2007) == [
-        (other / f"VOC2007/JPEGImages/{second}.jpg", other / f"VOC2007/SegmentationClass/{second}.png")
+
+
+@pytest.mark.usefixtures("archives")
+def test_where_the_devkit_itself_is_named_archives_go_into_it(tmp_path):
+    _, second, *_ = SIZES
+    (devkit := tmp_path / "other/VOCdevkit").mkdir(parents=True)
+    assert find_voc("val", devkit, year=2007) == [
+        (devkit / f"VOC2007/JPEGImages/{second}.jpg", devkit / f"VOC2007/SegmentationClass/{second}.png")
     ]
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import weakref
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -91,22 +92,67 @@ def test_pixelwise_network_gives_each_pixel_its_own_class(height, width, tile, o
 PIXELWISE = pixelwise()
 
 
-@settings(max_examples=60, deadline=None)
-@given(extent=st.integers(1, 400), tile=st.integers(1, 200), overlap=overlaps, stride=st.sampled_from([1, 4, 16, 32]))
-def test_places_of_tiles(extent, tile, overlap, stride):
-    side = tiles.side_of(extent, tile, overlap, tiles.Padding(stride, 0))
-    padded = -(-extent // stride) * stride
-    assert side.size % stride == 0
-    assert side.size == padded or tile <= side.size < tile + stride
-    assert all(start % stride == 0 for start in side.starts)
+class Tiling(NamedTuple):
+    """Tiles along a side of an image, and what they were asked for."""
+
+    extent: int
+    tile: int
+    overlap: float
+    stride: int
+
+    @property
+    def side(self):
+        return tiles.side_of(self.extent, self.tile, self.overlap, tiles.Padding(self.stride, 0))
+
+    @property
+    def padded(self):
+        return -(-self.extent // self.stride) * self.stride
+
+
+def any_tiling(test):
+    strides = st.sampled_from([1, 4, 16, 32])
+    tilings = st.builds(Tiling, extent=st.integers(1, 400), tile=st.integers(1, 200), overlap=overlaps, stride=strides)
+    return settings(max_examples=60, deadline=None)(given(tilings)(test))
+
+
+@any_tiling
+def test_tiles_have_whole_strides_and_no_more_than_are_needed(tiling):
+    size = tiling.side.size
+    assert size % tiling.stride == 0
+    assert size == tiling.padded or tiling.tile <= size < tiling.tile + tiling.stride
+
+
+@any_tiling
+def test_tiles_begin_at_whole_strides(tiling):
+    assert all(start % tiling.stride == 0 for start in tiling.side.starts)
+
+
+@any_tiling
+def test_tiles_reach_from_end_to_end(tiling):
+    side = tiling.side
     assert side.starts[0] == 0
-    assert side.starts[-1] + side.size == padded
-    assert sum(side.finished(k) for k in range(len(side.starts))) == padded
+    assert side.starts[-1] + side.size == tiling.padded
+
+
+@any_tiling
+def test_tiles_finish_each_pixel_once(tiling):
+    side = tiling.side
+    assert sum(side.finished(k) for k in range(len(side.starts))) == tiling.padded
+
+
+@any_tiling
+def test_tiles_overlap_as_asked_for(tiling):
+    side = tiling.side
     steps = np.diff(side.starts)
     assert (steps > 0).all()
-    assert (steps <= max(side.size * (1 - overlap), stride)).all()
-    # Each tile's weight, after all later ones took their shares: the Gaussians, normalised.
-    weights = np.zeros((len(side.starts), padded))
+    assert (steps <= max(side.size * (1 - tiling.overlap), tiling.stride)).all()
+
+
+@any_tiling
+def test_tiles_are_weighed_by_normalised_gaussians(tiling):
+    side = tiling.side
+    # Each tile's weight, after all later ones took their shares.
+    weights = np.zeros((len(side.starts), tiling.padded))
     for k, (start, share) in enumerate(zip(side.starts, side.shares, strict=True)):
         both = slice(start, start + len(share))
         weights[:, both] *= 1 - share

@@ -237,23 +237,43 @@ def test_whole_weights_repeat_pixels_in_regions(loss, kind, seed):
     assert float(loss(masks[:1], logits[:1], times[None])) == pytest.approx(float(loss(*repeated)), rel=1e-5, abs=1e-6)
 
 
-@each_loss
-@pytest.mark.parametrize("batch", [1, 2, 3, 4])
-def test_all_forms_of_sample_weights_mean_the_same(loss, batch):
+def example_of_batch(batch):
+    """Masks, logits, and a random generator for weights."""
     rng = np.random.default_rng(batch)
     masks = rng.choice([0, 1, 2, VOID], (batch, 5, 3))  # a batch of 3 could be taken for the width
-    logits = rng.normal(size=(batch, 5, 3, 3)).astype("float32")
+    return masks, rng.normal(size=(batch, 5, 3, 3)).astype("float32"), rng
+
+
+each_batch = pytest.mark.parametrize("batch", [1, 2, 3, 4])
+
+
+@each_loss
+@each_batch
+def test_sample_weights_of_one_change_nothing_and_of_zero_leave_nothing(loss, batch):
+    masks, logits, _ = example_of_batch(batch)
     plain = float(loss(masks, logits))
     for shape in ((), (batch,), (batch, 1, 1), (batch, 5, 3), (batch, 5, 3, 1)):
         assert float(loss(masks, logits, np.ones(shape))) == pytest.approx(plain, rel=1e-6)
         assert float(loss(masks, logits, np.zeros(shape))) == 0
+
+
+@each_loss
+@each_batch
+def test_all_forms_of_images_weights_mean_the_same(loss, batch):
+    masks, logits, rng = example_of_batch(batch)
     weights = rng.uniform(0, 2, batch)
     value = float(loss(masks, logits, weights))
     for shape in ((batch, 1), (batch, 1, 1), (batch, 1, 1, 1)):
         assert float(loss(masks, logits, weights.reshape(shape))) == pytest.approx(value, rel=1e-6)
-    of_pixels = rng.uniform(0, 2, masks.shape)
-    value = float(loss(masks, logits, of_pixels))
-    assert float(loss(masks, logits, of_pixels[..., None])) == pytest.approx(value, rel=1e-6)
+
+
+@each_loss
+@each_batch
+def test_both_forms_of_pixels_weights_mean_the_same(loss, batch):
+    masks, logits, rng = example_of_batch(batch)
+    weights = rng.uniform(0, 2, masks.shape)
+    value = float(loss(masks, logits, weights))
+    assert float(loss(masks, logits, weights[..., None])) == pytest.approx(value, rel=1e-6)
 
 
 @each_region_loss
@@ -289,30 +309,55 @@ def test_top_k_takes_the_greatest_of_the_weighted_losses():
     assert float(loss(masks, logits, [2.0])) == pytest.approx(np.log(8) + np.log(4))
 
 
-def test_reductions_are_kerass():
+@pytest.fixture(scope="module")
+def weighed():
+    """Masks, logits, weights of pixels, and each pixel's weighed loss."""
     masks, logits = example()
-    counted = masks != VOID
     weights = np.random.default_rng(0).uniform(0, 2, masks.shape).astype("float32")
-    by_pixel = np.asarray(CrossEntropy(reduction=None)(masks, logits, weights))
+    return masks, logits, weights, np.asarray(CrossEntropy(reduction=None)(masks, logits, weights))
+
+
+def test_without_reduction_each_pixel_has_a_loss(weighed):
+    masks, *_, by_pixel = weighed
     assert by_pixel.shape == masks.shape
-    assert not by_pixel[~counted].any()
+
+
+def test_void_has_no_loss(weighed):
+    masks, *_, by_pixel = weighed
+    assert not by_pixel[masks == VOID].any()
+
+
+def test_weights_multiply_each_pixels_loss(weighed):
+    masks, logits, weights, by_pixel = weighed
     plain = np.asarray(CrossEntropy(reduction="none")(masks, logits))
     np.testing.assert_allclose(by_pixel, plain * weights, rtol=1e-6)
+
+
+def test_the_sum_of_losses_is_kerass():
+    masks, logits = example()
     of_keras = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=VOID, reduction="sum")
-    assert float(CrossEntropy(reduction="sum")(masks, logits)) == pytest.approx(
-        float(of_keras(masks, logits)), rel=1e-5
-    )
-    for reduction, value in (
-        ("sum", by_pixel.sum()),
-        ("mean", by_pixel.sum() / counted.sum()),
-        ("mean_with_sample_weight", by_pixel.sum() / weights[counted].sum()),
-    ):
-        loss = CrossEntropy(reduction=reduction)
-        assert float(loss(masks, logits, weights)) == pytest.approx(value, rel=1e-5)
-    by_image = np.asarray(Dice(reduction=None)(masks, logits, [1.0, 3.0]))
-    assert by_image.shape == (2,)
-    for reduction, value in (("sum", by_image.sum()), ("mean_with_sample_weight", by_image.sum() / 4)):
-        assert float(Dice(reduction=reduction)(masks, logits, [1.0, 3.0])) == pytest.approx(value, rel=1e-5)
+    expected = float(of_keras(masks, logits))
+    assert float(CrossEntropy(reduction="sum")(masks, logits)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "mean_with_sample_weight"])
+def test_losses_of_pixels_are_reduced_as_keras_does(weighed, reduction):
+    masks, logits, weights, by_pixel = weighed
+    counted = masks != VOID
+    divisor = {"sum": 1, "mean": counted.sum(), "mean_with_sample_weight": weights[counted].sum()}[reduction]
+    value = float(CrossEntropy(reduction=reduction)(masks, logits, weights))
+    assert value == pytest.approx(by_pixel.sum() / divisor, rel=1e-5)
+
+
+def test_without_reduction_each_image_has_a_loss_of_regions():
+    assert np.asarray(Dice(reduction=None)(*example(), [1.0, 3.0])).shape == (2,)
+
+
+@pytest.mark.parametrize(("reduction", "divisor"), [("sum", 1), ("mean_with_sample_weight", 4)])
+def test_losses_of_images_are_reduced_as_keras_does(reduction, divisor):
+    by_image = np.asarray(Dice(reduction=None)(*example(), [1.0, 3.0]))
+    value = float(Dice(reduction=reduction)(*example(), [1.0, 3.0]))
+    assert value == pytest.approx(by_image.sum() / divisor, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 5), (2, 5, 1), (2, 4, 5), (1, 5, 4), (2, 5, 4, 3), (2, 5, 4, 1, 1)])

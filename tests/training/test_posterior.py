@@ -13,47 +13,108 @@ def two_clouds(count=2000):
     return clouds.reshape(-1, 2), factor
 
 
-def test_the_mixture_is_found_and_drawn_from():
-    means, factor = two_clouds()
-    found = Posterior.of(means, np.zeros(3), components=2)
-    high = found.means[:, 0].argmax()
-    np.testing.assert_allclose(found.weights, [0.5, 0.5], atol=0.01)
-    np.testing.assert_allclose(found.means[high], [5, 5], atol=0.1)
-    np.testing.assert_allclose(found.factors[high] @ found.factors[high].T, factor @ factor.T, atol=0.1)
-    drawn = found.sample(20_000, seed=1)
+@pytest.fixture(scope="module")
+def mixture():
+    """The posterior of two clouds."""
+    return Posterior.of(two_clouds()[0], np.zeros(3), components=2)
+
+
+@pytest.fixture(scope="module")
+def drawn(mixture):
+    return mixture.sample(20_000, seed=1)
+
+
+def test_the_mixture_has_the_clouds_weights(mixture):
+    np.testing.assert_allclose(mixture.weights, [0.5, 0.5], atol=0.01)
+
+
+def test_the_mixture_has_the_clouds_means(mixture):
+    np.testing.assert_allclose(mixture.means[mixture.means[:, 0].argmax()], [5, 5], atol=0.1)
+
+
+def test_the_mixture_has_the_clouds_covariances(mixture):
+    found = mixture.factors[mixture.means[:, 0].argmax()]
+    _, factor = two_clouds()
+    np.testing.assert_allclose(found @ found.T, factor @ factor.T, atol=0.1)
+
+
+def test_draws_are_of_float32(drawn):
     assert drawn.dtype == np.float32
-    up = drawn[drawn[:, 0] > 0]
-    assert len(up) == pytest.approx(10_000, abs=300)
-    np.testing.assert_allclose(np.cov(up, rowvar=False), factor @ factor.T, atol=0.05)
-    np.testing.assert_array_equal(found.sample(5, seed=1), drawn[:5])
-    assert not np.array_equal(found.sample(5, seed=2), drawn[:5])
-    # As likely as scikit-learn's own draws are under its own fit.
-    theirs = GaussianMixture(2, random_state=0).fit(means)
+
+
+def test_half_of_the_draws_are_of_each_cloud(drawn):
+    assert (drawn[:, 0] > 0).sum() == pytest.approx(10_000, abs=300)
+
+
+def test_draws_have_the_clouds_covariances(drawn):
+    _, factor = two_clouds()
+    np.testing.assert_allclose(np.cov(drawn[drawn[:, 0] > 0], rowvar=False), factor @ factor.T, atol=0.05)
+
+
+def test_one_seed_gives_the_same_draws_however_many(mixture, drawn):
+    np.testing.assert_array_equal(mixture.sample(5, seed=1), drawn[:5])
+
+
+def test_another_seed_gives_other_draws(mixture, drawn):
+    assert not np.array_equal(mixture.sample(5, seed=2), drawn[:5])
+
+
+def test_draws_are_as_likely_as_scikit_learns_own_under_its_own_fit(drawn):
+    theirs = GaussianMixture(2, random_state=0).fit(two_clouds()[0])
     assert theirs.score(drawn) == pytest.approx(theirs.score(theirs.sample(20_000)[0]), abs=0.05)
 
 
-def test_each_label_has_components_of_its_own():
-    means, _ = two_clouds(500)
-    labels = np.repeat([3, 7], 500)
-    found = Posterior.of(means, np.zeros(3), labels=labels, components=2)
-    assert found.labels.tolist() == [3, 3, 7, 7]
-    assert found.weights.sum() == pytest.approx(1)
-    asked = np.tile([7, 3], 100)
-    drawn = found.sample(200, asked, seed=0)
-    assert (drawn[asked == 3] > 0).mean() > 0.95
-    assert (drawn[asked == 7] < 0).mean() > 0.95
-    np.testing.assert_array_equal(found.sample(5, asked[:5], seed=0), drawn[:5])
-    both = found.sample(200, seed=0)  # without labels, and for one that is not known, from all
-    assert 0.3 < (both > 0).mean() < 0.7
-    np.testing.assert_array_equal(found.sample(200, np.full(200, 5), seed=0), both)
-    attributes = np.stack([labels == 3, labels == 7], -1).astype("float32")
-    found = Posterior.of(means, np.zeros(3), labels=attributes, components=1)
-    drawn = found.sample(50, np.tile([[1.0, 0]], (50, 1)), seed=0)
-    assert (drawn > 0).mean() > 0.95
-    one = Posterior.of(means[:3], np.zeros(3), labels=[0, 0, 1])  # a label with a single image
-    np.testing.assert_allclose(one.sample(2, [1, 1], seed=0), means[2:3].repeat(2, 0), atol=0.2)
+LABELS = np.repeat([3, 7], 500)
+ASKED = np.tile([7, 3], 100)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """The posterior of two clouds that have a label each."""
+    return Posterior.of(two_clouds(500)[0], np.zeros(3), labels=LABELS, components=2)
+
+
+def test_each_label_has_components_of_its_own(labelled):
+    assert labelled.labels.tolist() == [3, 3, 7, 7]
+
+
+def test_weights_of_all_labels_add_up_to_one(labelled):
+    assert labelled.weights.sum() == pytest.approx(1)
+
+
+def test_draws_are_of_the_labels_cloud(labelled):
+    drawn = labelled.sample(200, ASKED, seed=0)
+    assert (drawn[ASKED == 3] > 0).mean() > 0.95
+    assert (drawn[ASKED == 7] < 0).mean() > 0.95
+
+
+def test_one_seed_gives_the_same_draws_of_labels_however_many(labelled):
+    np.testing.assert_array_equal(labelled.sample(5, ASKED[:5], seed=0), labelled.sample(200, ASKED, seed=0)[:5])
+
+
+def test_draws_without_labels_are_of_all(labelled):
+    assert 0.3 < (labelled.sample(200, seed=0) > 0).mean() < 0.7
+
+
+def test_draws_of_an_unknown_label_are_of_all(labelled):
+    np.testing.assert_array_equal(labelled.sample(200, np.full(200, 5), seed=0), labelled.sample(200, seed=0))
+
+
+def test_labels_may_be_attributes():
+    attributes = np.stack([LABELS == 3, LABELS == 7], -1).astype("float32")
+    found = Posterior.of(two_clouds(500)[0], np.zeros(3), labels=attributes, components=1)
+    assert (found.sample(50, np.tile([[1.0, 0]], (50, 1)), seed=0) > 0).mean() > 0.95
+
+
+def test_a_label_of_one_image_is_drawn_near_it():
+    means = two_clouds(500)[0][:3]
+    found = Posterior.of(means, np.zeros(3), labels=[0, 0, 1])
+    np.testing.assert_allclose(found.sample(2, [1, 1], seed=0), means[2:3].repeat(2, 0), atol=0.2)
+
+
+def test_labels_of_another_count_are_refused():
     with pytest.raises(ValueError, match="2 labels for 3 means"):
-        Posterior.of(means[:3], np.zeros(3), labels=[0, 1])
+        Posterior.of(np.zeros((3, 2)), np.zeros(3), labels=[0, 1])
 
 
 @pytest.mark.parametrize(("count", "latent_dim", "components"), [(2, 1, 1), (7, 30, 1), (100, 10, 5), (400, 2, 10)])
