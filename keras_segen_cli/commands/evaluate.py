@@ -88,7 +88,7 @@ def _default_split(task: Any, data: str) -> str | None:
 def _scores_file(run: Path, special: Sequence[str], content: dict[str, Any], *, own: bool) -> Path:
     """Return the file for special scores, named by as many last parts of the data's path as tell it from others.
 
-    A file with scores of the same data, split and looks may be overwritten.
+    A file with scores of the same data, split and test-time augmentation may be overwritten.
     """
     parts = Path(content["data"]).parts
     for count in range(0 if own else 1, len(parts) + 1):
@@ -106,4 +106,5 @@ def _same_scores(file: Path, content: dict[str, Any]) -> bool:
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         return False
-    return all(before.get(name) == content.get(name) for name in ("data", "split", "looks"))
+    before.setdefault("augmented", before.get("looks"))  # as 0.1.0 has it
+    return all(before.get(name) == content.get(name) for name in ("data", "split", "augmented"))

@@ -2,7 +2,7 @@
 
 from keras_segen_cli.recipes.gans import CGAN, DCGAN
 from keras_segen_cli.recipes.named import NAMED, YOURS, Named
-from keras_segen_cli.recipes.recipe import Recipe, WrongUseError, by_present_names, read_settings
+from keras_segen_cli.recipes.recipe import Recipe, WrongUseError, as_typed, by_present_names, read_settings
 from keras_segen_cli.recipes.segmenters import FCN, Segmenter, UNet
 from keras_segen_cli.recipes.vaes import VAE
 
@@ -21,6 +21,7 @@ __all__ = [
     "Segmenter",
     "UNet",
     "WrongUseError",
+    "as_typed",
     "by_present_names",
     "read_settings",
 ]

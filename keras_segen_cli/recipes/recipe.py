@@ -100,6 +100,16 @@ class Recipe(abc.ABC):
         return {"model": self.model, **asdict(self)}
 
 
+def as_typed(name: str, value: Any) -> str:
+    """Return a setting as it is typed on the command line, such as "--filters 4 8"."""
+    option = f"--{name.replace('_', '-')}"
+    if value is None or value is False:
+        return f"no {option}"
+    if value is True:
+        return option
+    return f"{option} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a config.json's settings, those of earlier versions by their present names.
 

@@ -121,14 +121,14 @@ class Segmentation(Task[Segmenter, SegmentationData]):
     def score(self, model: keras.Model, data: SegmentationData, *, scoring: Scoring, verbose: bool) -> dict[str, Any]:
         """Return the scores on the validation images at their own sizes; see `score_predictions`.
 
-        With test-time augmentation, they are those of the augmented model, and its settings are among them as `looks`.
+        With test-time augmentation, they are those of the augmented model, whose settings stand there as `augmented`.
         """
         augmented = scoring.flip or scoring.scales
         scales = list(scoring.scales or [1.0])
         if augmented:
             model = inference.augmented(model, flip=scoring.flip, scales=scales)
         scores = score_predictions(predictions(model, data, verbose=verbose), self.class_names)
-        return {**scores, "looks": {"flip": scoring.flip, "scales": scales}} if augmented else scores
+        return {**scores, "augmented": {"flip": scoring.flip, "scales": scales}} if augmented else scores
 
     def table(self, scores: dict[str, Any]) -> str:
         """Return the scores as a table, percent."""
@@ -229,9 +229,10 @@ def table(scores: dict[str, Any]) -> str:
     rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
-    if "looks" in scores:
-        scales = " ".join(f"{scale:g}" for scale in scores["looks"]["scales"])
-        lines[0] += f", each looked at in scales {scales}{', and flipped' * scores['looks']['flip']}"
+    if "augmented" in scores:
+        scales = " ".join(f"{scale:g}" for scale in scores["augmented"]["scales"])
+        mirrored = ", and over mirror images" if scores["augmented"]["flip"] else ""
+        lines[0] += f", averaged over scales {scales}{mirrored}"
     for i, (name, value) in enumerate(rows):
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))

@@ -7,7 +7,7 @@ import keras
 from keras_segen.errors import InputError
 from keras_segen.runs import Run
 from keras_segen.training import LatentModel
-from keras_segen_cli.recipes import FCN, Recipe, Segmenter
+from keras_segen_cli.recipes import FCN, Recipe, Segmenter, as_typed
 from keras_segen_cli.tasks import open_run
 
 # A layer and the place of a weight in it, by a name that does not depend on what else the process has built.
@@ -27,7 +27,10 @@ def check_start(recipe: Recipe) -> None:
         theirs, ours = getattr(before, name), getattr(recipe, name)
         # Which attributes they are may differ, as classes may; but they are another kind of label.
         if theirs != ours and not (name == "attributes" and theirs and ours):
-            raise InputError(f"--start-from {run.path}: was trained with {name} {theirs}, not {ours}: give it the same")
+            raise InputError(
+                f"--start-from {run.path}: was trained with {as_typed(name, theirs)}, not {as_typed(name, ours)}: give "
+                "it the same"
+            )
     if isinstance(recipe, Segmenter) and isinstance(before, Segmenter):
         _check_segmenters(recipe, before)
 

@@ -18,7 +18,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import require_space
 from keras_segen.runs import Run, load_model, write_json
 from keras_segen_cli.options import Scoring
-from keras_segen_cli.recipes import Recipe, Segmenter
+from keras_segen_cli.recipes import Recipe, Segmenter, as_typed
 from keras_segen_cli.tasks import Task, open_run, task_of
 from keras_segen_cli.tasks.start import check_start, start
 from keras_segen_cli.tasks.task import Data
@@ -221,8 +221,8 @@ def _require_same(run: Run, before: Recipe, asked: Recipe) -> None:
         left_to_the_data = name == "steps_per_epoch" and value is None
         if name not in (*_INCIDENTAL, "epochs") and not left_to_the_data and theirs[name] != value:
             raise InputError(
-                f"{run.path}: was begun with {name} {theirs[name]} and cannot go on with {value}: "
-                "repeat its options, or begin a new run"
+                f"{run.path}: was begun with {as_typed(name, theirs[name])} and cannot go on with "
+                f"{as_typed(name, value)}: repeat its options, or begin a new run"
             )
 
 

@@ -554,7 +554,7 @@ def test_of_the_layer_of_latents_and_classes_what_belongs_to_the_latents_is_take
 def test_a_run_of_another_conditioning_is_not_started_from(trained, copied_data, capsys):
     command = ["train", "cgan", "--data", copied_data, *START, "--conditioning", "concat", "--out", "no"]
     assert run(*command) == 2
-    assert "was trained with conditioning projection, not concat" in capsys.readouterr().err
+    assert "was trained with --conditioning projection, not --conditioning concat" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

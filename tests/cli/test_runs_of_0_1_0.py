@@ -76,4 +76,4 @@ def test_an_old_run_goes_on(name, run):
 def test_an_old_run_is_not_resumed_with_other_options(run, capsys):
     command = ["train", "unet", "--data", "shapes", *COMMANDS["unet"], "--steps-per-epoch", "200", "--epochs", "2"]
     assert keras_segen_cli.main([*command, "--dropout", "0.5", "--out", str(run("unet")), "--resume"]) == 2
-    assert "was begun with dropout 0.0 and cannot go on with 0.5" in capsys.readouterr().err
+    assert "was begun with --dropout 0.0 and cannot go on with --dropout 0.5" in capsys.readouterr().err

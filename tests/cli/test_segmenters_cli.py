@@ -142,7 +142,7 @@ def test_staged_training_starts_from_a_coarser_run(fine):
         ([*STAGE, "--start-from", "nowhere"], "nowhere: is not a run folder"),
         (
             ["train", "fcn", "--data", "discs", *SMALL, "--start-from", "fine"],
-            "was trained with backbone_width 0.25, not 1.0",
+            "was trained with --backbone-width 0.25, not --backbone-width 1.0",
         ),
         ([*STAGE, "--backbone-weights", "none", "--start-from", "fine"], "remove --backbone-weights"),
     ],

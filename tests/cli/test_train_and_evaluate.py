@@ -164,15 +164,15 @@ def test_export_prints_how_to_serve(exported):
 
 
 @pytest.mark.slow
-def test_predict_in_tiles_and_by_several_looks(trained, make_folder):
+def test_predict_in_tiles_and_with_augmentation(trained, make_folder):
     paths = sorted((make_folder("more", train=1) / "val/images").iterdir())
     model = keras.saving.load_model(trained / "model.keras")
-    looks = inference.augmented(model, flip=True, scales=(0.75, 1.25))
+    augmented = inference.augmented(model, flip=True, scales=(0.75, 1.25))
     images = [read_image(path) for path in paths]
     for out, options, expected in [
         ("tiles", ["--tile", 16, "--overlap", 0.5], inference.predict(model, images, tile=16, overlap=0.5)),
-        ("looks", ["--flip", "--scales", 0.75, 1.25], inference.predict(looks, images)),
-        ("both", ["--tile", 16, "--scales", 0.75, 1.25, "--flip"], inference.predict(looks, images, tile=16)),
+        ("augmented", ["--flip", "--scales", 0.75, 1.25], inference.predict(augmented, images)),
+        ("both", ["--tile", 16, "--scales", 0.75, 1.25, "--flip"], inference.predict(augmented, images, tile=16)),
     ]:
         assert run("predict", trained, *paths, "--out", out, *options) == 0
         for path, label_map in zip(paths, expected, strict=True):
@@ -181,16 +181,16 @@ def test_predict_in_tiles_and_by_several_looks(trained, make_folder):
 
 
 @pytest.fixture(scope="module")
-def by_looks(new_folder):
-    """A run that is scored by several looks, and what is printed."""
+def by_augmentation(new_folder):
+    """A run that is scored with test-time augmentation, and what is printed."""
     path = new_folder()
     return path / "run", answer(path, "evaluate", "run", "--flip", "--scales", 0.75, 1).out
 
 
 @pytest.fixture(scope="module")
-def evaluated(by_looks, tmp_path_factory):
+def evaluated(by_augmentation, tmp_path_factory):
     """The same run, scored once more by one look, and what is printed."""
-    path = shutil.copytree(by_looks[0], tmp_path_factory.mktemp("evaluated") / "run")
+    path = shutil.copytree(by_augmentation[0], tmp_path_factory.mktemp("evaluated") / "run")
     answer(path.parent, "evaluate", "run", "--flip")
     return path, answer(path.parent, "evaluate", "run").out
 
@@ -205,37 +205,37 @@ def test_evaluate_gives_the_same_scores_again(evaluated, scores):
     assert read_json(path / "metrics.json") == scores
 
 
-def test_several_looks_are_printed(by_looks):
-    _, printed = by_looks
+def test_augmentation_are_printed(by_augmentation):
+    _, printed = by_augmentation
     assert "each looked at in scales 0.75 1, and flipped" in printed
 
 
-def test_several_looks_leave_the_scores_by_one_as_they_are(by_looks, scores):
-    path, _ = by_looks
+def test_augmentation_leave_the_scores_by_one_as_they_are(by_augmentation, scores):
+    path, _ = by_augmentation
     assert read_json(path / "metrics.json") == scores
 
 
-def test_scores_by_several_looks_say_so(by_looks):
-    path, _ = by_looks
-    assert read_json(path / "metrics-flip-0.75-1.json")["looks"] == {"flip": True, "scales": [0.75, 1.0]}
+def test_scores_with_augmentation_say_so(by_augmentation):
+    path, _ = by_augmentation
+    assert read_json(path / "metrics-flip-0.75-1.json")["augmented"] == {"flip": True, "scales": [0.75, 1.0]}
 
 
 def test_scores_by_flipping_alone_say_so(evaluated):
     path, _ = evaluated
-    assert read_json(path / "metrics-flip.json")["looks"] == {"flip": True, "scales": [1.0]}
+    assert read_json(path / "metrics-flip.json")["augmented"] == {"flip": True, "scales": [1.0]}
 
 
-def test_scores_by_several_looks_are_the_augmented_models(by_looks, data):
-    path, _ = by_looks
-    looks = inference.augmented(keras.saving.load_model(path / "model.keras"), flip=True, scales=(0.75, 1))
+def test_scores_with_augmentation_are_the_augmented_models(by_augmentation, data):
+    path, _ = by_augmentation
+    augmented = inference.augmented(keras.saving.load_model(path / "model.keras"), flip=True, scales=(0.75, 1))
     metric = MeanIoU(2)
     for image, mask in ks_data.folder("val", data_dir=data):
-        metric.update_state(mask, looks(image))
+        metric.update_state(mask, augmented(image))
     assert read_json(path / "metrics-flip-0.75-1.json")["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
 
 
-def test_several_looks_count_other_pixels(by_looks, scores):
-    path, _ = by_looks
+def test_augmentation_count_other_pixels(by_augmentation, scores):
+    path, _ = by_augmentation
     assert read_json(path / "metrics-flip-0.75-1.json")["confusion_matrix"] != scores["confusion_matrix"]
 
 
@@ -279,8 +279,8 @@ def counted(monkeypatch):
     """Count images instead of scoring them."""
 
     def score(task, model, data, *, scoring, verbose):
-        looks = {"looks": {"flip": True, "scales": [1.0]}} if scoring.flip else {}
-        return {"images": sum(len(image) for image, _ in data.val), **looks}
+        augmented = {"augmented": {"flip": True, "scales": [1.0]}} if scoring.flip else {}
+        return {"images": sum(len(image) for image, _ in data.val), **augmented}
 
     monkeypatch.setattr(Segmentation, "score", score)
     monkeypatch.setattr(Segmentation, "table", lambda task, scores: str(scores))
@@ -338,7 +338,7 @@ def test_scores_on_data_of_one_name_are_kept_apart(untrained, make_folder, tmp_p
     assert run("evaluate", untrained, "--data", make_folder("flip", train=1, val=1)) == 0
     assert run("evaluate", untrained, "--flip") == 0
     assert read_json(untrained / "metrics-flip.json")["data"] == str(tmp_path / "flip")
-    assert read_json(untrained / "metrics-discs-flip.json")["looks"]["flip"]
+    assert read_json(untrained / "metrics-discs-flip.json")["augmented"]["flip"]
 
 
 @pytest.mark.usefixtures("counted")
@@ -520,7 +520,7 @@ STILL = ["train", "unet", *SMALL, "--epochs", 1, "--learning-rate", "1e-30"]
 def started(data, prototype, draw_discs, tmp_path_factory):
     """Start runs that learn nothing from the prototype, on data whose classes have names, or have none: ask for one.
 
-    Each is trained once; the answer is the run, and what is printed.
+    Each is trained once; what comes back is the run, and what it printed.
     """
 
     @functools.cache
@@ -530,7 +530,7 @@ def started(data, prototype, draw_discs, tmp_path_factory):
         if names:
             of_names = draw_discs(path / "other")
             (of_names / "classes.txt").write_text("\n".join(names) + "\n")
-        return path / "new", answer(path, *STILL, "--start-from", prototype, "--data", of_names, "--out", "new").out
+        return path / "new", answer(path, *STILL, "--start-from", prototype, "--data", of_names, "--out", "new")
 
     return start
 
@@ -544,7 +544,7 @@ def best(prototype):
 @pytest.mark.slow
 def test_all_layers_are_taken_for_the_same_classes(started):
     _, printed = started()
-    assert "weights of 14 layers are taken\n" in printed
+    assert "weights of 14 layers are taken\n" in printed.out
 
 
 @pytest.mark.slow
@@ -570,7 +570,7 @@ other_classes = pytest.mark.parametrize("names", [("ground", "disc"), ("ground",
 @other_classes
 def test_the_last_layer_is_new_for_other_classes(started, names):
     _, printed = started(*names)
-    assert "weights of 13 layers are taken; 1 layers are new" in printed
+    assert "weights of 13 layers are taken; 1 layers are new" in printed.out
 
 
 @pytest.mark.slow
@@ -593,7 +593,7 @@ def test_other_classes_have_the_other_runs_features(started, best, names):
 @pytest.mark.slow
 def test_classes_that_no_mask_holds_are_named(started):
     _, printed = started("ground", "disc", "unicorn")
-    assert "no training mask holds unicorn" in printed
+    assert "no training mask holds unicorn" in printed.err
 
 
 @pytest.mark.slow
@@ -608,8 +608,8 @@ def test_data_whose_classes_have_other_names_are_not_scored(started, make_folder
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--filters", 16], "was trained with filters (4, 8), not (4, 8, 16)"),
-        (["--padding", "valid"], "was trained with padding same, not valid"),
+        (["--filters", 16], "was trained with --filters 4 8, not --filters 4 8 16"),
+        (["--padding", "valid"], "was trained with --padding same, not --padding valid"),
         (["--start-from", "nowhere"], "nowhere: is not a run folder"),
         (["--start-from", "empty"], "holds no model.keras yet"),
     ],
@@ -804,7 +804,10 @@ def full(trained, tmp_path):
         (["train", "unet", "--data", "discs", "--out", "full"], "not empty"),
         (["train", "unet", "--data", "discs", "--resume"], "--out"),
         (["train", "unet", "--data", "discs", "--out", "full", "--resume"], "no run folder"),
-        (["train", "unet", "--data", "discs", "--out", "run", *SMALL, "--resume", "--seed", "5"], "seed 0"),
+        (
+            ["train", "unet", "--data", "discs", "--out", "run", *SMALL, "--resume", "--seed", "5"],
+            "with --seed 0 and cannot go on with --seed 5",
+        ),
         (["evaluate", "full"], "not a run folder"),
         (["predict", "full", "a.png", "--out", "x"], "not a run folder"),
         (["predict", "run", "nowhere.png", "--out", "x"], "nowhere.png"),

@@ -25,7 +25,7 @@ from keras_segen.serving import export
 
 
 def pixelwise(num_classes=3, stride=4):
-    """A network that looks at each pixel alone, by operations that are exact: the greater channel is the class."""
+    """A network that augmented at each pixel alone, by operations that are exact: the greater channel is the class."""
     image = keras.Input((None, None, num_classes))
     padded = layers.Rescaling(0.5)(PadToStride(stride)(image))
     return keras.Model(image, CropLike()([padded, image]))
@@ -411,10 +411,10 @@ def test_flips_and_scales_average_probabilities():
         scaled = tf.image.resize(image[:, ::flip].astype("float32"), size)
         probabilities = tf.nn.softmax(model(scaled[None]))
         expected += tf.image.resize(probabilities, (21, 34))[0].numpy()[:, ::flip] / 6
-    looks = inference.augmented(model, flip=True, scales=scales)
-    logits = whole(looks, image)
+    augmented = inference.augmented(model, flip=True, scales=scales)
+    logits = whole(augmented, image)
     np.testing.assert_allclose(np.exp(logits), expected, atol=1e-4)
-    (label_map,) = inference.predict(looks, [image])
+    (label_map,) = inference.predict(augmented, [image])
     np.testing.assert_array_equal(label_map, logits.argmax(-1))
 
 
@@ -431,23 +431,25 @@ def test_flipping_changes_nothing_for_a_network_that_flips_along():
 
 
 def test_an_augmented_model_goes_through_in_tiles_by_its_networks_stride():
-    looks = inference.augmented(small_unet(), scales=(0.5, 1.0))
-    assert tiles.padding_of(looks) == (4, 0)
+    augmented = inference.augmented(small_unet(), scales=(0.5, 1.0))
+    assert tiles.padding_of(augmented) == (4, 0)
     image = noise(60, 70)
-    logits = put_together(inference.tiled_logits(looks, image, tile=56, overlap=0.5), image, 4)
+    logits = put_together(inference.tiled_logits(augmented, image, tile=56, overlap=0.5), image, 4)
     assert tiles.padding_of(pixelwise(stride=6)) == (6, 0)
     assert tiles.padding_of(keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 1)])) == (32, 0)
     corner = np.s_[:4, :4]  # of the first tile alone
-    np.testing.assert_allclose(logits[corner], whole(looks, image[:56, :56])[corner], atol=1e-4)
+    np.testing.assert_allclose(logits[corner], whole(augmented, image[:56, :56])[corner], atol=1e-4)
 
 
 @pytest.mark.slow
 def test_an_augmented_model_is_saved_and_served(tmp_path):
-    looks, image = inference.augmented(small_unet(), scales=(0.75, 1.0)), noise(19, 26)
-    looks.save(tmp_path / "looks.keras")
-    np.testing.assert_array_equal(whole(keras.saving.load_model(tmp_path / "looks.keras"), image), whole(looks, image))
-    served = tf.saved_model.load(str(export(looks, tmp_path / "served"))).signatures["serving_default"]
-    np.testing.assert_array_equal(served(image=image[None])["label_map"][0], whole(looks, image).argmax(-1))
+    augmented, image = inference.augmented(small_unet(), scales=(0.75, 1.0)), noise(19, 26)
+    augmented.save(tmp_path / "augmented.keras")
+    np.testing.assert_array_equal(
+        whole(keras.saving.load_model(tmp_path / "augmented.keras"), image), whole(augmented, image)
+    )
+    served = tf.saved_model.load(str(export(augmented, tmp_path / "served"))).signatures["serving_default"]
+    np.testing.assert_array_equal(served(image=image[None])["label_map"][0], whole(augmented, image).argmax(-1))
 
 
 @pytest.mark.parametrize("scales", [(), (1.0, 1.0), (0.0,), (-1.0,), (float("nan"),), (float("inf"),)])
