@@ -189,7 +189,7 @@ def by_augmentation(new_folder):
 
 @pytest.fixture(scope="module")
 def evaluated(by_augmentation, tmp_path_factory):
-    """The same run, scored once more by one look, and what is printed."""
+    """The same run, scored once more without it, and what is printed."""
     path = shutil.copytree(by_augmentation[0], tmp_path_factory.mktemp("evaluated") / "run")
     answer(path.parent, "evaluate", "run", "--flip")
     return path, answer(path.parent, "evaluate", "run").out
@@ -205,12 +205,12 @@ def test_evaluate_gives_the_same_scores_again(evaluated, scores):
     assert read_json(path / "metrics.json") == scores
 
 
-def test_augmentation_are_printed(by_augmentation):
+def test_augmentation_is_printed(by_augmentation):
     _, printed = by_augmentation
-    assert "each looked at in scales 0.75 1, and flipped" in printed
+    assert "averaged over scales 0.75 1, and over mirror images" in printed
 
 
-def test_augmentation_leave_the_scores_by_one_as_they_are(by_augmentation, scores):
+def test_augmentation_leaves_the_scores_without_it_as_they_are(by_augmentation, scores):
     path, _ = by_augmentation
     assert read_json(path / "metrics.json") == scores
 
@@ -234,7 +234,7 @@ def test_scores_with_augmentation_are_the_augmented_models(by_augmentation, data
     assert read_json(path / "metrics-flip-0.75-1.json")["mean_iou"] == pytest.approx(float(metric.result()), abs=1e-6)
 
 
-def test_augmentation_count_other_pixels(by_augmentation, scores):
+def test_augmentation_changes_the_confusion_matrix(by_augmentation, scores):
     path, _ = by_augmentation
     assert read_json(path / "metrics-flip-0.75-1.json")["confusion_matrix"] != scores["confusion_matrix"]
 
