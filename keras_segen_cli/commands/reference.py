@@ -35,9 +35,9 @@ def recipes_page() -> str:
     head = [
         "# Named recipes",
         "",
-        "Each is a command with its settings; any further option overrides one. Times are of two cores of an AMD",
-        "EPYC (Zen 4) unless they say otherwise. All have seed 0 and were trained once. `keras-segen recipes` lists",
-        "them too.",
+        "Each is a command with its settings. Any further option overrides one, `--no-FLAG` takes a flag back, and",
+        "`none` takes back a value that may be left out. Times are of two cores of an AMD EPYC (Zen 4) unless they",
+        "say otherwise. All have seed 0 and were trained once. `keras-segen recipes` lists them too.",
         "",
         "| recipe | data | score | time | the same by its options |",
         "|---|---|---|---|---|",

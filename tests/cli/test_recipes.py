@@ -145,6 +145,26 @@ def test_a_named_recipe_trains_for_a_step(name):
     assert all(np.isfinite(values).all() for values in logs.values())
 
 
+@pytest.fixture
+def trained(monkeypatch):
+    """The recipes that were to be trained."""
+    recipes = []
+    monkeypatch.setattr("keras_segen_cli.tasks.training.train", lambda recipe, **_: recipes.append(recipe))
+    return recipes
+
+
+def test_a_flag_of_a_named_recipe_can_be_taken_back(trained, tmp_path):
+    command = ["train", "fcn8s-nuclei-refined", "--data", str(tmp_path)]
+    assert keras_segen_cli.main(command) == keras_segen_cli.main([*command, "--no-refinement"]) == 0
+    assert [recipe.refinement for recipe in trained] == [True, False]
+
+
+def test_a_value_of_a_named_recipe_can_be_taken_back(trained, tmp_path):
+    command = ["train", "fcn8s-voc-animals", "--data", str(tmp_path)]
+    assert keras_segen_cli.main(command) == keras_segen_cli.main([*command, "--released-learning-rate", "none"]) == 0
+    assert [recipe.released_learning_rate for recipe in trained] == [0.0005, None]
+
+
 def test_a_schedule_warms_up_and_ends_at_nothing():
     for schedule, options in (("cosine", {}), ("polynomial", {}), ("cosine", {"warm_up_steps": 5})):
         recipe = UNet(data="shapes", schedule=schedule, steps_per_epoch=10, epochs=2, learning_rate=0.5, **options)
