@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_segen._autodiff import call_without_updates
 from keras_segen._labels import joined, part_of
-from keras_segen.losses._adversarial import AdversarialLoss, NonSaturating, Regularizer
+from keras_segen.losses._adversarial import AdversarialLoss, NonSaturating
+from keras_segen.losses._regularizers import Regularizer
 from keras_segen.training._latent_model import LatentModel, require_functional, unpacked
 from keras_segen.types import Tensor
 
