@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from keras_segen_cli.commands.inputs import require_folders
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import MaxPixels, Name
+from keras_segen_cli.recipes import WrongUseError
 
 
 def baseline(
@@ -24,7 +24,10 @@ def baseline(
         out: File (.json) for the scores and settings; a picture (.png) goes beside it.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
-    require_folders([data])
+    if not Path(data).is_dir():
+        raise WrongUseError(
+            f"{data}: is not a folder: a baseline tells two classes apart, objects (1) and ground (0): name a folder"
+        )
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.errors import InputError
     from keras_segen.runs import write_json

@@ -20,10 +20,6 @@ EXAMPLES, SIDE = 32, 256
 def load_data(name: str, *, verbose: bool) -> SegmentationData:
     """Read and check a folder with two classes; `InputError` says what is wrong with it, or that nothing can use it."""
     scikit_image()  # before data are read: is it there?
-    if not Path(name).is_dir():
-        raise InputError(
-            f"{name}: is not a folder: a baseline tells two classes apart, objects (1) and ground (0): name a folder"
-        )
     loaded = segmentation_data(str(Path(name).resolve()), image_size=SIDE, seed=0, verbose=verbose)
     if len(loaded.class_names) != 2:
         raise InputError(

@@ -42,7 +42,7 @@ def folder(tmp_path):
         (["predict", "run", "nowhere.png", "--out", "x"], "nowhere.png: cannot be read (it does not exist)"),
         (["sample", "nowhere", "--count", "1", "--out", "x.png"], "nowhere: is not a run folder"),
         (["export", "nowhere", "--out", "x"], "nowhere: is not a run folder"),
-        (["baseline", "otsu", "--data", "nowhere"], "nowhere: does not exist"),
+        (["baseline", "otsu", "--data", "nowhere"], "nowhere: is not a folder: a baseline tells two classes apart"),
         (["compare", "--real", "run", "--fake", "run/config.json"], "run/config.json: is a file: name a folder"),
         (["worth", "--real", "shapes", "--generated", "nowhere"], "nowhere: does not exist"),
     ],
