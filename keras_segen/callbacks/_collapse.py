@@ -17,7 +17,7 @@ from keras_segen.ranges import in_range, require_whole_range
 from keras_segen.types import PathLike
 
 # Of what real images have, below which samples count as collapsed; and the share of pairs above which a discriminator
-# counts as having won. tests/test_collapse.py and the README say what healthy runs keep to.
+# counts as having won. tests/callbacks/test_collapse.py and the README say what healthy runs keep to.
 LEAST_SPREAD = 0.5
 LEAST_RANK = 0.3
 MOST_SEPARATION = 0.999
