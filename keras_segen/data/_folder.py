@@ -72,8 +72,7 @@ def folder(
         >>> images.shape, masks.shape
         (TensorShape([1, 32, 32, 3]), TensorShape([1, 32, 32]))
     """
-    if target not in ("mask", "label", None):
-        raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
+    _check_target(target)
     check_batching(batching, image_size=image_size, crops=target == "mask")
     if target == "mask":
         pairs = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
@@ -160,6 +159,11 @@ def _dense(ids: frozenset[int]) -> bool:
     return greatest < MOST_UNNAMED and greatest + 1 - len(class_ids) <= max(len(class_ids), MOST_MISSING)
 
 
+def _check_target(target: str | None) -> None:
+    if target not in ("mask", "label", None):
+        raise ValueError(f'`target` must be "mask", "label" or None. Received: target={target!r}')
+
+
 def folder_splits(data_dir: PathLike, *, target: Literal["mask", "label"] | None = "mask") -> list[str]:
     """Return the names of a folder's own splits, in alphabetical order; none where `folder` divides the images itself.
 
@@ -176,6 +180,7 @@ def folder_splits(data_dir: PathLike, *, target: Literal["mask", "label"] | None
         >>> ks.data.folder_splits("photos", target="label")
         ['test', 'train']
     """
+    _check_target(target)
     if target == "mask":
         return find_splits(existing_folder(data_dir))
     return _class_folders.find_splits(existing_folder(data_dir, _class_folders.LAYOUT))

@@ -22,6 +22,7 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching
 
     Raises:
         InputError: For fewer training images than make a batch.
+        ValueError: For other images, or another number of labels.
 
     Example:
         >>> images = np.zeros((100, 32, 32, 3), "uint8")
@@ -30,6 +31,14 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching
         >>> image.shape, float(image[0, 0, 0, 0])
         (TensorShape([20, 32, 32, 3]), -1.0)
     """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise ValueError(
+            "`images` must be uint8 (count, height, width, channels), one at least. Received: "
+            f"{images.dtype} {images.shape}"
+        )
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"Each image needs a label. Received: {len(images)} images and {len(labels)} labels")
     training = batching.get("training", False)
     pixels = tf.constant(images)
     classes = None if labels is None else tf.constant(labels)

@@ -32,6 +32,7 @@ def folder(tmp_path):
     ("arguments", "message"),
     [
         (["train", "unet", "--data", "nowhere"], "nowhere: is not there: name one of shapes, voc"),
+        (["train", "unet", "--data", "run/config.json"], "run/config.json: is a file: name one of shapes, voc"),
         (["train", "unet", "--data", "cifar10"], "cifar10: is a data set for other models: name one of shapes, voc"),
         (["train", "dcgan", "--data", "voc"], "voc: is a data set for other models: name one of shapes, cifar10"),
         (["train", "unet", "--data", "shapes", "--start-from", "nowhere"], "nowhere: is not a run folder"),

@@ -8,6 +8,21 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8
 LABELS = np.arange(10, dtype=np.int32)
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES / np.float32(255), None, "must be uint8 .* Received: float32"),
+        (IMAGES[0], None, "must be uint8 .*count, height, width, channels"),
+        (IMAGES[:0], None, "one at least"),
+        (IMAGES, LABELS[:3], f"{len(IMAGES)} images and 3 labels"),
+    ],
+    ids=["floats", "one image", "none", "labels"],
+)
+def test_other_arrays_are_refused(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(images, labels)
+
+
 def test_all_images_in_order_in_range():
     dataset = from_arrays(IMAGES, LABELS, batch_size=4, training=False, seed=0)
     batches = list(dataset.as_numpy_iterator())
