@@ -22,13 +22,9 @@ def require_data(data: str, recipe: type[Recipe]) -> None:
     """Raise `WrongUseError` for data that are neither a folder nor a data set for a recipe's models."""
     if data in recipe.data_sets or Path(data).is_dir():
         return
-    what = (
-        "is a data set for other models"
-        if data in DATA_SETS
-        else "is a file"
-        if Path(data).exists()
-        else "is not there"
-    )
+    what = "is a file" if Path(data).exists() else "is not there"
+    if data in DATA_SETS:
+        what = "is a data set for other models"
     raise WrongUseError(
         f"{data}: {what}: name one of {', '.join(recipe.data_sets)}, or a folder that holds {recipe.layout}"
     )
