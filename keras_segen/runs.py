@@ -30,7 +30,6 @@ from keras_segen.files import INCOMPLETE, replacing, require_place
 from keras_segen.types import PathLike
 
 __all__ = [
-    "MISSING",
     "Run",
     "load_model",
     "write_json",

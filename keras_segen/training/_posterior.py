@@ -159,7 +159,7 @@ def _fit(means: np.ndarray, max_components: int, seed: int) -> GaussianMixture:
     if count == 1:  # which has no spread
         means = np.repeat(means, 2, axis=0)
     components = int(np.clip(count // (2 * latent_dim), 1, max_components))
-    # So much variance is added, lest a latent that says nothing make a covariance singular.
+    # This variance is added, because a latent that says nothing would make a covariance singular.
     regularization = 1e-5 * max(float(means.var(0).mean()), 1e-6)
     fitted = GaussianMixture(components, reg_covar=regularization, random_state=seed, max_iter=20, tol=1e-2)
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from keras_segen_cli.recipes import MODELS, Recipe, WrongUseError, read_settings
 
 
 def require_run(folder: str) -> type[Recipe]:
-    """Return the kind of recipe that a run folder was trained by; `WrongUseError` for a folder that is no run."""
+    """Return the recipe class of a run; `WrongUseError` if the folder does not hold a run."""
     config = Path(folder) / "config.json"
     if not config.is_file():
         raise WrongUseError(f"{folder}: is not a run folder (it holds no config.json): name one that `train` wrote")
