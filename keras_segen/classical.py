@@ -147,7 +147,7 @@ def choose(
 
     Raises:
         InputError: If scikit-image is not installed, or for examples of nothing but void.
-        ValueError: For masks with other ids.
+        ValueError: For another method, or masks with other ids.
 
     Example:
         >>> mask = np.zeros((64, 64), np.uint8)
@@ -156,6 +156,8 @@ def choose(
         >>> settings, mean_iou = ks.classical.choose(ks.classical.otsu, [(image, mask)])
         >>> mask_again = ks.classical.otsu(image, **settings)
     """
+    if method not in METHODS.values():
+        raise ValueError(f"`method` must be one of the functions {', '.join(METHODS)}. Received: method={method!r}")
     examples = list(examples)
     ids = frozenset().union(*(np.unique(mask).tolist() for _, mask in examples))
     if not ids <= {0, 1, VOID}:

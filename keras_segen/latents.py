@@ -43,21 +43,24 @@ def slerp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
         The latents, float32 (steps, latent_dim).
 
     Raises:
-        ValueError: For fewer than two steps, or a latent of zeros.
+        ValueError: For latents that are not two vectors of one length, a latent of zeros, latents in opposite
+            directions, between which no way along the sphere is the shortest, or fewer than two steps.
 
     Example:
         >>> start, end = ks.latents.standard_normal(2, 128, seed=0)
         >>> ks.latents.slerp(start, end, 8).shape
         (8, 128)
     """
-    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    start, end = _two_latents(start, end, steps)
     radii = np.linalg.norm(start), np.linalg.norm(end)
-    if steps < 2 or not all(radii):
-        raise ValueError(f"slerp needs two latents other than 0, and two steps or more. Received: steps={steps}")
+    if not all(radii):
+        raise ValueError("A latent of zeros has no direction. Received: one of zeros")
     angle = np.arccos(np.clip(start @ end / (radii[0] * radii[1]), -1, 1))
     share = np.linspace(0, 1, steps)[:, None]
     radius = radii[0] + share * (radii[1] - radii[0])
-    if np.sin(angle) < 1e-6:  # the same direction, or the opposite one, to which no great circle is the shortest
+    if np.pi - angle < 1e-6:
+        raise ValueError("The latents lie in opposite directions: interpolate by way of a third one, or use `straight`")
+    if angle < 1e-6:  # the same direction
         path = start / radii[0] + share * (end / radii[1] - start / radii[0])
     else:
         path = np.sin((1 - share) * angle) * start / radii[0] + np.sin(share * angle) * end / radii[1]
@@ -73,10 +76,13 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     Args:
         start: The first latent, (latent_dim,).
         end: The last latent, (latent_dim,).
-        steps: The number of latents to return, both ends included.
+        steps: The number of latents to return, both ends included, at least 2.
 
     Returns:
         The latents, float32 (steps, latent_dim).
+
+    Raises:
+        ValueError: For latents that are not two vectors of one length, or fewer than two steps.
 
     Example:
         >>> ks.latents.straight(np.array([0.0, 0.0]), np.array([1.0, 2.0]), 3)
@@ -84,7 +90,16 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
                [0.5, 1. ],
                [1. , 2. ]], dtype=float32)
     """
-    return np.linspace(start, end, steps, dtype=np.float32)
+    return np.linspace(*_two_latents(start, end, steps), steps, dtype=np.float32)
+
+
+def _two_latents(start: np.ndarray, end: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    if start.ndim != 1 or start.shape != end.shape:
+        raise ValueError(f"Both latents must be (latent_dim,). Received: shapes {start.shape} and {end.shape}")
+    if steps < 2:
+        raise ValueError(f"`steps` must be at least 2, both ends included. Received: steps={steps}")
+    return start, end
 
 
 def traversal(latent: np.ndarray, which: int, values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,13 +55,15 @@ def class_ids(colours: np.ndarray) -> np.ndarray:
         The class ids, uint8 (height, width).
 
     Raises:
-        ValueError: For a colour that the palette does not hold.
+        ValueError: For another shape, or a colour that the palette does not hold.
 
     Example:
         >>> picture = ks.plotting.voc_palette()[np.array([[0, 15, 255]])]
         >>> ks.plotting.class_ids(picture)
         array([[  0,  15, 255]], dtype=uint8)
     """
+    if colours.ndim != 3 or colours.shape[2] != 3:
+        raise ValueError(f"A picture in colours is (height, width, 3). Received: shape {colours.shape}")
     pixels = colours.astype(np.int64)
     codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
     palette = voc_palette().astype(np.int64)
@@ -78,17 +81,29 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
 
     Args:
         image: The image, (height, width, 3) in [0, 255].
-        label_map: The class ids, (height, width).
+        label_map: The class ids, (height, width), from 0 to 255.
         opacity: The opacity of the colours, in [0, 1].
 
     Returns:
         The picture, uint8 (height, width, 3).
+
+    Raises:
+        ValueError: For other shapes, ids or opacities.
 
     Example:
         >>> image, label_map = np.zeros((32, 48, 3), np.uint8), np.full((32, 48), 15)
         >>> ks.plotting.overlay(image, label_map, opacity=0.5)[0, 0]
         array([96, 64, 64], dtype=uint8)
     """
+    if image.shape != (*label_map.shape, 3):
+        raise ValueError(
+            "An image (height, width, 3) needs a label map (height, width). "
+            f"Received: shapes {image.shape} and {label_map.shape}"
+        )
+    if label_map.size and not 0 <= label_map.min() <= label_map.max() <= VOID:
+        raise ValueError(f"Class ids lie from 0 to {VOID}. Received: {label_map.min()} to {label_map.max()}")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"`opacity` must be from 0 to 1. Received: opacity={opacity}")
     palette = voc_palette()
     mixed = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), 256):  # a strip at a time: floats of a large image would fill the memory
@@ -120,6 +135,7 @@ def comparison(
         >>> figure = ks.plotting.comparison([image], [mask], [mask], ["background", "nucleus"])
         >>> figure.savefig("comparison.png")
     """
+    _require_some(images, "image")
     palette = voc_palette()
     figure = Figure(figsize=(7.5, 2.4 * len(images) + 0.5), layout="constrained")
     axes = figure.subplots(len(images), 3, squeeze=False)
@@ -135,6 +151,8 @@ def comparison(
         axis.set_axis_off()
     shown = sorted({int(i) for label_map in (*truths, *predictions) for i in np.unique(label_map)})
     names = {**dict(enumerate(class_names)), VOID: "void"}
+    if unknown := [i for i in shown if i not in names]:
+        raise ValueError(f"Each class needs a name. Received: {len(class_names)} names, and the id {unknown[0]}")
     patches = [Patch(facecolor=palette[i] / 255, edgecolor="grey", label=names[i]) for i in shown]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 5), frameon=False)
     return figure
@@ -152,10 +170,18 @@ def confusions(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     Returns:
         The figure, for `save_figure`.
 
+    Raises:
+        ValueError: For another number of names, or a matrix without counts.
+
     Example:
         >>> figure = ks.plotting.confusions(np.array([[90, 10], [5, 45]]), ["background", "nucleus"])
         >>> figure.savefig("confusions.png")
     """
+    if matrix.shape != (len(class_names),) * 2 or not matrix.any():
+        raise ValueError(
+            "A confusion matrix counts pixels of each class in each class. "
+            f"Received: shape {matrix.shape}, {matrix.sum()} counts, {len(class_names)} names"
+        )
     rows = np.flatnonzero(matrix.sum(1)).tolist()
     columns = np.flatnonzero(matrix.sum(0) + matrix.sum(1)).tolist()
     shares = matrix[np.ix_(rows, columns)] / matrix[rows].sum(1, keepdims=True)
@@ -187,6 +213,7 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
         >>> figure = ks.plotting.curves(history)
         >>> figure.savefig("curves.png")
     """
+    _require_some(history, "epoch")
     names = [name for name in history[0] if not name.startswith("val_") and name not in ("epoch", "learning_rate")]
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
@@ -228,6 +255,9 @@ def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
         >>> ks.plotting.grid(np.zeros((6, 32, 32, 3), np.uint8), columns=3).shape
         (66, 100, 3)
     """
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(f"Images are (count, height, width, 1 or 3). Received: shape {images.shape}")
+    _require_some(images, "image")
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
@@ -252,6 +282,7 @@ def labelled_rows(rows: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         >>> figure = ks.plotting.labelled_rows(rows, ["originals", "reconstructions"])
         >>> figure.savefig("rows.png")
     """
+    _require_some(rows, "row")
     count = len(rows[0])
     name_width = 0.1 * max(map(len, names)) + 0.1  # inches, for the longest name
     figure = Figure(figsize=(0.75 * count + name_width, 0.75 * len(rows)), layout="compressed")
@@ -297,6 +328,7 @@ def save_animation(frames: Sequence[PathLike], path: PathLike, *, seconds: float
         ...     ks.plotting.save_image(np.full((32, 32, 3), grey, np.uint8), name)
         >>> ks.plotting.save_animation(["1.png", "2.png"], "both.gif", seconds=2)
     """
+    _require_some(frames, "image")
     pictures = []
     for frame in frames:
         with Image.open(frame) as picture:
@@ -320,3 +352,8 @@ def save_figure(figure: Figure, path: PathLike) -> None:
     """
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def _require_some(things: Sequence[Any] | np.ndarray, noun: str) -> None:
+    if not len(things):
+        raise ValueError(f"A picture needs one {noun} at least. Received: none")

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import keras
@@ -70,7 +70,9 @@ class Run:
         if self.path.exists() and any(not path.name.startswith(INCOMPLETE) for path in self.path.iterdir()):
             if not self.config_json.is_file():
                 raise InputError(f"{self.path}: is not empty, and no run folder: give --out another folder")
-            raise InputError(f"{self.path}: is not empty: give --out another folder, or go on with the run by --resume")
+            raise InputError(
+                f"{self.path}: is not empty: give --out another folder, or go on with the run by `train --resume`"
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -99,7 +101,7 @@ class Run:
                     self.path.rmdir()
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder and write config.json, the file that makes it a run."""
+        """Make the folder and write config.json, the file that makes it a run, over an earlier one."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_json, config)
 
@@ -126,14 +128,21 @@ class Run:
         self.require_best()
         return load_model(self.model)
 
-    def best_epoch(self, monitor: str, mode: str) -> int | None:
+    def best_epoch(self, monitor: str, mode: Literal["max", "min"]) -> int | None:
         """Return the best epoch, counted from 1, by a score of which "max" or "min" is best; None without scores."""
+        if mode not in ("max", "min"):
+            raise ValueError(f'`mode` must be "max" or "min". Received: mode={mode!r}')
         scores = {int(row["epoch"]) + 1: row.get(monitor, math.nan) for row in self.history()}
         finite_scores = {epoch: score for epoch, score in scores.items() if math.isfinite(score)}
         return {"max": max, "min": min}[mode](finite_scores, key=finite_scores.__getitem__, default=None)
 
     def history(self) -> list[dict[str, float]]:
-        """Read history.csv, one dictionary for each epoch, without an unfinished row of an interrupted process."""
+        """Read history.csv, one dictionary for each epoch, without an unfinished row of an interrupted process.
+
+        A run has none before its first epoch has ended; `InputError` if there is no such folder.
+        """
+        if not self.path.is_dir():
+            raise InputError(f"{self.path}: does not exist: name a run folder that `train` wrote")
         names, rows = self._rows()
         try:
             cells = [zip(names, row, strict=True) for row in rows]

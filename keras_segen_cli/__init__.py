@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from keras_segen_cli.commands import app
+from keras_segen_cli.parsing_error import in_words
 from keras_segen_cli.recipes import WrongUseError
 
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
-        return _wrong_use(str(error), error.command_chain or ())
+        return _wrong_use(in_words(error), error.command_chain or ())
     except KeyboardInterrupt:
         further = "; the training goes on by repeating its command with --resume --out RUN" if training else ""
         print(f"\nkeras-segen: stopped{further}", file=sys.stderr)
@@ -50,9 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _wrong_use(message: str, chain: Sequence[str]) -> int:
     """Say what is wrong in one line."""
     line = " ".join(message.split())
-    line = re.sub(r'^(Command ".*?" parameter|Parameter) ', "", line)
-    line = re.sub(r"^(\S+) requires an argument\.", r"\1 is missing.", line)
-    line = re.sub(r"^Unused Tokens: \[(.*)\]\.", r"There is no place for \1.", line)
     help_of = f" (see {' '.join(('keras-segen', *chain))} --help)" if chain else ""
     print(f"keras-segen: error: {line}{help_of}", file=sys.stderr)
     return WRONG_USE

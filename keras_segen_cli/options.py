@@ -13,7 +13,7 @@ GENERATION_SETS = ("shapes", "cifar10", "celeb_a")
 DATA_SETS = tuple(dict.fromkeys((*SEGMENTATION_SETS, *GENERATION_SETS)))
 
 
-def _whole(type_: Any, tokens: Sequence[Any]) -> int:
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
     """Take whole numbers alone; 1.5 is not rounded."""
     try:
         return int(tokens[0].value)
@@ -21,8 +21,13 @@ def _whole(type_: Any, tokens: Sequence[Any]) -> int:
         raise ValueError(f"must be a whole number, not {tokens[0].value!r}") from None
 
 
-def _between(least: float, most: float, *, over: bool = False) -> Parameter:
-    """Take numbers from `least` (or, with `over`, above it) to `most`."""
+def _whole_or_none(type_: Any, tokens: Sequence[Any]) -> int | None:
+    """As `_whole`; the word `none` takes back what a recipe sets."""
+    return None if tokens[0].value == "none" else _whole(type_, tokens)
+
+
+def _between(least: float, most: float, *, over: bool = False, or_none: bool = False) -> Parameter:
+    """Take numbers from `least` (or, with `over`, above it) to `most`, or `none`."""
     limits = f"over {least:,} and at most {most:,}" if over else f"from {least:,} to {most:,}"
 
     def check(_: Any, value: Any) -> None:
@@ -31,7 +36,8 @@ def _between(least: float, most: float, *, over: bool = False) -> Parameter:
             raise ValueError(f"Must be {limits}.")
 
     whole = isinstance(least, int) and isinstance(most, int)
-    return Parameter(validator=check, converter=_whole if whole else None)
+    convert = (_whole_or_none if or_none else _whole) if whole else None
+    return Parameter(validator=check, converter=convert)
 
 
 def _not_empty(_: Any, value: Any) -> None:
@@ -68,9 +74,10 @@ Name = Annotated[str, _checks(_not_empty)]
 Data = Annotated[str, _checks(_not_empty, _unambiguous)]
 
 Count = Annotated[int, _between(1, 10**6)]
+CountOrNone = Annotated[int | None, _between(1, 10**6, or_none=True)]
 Number = Annotated[int, _between(1, 10**7)]
 Steps = Annotated[int, _between(10, 10**7)]
-Samples = Annotated[int | None, _between(6, 10**7)]
+Samples = Annotated[int | None, _between(6, 10**7, or_none=True)]
 CountOrZero = Annotated[int, _between(0, 10**9)]
 BatchSize = Annotated[int, _between(1, 2**16)]
 Side = Annotated[int, _between(16, 2**13)]
@@ -86,7 +93,7 @@ Positive = Annotated[float, _between(0.0, 1e12, over=True)]
 
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
-MaxPixels = Annotated[int | None, _between(1, 10**11)]
+MaxPixels = Annotated[int | None, _between(1, 10**11, or_none=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +132,7 @@ class Scoring(Augmented, Features):
 class Tiling:
     """How images go through a network."""
 
-    tile: Annotated[int | None, _between(16, 2**14)] = None
+    tile: Annotated[int | None, _between(16, 2**14, or_none=True)] = None
     """Segmenters: side of the tiles. Default: 512 for images of more than 2^21 pixels; others go whole."""
     overlap: Annotated[float | None, _between(0.0, 0.9)] = None
     """Segmenters: share of a tile that its neighbour covers too. Default: 0.25."""

@@ -202,6 +202,10 @@ def test_examples_that_tell_nothing_are_refused():
         choose(otsu, [(image, np.full_like(mask, 255))])
     with pytest.raises(ValueError, match=r"Received: ids \[0, 1, 2\]"):
         choose(otsu, [(image, mask), (image, mask * 2)])
+    with pytest.raises(
+        ValueError, match="one of the functions otsu, watershed, region_growing. Received: method='nope'"
+    ):
+        choose("nope", [(image, mask)])
 
 
 def test_without_scikit_image_the_command_is_named(monkeypatch, make_folder, capsys):

@@ -22,7 +22,7 @@ LIBRARY = [
 ]
 # Registers a data set of TensorFlow Datasets when it is imported: `import keras_segen` leaves that to the user.
 REGISTERS = "keras_segen.data.voc_segmentation"
-COMMAND_LINE = [{"commands", "packaged_classifier"}, {"tasks"}, {"recipes"}, {"options", "warning"}]
+COMMAND_LINE = [{"commands", "packaged_classifier"}, {"tasks"}, {"recipes"}, {"options", "parsing_error", "warning"}]
 
 
 def imported_parts(path: Path, package: str) -> set[str]:

@@ -21,13 +21,28 @@ def test_slerp_stays_on_the_sphere_at_even_angles():
     np.testing.assert_allclose(np.linalg.norm(path, axis=1), [1, 2, 3], rtol=1e-6)
 
 
-def test_slerp_where_no_circle_is_the_shortest():
+def test_slerp_in_one_direction_is_straight():
     one = np.array([1.0, 1.0])
-    np.testing.assert_allclose(slerp(one, one, 3), [one] * 3, rtol=1e-6)
-    assert np.isfinite(slerp(one, -one, 3)).all()
-    for arguments in ((one, 0 * one, 3), (one, one, 1)):
-        with pytest.raises(ValueError, match="slerp needs"):
-            slerp(*arguments)
+    np.testing.assert_allclose(slerp(one, 3 * one, 3), [one, 2 * one, 3 * one], rtol=1e-6)
+
+
+def test_slerp_needs_two_directions_that_are_not_opposite():
+    one = np.array([1.0, 1.0])
+    with pytest.raises(ValueError, match="A latent of zeros has no direction"):
+        slerp(one, 0 * one, 3)
+    with pytest.raises(ValueError, match="The latents lie in opposite directions"):
+        slerp(one, -2 * one, 3)
+
+
+@pytest.mark.parametrize("interpolate", [slerp, straight])
+def test_what_cannot_be_interpolated_is_named(interpolate):
+    one = np.array([1.0, 1.0])
+    with pytest.raises(ValueError, match="Received: steps=1"):
+        interpolate(one, one, 1)
+    with pytest.raises(ValueError, match=r"Received: shapes \(2,\) and \(1,\)"):
+        interpolate(one, one[:1], 3)
+    with pytest.raises(ValueError, match=r"Received: shapes \(1, 2\) and \(1, 2\)"):
+        interpolate(one[None], one[None], 3)
 
 
 def test_straight_and_traversal():

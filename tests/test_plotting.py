@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from keras_segen import plotting
@@ -89,3 +90,30 @@ def test_confusions_are_shares_of_the_truth(tmp_path):
     assert [label.get_text() for label in axis.get_yticklabels()] == ["ground", "cat"]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["ground", "cat", "cow"]
     assert {text.get_text() for text in axis.texts} == {"75", "25", "50"}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plotting.class_ids(np.zeros((4, 4), np.uint8)), r"Received: shape \(4, 4\)"),
+        (lambda: plotting.overlay(np.zeros((4, 4, 3)), np.zeros((4, 5), int)), r"\(4, 4, 3\) and \(4, 5\)"),
+        (lambda: plotting.overlay(np.zeros((4, 4)), np.zeros((4, 4), int)), r"\(4, 4\) and \(4, 4\)"),
+        (lambda: plotting.overlay(np.zeros((1, 1, 3)), np.array([[256]])), "from 0 to 255. Received: 256 to 256"),
+        (lambda: plotting.overlay(np.zeros((1, 1, 3)), np.array([[1]]), opacity=2), "opacity=2"),
+        (lambda: plotting.confusions(np.ones((2, 2), int), ["a"]), r"shape \(2, 2\), 4 counts, 1 names"),
+        (lambda: plotting.confusions(np.zeros((2, 2), int), ["a", "b"]), "0 counts"),
+        (lambda: plotting.comparison([], [], [], ["a"]), "A picture needs one image at least"),
+        (
+            lambda: plotting.comparison(*([np.full((2, 2, 3)[:n], 2)] for n in (3, 2, 2)), ["a"]),
+            "1 names, and the id 2",
+        ),
+        (lambda: plotting.curves([]), "A picture needs one epoch at least"),
+        (lambda: plotting.grid(np.zeros((0, 2, 2, 3), np.uint8), 2), "A picture needs one image at least"),
+        (lambda: plotting.grid(np.zeros((2, 2, 3), np.uint8), 2), r"Received: shape \(2, 2, 3\)"),
+        (lambda: plotting.labelled_rows([], []), "A picture needs one row at least"),
+        (lambda: plotting.save_animation([], "a.gif"), "A picture needs one image at least"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -51,6 +51,16 @@ def test_what_is_no_run_is_named(tmp_path):
         Run(tmp_path).load_best()
 
 
+def test_the_history_of_no_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nowhere: does not exist"):
+        Run(tmp_path / "nowhere").history()
+
+
+def test_a_best_epoch_is_by_the_most_or_the_least(tmp_path):
+    with pytest.raises(ValueError, match="mode='auto'"):
+        Run(tmp_path).best_epoch("loss", "auto")
+
+
 def test_history_drops_torn_rows_and_epochs_to_be_run_again(tmp_path):
     run = Run(tmp_path)
     assert run.history() == []

@@ -66,9 +66,9 @@ def check_image_size(image_size: Any) -> None:
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raise `ValueError` for a batch without images."""
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    """Raise `ValueError` unless this is a number of images, one at least."""
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be a whole number of at least 1. Received: batch_size={batch_size!r}")
 
 
 def batches(

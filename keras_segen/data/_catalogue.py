@@ -8,6 +8,7 @@ _CLASS_NAMES = {
     "oxford_iiit_pet": _oxford_iiit_pet.CLASS_NAMES,
     "shapes": _shapes.CLASS_NAMES,
     "voc": _voc.CLASS_NAMES,
+    "voc2007": _voc.CLASS_NAMES,
 }
 _SPLITS = {
     "celeb_a": tuple(_celeb_a.SPLITS),
@@ -24,8 +25,8 @@ def class_names(name: str) -> tuple[str, ...]:
     """Return the names of a data set's classes, in the order of their ids.
 
     Args:
-        name: "cifar10", "coco", "oxford_iiit_pet", "shapes" or "voc". The labels of `shapes` number the classes without
-            the first, the background.
+        name: "cifar10", "coco", "oxford_iiit_pet", "shapes", "voc" or "voc2007". The labels of `shapes` number the
+            classes without the first, the background.
 
     Raises:
         ValueError: For another name.

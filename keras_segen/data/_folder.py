@@ -95,7 +95,7 @@ def read_folder(
         split: The split, as for `folder`.
         data_dir: The folder.
         val_fraction: The share kept for validation, as for `folder`.
-        class_names: The names of the classes, if they are known without the folder's classes.txt, which comes first.
+        class_names: The names of the classes, if the folder has no classes.txt, which comes first.
         verbose: Whether to show a progress bar.
 
     Example:
@@ -106,8 +106,9 @@ def read_folder(
         TensorShape([1, 32, 32, 3])
     """
     root = existing_folder(data_dir)
-    own_names = read_class_names(root / "classes.txt")
-    names = own_names or class_names
+    names = read_class_names(root / "classes.txt")
+    if names is None and class_names is not None:
+        names = _checked_names(class_names)
     paths = find_pairs(root, split, val_fraction)
     read_pairs = in_threads(lambda paths_of_pair: _pairs.read_pair(*paths_of_pair), paths, verbose=verbose)
     _images.warn_of_dim([pair.properties.peak for pair in read_pairs])
@@ -135,7 +136,16 @@ def read_folder(
         )
     if ids == {0, 1, VOID} and (names is None or len(names) == 2):
         _warn_of_white([pair.mask for pair in read_pairs if pair.ids == {0, VOID}], len(read_pairs))
-    return _pairs.Pairs(read_pairs, own_names, black_and_white)
+    return _pairs.Pairs(read_pairs, names, black_and_white)
+
+
+def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(class_names)
+    if isinstance(class_names, str) or len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            f"`class_names` must name at least two classes, each once. Received: class_names={class_names!r}"
+        )
+    return names
 
 
 def _warn_of_white(masks: Sequence[Path], count: int) -> None:
@@ -225,7 +235,10 @@ def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[
         return list(paths.values())
     kept = choose(paths, split, val_fraction)
     if not kept:
-        raise InputError(f"{root / 'images'}: too few images for a split {split!r} ({len(paths)}): add some")
+        raise InputError(
+            f"{root / 'images'}: holds {len(paths)} images, which leave none for {split} beside a share of "
+            f"{val_fraction:g} for validation: add some" + (", or lower `val_fraction`" if len(paths) > 1 else "")
+        )
     return [paths[stem] for stem in paths if stem in kept]
 
 

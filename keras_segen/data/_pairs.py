@@ -86,7 +86,7 @@ def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
         if wrong:
             raise InputError(
                 f"{pair.mask}: holds class id {wrong[0]}, but there are {num_classes} classes (0 to {num_classes - 1}, "
-                "and 255 for void): mend the mask, or name every class in a folder's classes.txt, one a line"
+                "and 255 for void): correct the mask, or name every class"
             )
 
 

@@ -34,7 +34,8 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
         ignore_class: The class id of void pixels.
 
     Raises:
-        ValueError: For shapes that do not fit together, a channel count other than `num_classes`, or sample weights.
+        ValueError: For `num_classes` below 1, shapes that do not fit together, a channel count other than
+            `num_classes`, or sample weights.
     """
 
     _direction = "up"  # for callbacks that monitor it with mode="auto"
@@ -42,6 +43,8 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     def __init__(
         self, num_classes: int, *, ignore_class: int = VOID, name: str | None = None, dtype: Any = None
     ) -> None:
+        if num_classes < 1:
+            raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
         self.ignore_class = ignore_class

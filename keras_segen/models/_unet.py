@@ -105,8 +105,8 @@ def unet(
     else:
         if filters is not None or padding == "valid":
             raise ValueError(
-                "`filters` and `padding` are options of the network without a backbone. A backbone brings its own "
-                f"channels, and the way up has `decoder_filters`. Received: filters={filters}, padding={padding!r}"
+                "A backbone has its own channels and padded convolutions: leave out `filters` and `padding`. The way "
+                f"up has `decoder_filters`. Received: filters={filters}, padding={padding!r}"
             )
         encoder = build_backbone(
             backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels

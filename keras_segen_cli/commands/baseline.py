@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_segen_cli.commands.process import begin
+from keras_segen_cli.commands.score_files import require_free, write_scores
 from keras_segen_cli.options import MaxPixels, Name
 from keras_segen_cli.recipes import WrongUseError
 
@@ -30,8 +31,6 @@ def baseline(
         )
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.errors import InputError
-    from keras_segen.runs import write_json
-    from keras_segen_cli.commands.compare import require_free
     from keras_segen_cli.tasks import baseline as task
     from keras_segen_cli.tasks.segmentation import table
 
@@ -45,7 +44,6 @@ def baseline(
     settings = task.settings(method, loaded, verbose=verbose)
     scores = task.score(method, settings, loaded, verbose=verbose)
     if out is not None:
-        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(out), {**scores, "data": loaded.name, "baseline": method, "settings": settings})
+        write_scores(Path(out), {**scores, "data": loaded.name, "baseline": method, "settings": settings})
         task.draw(method, settings, loaded, picture)
     print(f"\n{table(scores)}\n", flush=True)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from keras_segen_cli.commands.inputs import require_folders
+from keras_segen_cli.commands.inputs import require_folders, require_images
 from keras_segen_cli.commands.process import begin
+from keras_segen_cli.commands.score_files import require_free, write_scores
 from keras_segen_cli.options import Features, MaxPixels, Name, Samples
 from keras_segen_cli.recipes import WrongUseError
 from keras_segen_cli.warning import warn
@@ -38,12 +39,13 @@ def compare(
     """
     if (real is None) == (features.reference is None):
         raise WrongUseError("compare needs either --real DIR or --reference FILE.npz, beside --fake DIR")
-    require_folders([folder for folder in (real, fake) if folder is not None])
+    folders = [folder for folder in (real, fake) if folder is not None]
+    require_folders(folders)
+    require_images(folders)
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.data import image_batches, image_files
     from keras_segen.errors import InputError
     from keras_segen.metrics import MIN_IMAGES, image_set_scores
-    from keras_segen.runs import write_json
     from keras_segen_cli.tasks.features import extractor_of, reference_from
     from keras_segen_cli.tasks.generation import table
 
@@ -52,7 +54,7 @@ def compare(
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
     for name, paths in files.items():
         if len(paths) < MIN_IMAGES:
-            raise InputError(f"{name}: {len(paths)} images are too few to compare: {MIN_IMAGES} at least")
+            raise InputError(f"{name}: {len(paths)} images are too few to compare: add some, {MIN_IMAGES} at least")
         print(f"{name}: {len(paths)} images", flush=True)
     if real is not None:
         _warn_of_sizes(files[real][0], files[fake][0])
@@ -69,19 +71,8 @@ def compare(
         **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose),
     }
     if out is not None:
-        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(out), scores)
+        write_scores(Path(out), scores)
     print(f"\n{table(scores)}\n", flush=True)
-
-
-def require_free(file: Path) -> None:
-    """Raise `InputError` if there is something where a file is to be written, or it cannot be written there."""
-    from keras_segen.errors import InputError
-    from keras_segen.files import require_place
-
-    if file.exists():
-        raise InputError(f"{file}: exists already: name another file")
-    require_place(file.absolute().parent)
 
 
 def _warn_of_sizes(real: Path, fake: Path) -> None:

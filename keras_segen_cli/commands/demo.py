@@ -1,4 +1,4 @@
-"""`keras-segen demo`: everything once, offline, in a minute or two."""
+"""`keras-segen demo`: everything once, offline, in a few minutes."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from keras_segen_cli.recipes import NAMED
 
 
 def demo(*, out: Name | None = None) -> None:
-    """Train, measure, draw and export a small U-Net, offline, in a minute or two.
+    """Train, measure, draw and export a small U-Net, offline, in a few minutes.
 
     Args:
         out: The run folder. Default: the next free runs/unet-shapes-N.

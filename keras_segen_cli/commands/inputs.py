@@ -39,7 +39,11 @@ def require_folders(folders: Sequence[str]) -> None:
 
 
 def require_images(paths: Sequence[str]) -> None:
-    """Raise `WrongUseError` for the first that is neither a file nor a folder."""
+    """Raise `WrongUseError` for the first that is neither a file nor a folder, or a folder that holds masks too."""
     for path in paths:
         if not Path(path).exists():
             raise WrongUseError(f"{path}: cannot be read (it does not exist): name an image or a folder of images")
+        for masks in (Path(path, "masks"), *Path(path).glob("*/masks")):
+            images = masks.with_name("images")
+            if masks.is_dir() and images.is_dir():
+                raise WrongUseError(f"{path}: holds masks too, which are not photographs: name {images}")

@@ -12,6 +12,7 @@ from cyclopts.config import Dict
 from keras_segen_cli.commands.inputs import require_data, require_run
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.options import EVERY, MaxPixels, Name
+from keras_segen_cli.parsing_error import in_words
 from keras_segen_cli.recipes import MODELS, NAMED, YOURS, Recipe, WrongUseError, read_settings
 
 # What a run's config.json holds beside settings.
@@ -82,7 +83,7 @@ for _name, _named in NAMED.items():
     app.command(
         _command(_with_defaults(_named.recipe)),
         name=_name,
-        help=f"{type(_named.recipe).__name__} on {_named.on}: {_named.score}.",
+        help=f"{_named.recipe.model} on {_named.on}: {_named.score}.",
         group="Named recipes",
         version_flags=(),
     )
@@ -111,7 +112,8 @@ def train_by_config(
     given = {name: value for name, value in settings.items() if name in known and value is not None}
     train = App(
         name=f"train --config {config}",
-        default_parameter=app.default_parameter,
+        # The file's flags can be taken back.
+        default_parameter=Parameter.combine(EVERY, Parameter(negative=None, negative_iterable=())),
         config=Dict(
             {name.replace("_", "-"): value for name, value in given.items()},
             use_commands_as_keys=False,
@@ -122,8 +124,9 @@ def train_by_config(
     try:
         command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        in_the_file = "for [" in str(error) and config not in str(error)
-        raise WrongUseError(f"{config}: {error}" if in_the_file else str(error)) from error
+        sentence = in_words(error)
+        in_the_file = "for [" in sentence and config not in sentence
+        raise WrongUseError(f"{config}: {sentence}" if in_the_file else sentence) from error
     command(*bound.args, **bound.kwargs)
 
 

@@ -1,7 +1,10 @@
 """`keras-segen worth`: how much generated images are worth as training data."""
 
+from pathlib import Path
+
 from keras_segen_cli.commands.inputs import require_data, require_folders
 from keras_segen_cli.commands.process import begin
+from keras_segen_cli.commands.score_files import require_free, write_scores
 from keras_segen_cli.options import Data, MaxPixels, Name, Seed, SmallSide, Steps
 from keras_segen_cli.recipes import VAE
 
@@ -16,6 +19,7 @@ def worth(
     image_size: SmallSide = 32,
     data_dir: Name | None = None,
     seed: Seed = 0,
+    out: Name | None = None,
     max_pixels: MaxPixels = None,
 ) -> None:
     """Train a classifier on generated images, on real ones, and on both; score each on real test images.
@@ -29,6 +33,7 @@ def worth(
         image_size: Side at which all images are compared, in pixels.
         data_dir: Folder of the named data sets. Default: the one that TensorFlow Datasets uses.
         seed: Seed of the trainings.
+        out: File (.json) for the scores.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
     require_data(real, VAE)
@@ -44,6 +49,8 @@ def worth(
     from keras_segen_cli.tasks.classifier_data import classifier_data
     from keras_segen_cli.tasks.splits import ALL
 
+    if out is not None:
+        require_free(Path(out))
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
     files = read_class_folders(ALL, generated, verbose=verbose)
     if sorted(files.class_names) != sorted(class_names):
@@ -63,6 +70,8 @@ def worth(
         batches = from_arrays(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
         train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
+    if out is not None:
+        write_scores(Path(out), {"test_images": len(test[1]), "steps": steps, **scores})
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")
     for name, row in scores.items():
         print(f"{name:10}  {row['images']:8}  {100 * row['accuracy']:11.2f}")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from keras_segen_cli.options import BatchSize, Count, Data, Name, Rate, Seed, Side
+from keras_segen_cli.options import BatchSize, Count, CountOrNone, Data, Name, Rate, Seed, Side
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +36,7 @@ class Recipe(abc.ABC):
     """Folder of the named data sets. Default: the one that TensorFlow Datasets uses."""
     epochs: Count = 10
     """Epochs in all. The learning rate falls over all of them, those that --resume adds included."""
-    steps_per_epoch: Count | None = None
+    steps_per_epoch: CountOrNone = None
     """Steps of an epoch. Default: one pass over the data, but 200 steps at least."""
     batch_size: BatchSize = 32
     """Images of a step."""
@@ -44,7 +44,7 @@ class Recipe(abc.ABC):
     """Side of the training images, in pixels."""
     learning_rate: Rate = 1e-3
     """Learning rate at the start."""
-    early_stopping: Count | None = None
+    early_stopping: CountOrNone = None
     """Stop after this many epochs without a better score. Default: never."""
     start_from: Name | None = None
     """Run whose best weights the training begins with. Where its classes differ, what belongs to them is new."""
@@ -116,6 +116,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         WrongUseError: for a file that is not a run's config.
     """
+    if path.is_dir():
+        raise WrongUseError(f"{path}: is a folder: name the config.json in it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

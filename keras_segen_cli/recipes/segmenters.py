@@ -9,6 +9,7 @@ from keras_segen_cli.options import (
     SEGMENTATION_SETS,
     BatchSize,
     Count,
+    CountOrNone,
     CountOrZero,
     Data,
     Dropout,
@@ -214,7 +215,7 @@ class FCN(Segmenter):
     least_steps: ClassVar[int] = 50
 
     epochs: Count = 36
-    steps_per_epoch: Count | None = None
+    steps_per_epoch: CountOrNone = None
     """Steps of an epoch. Default: one pass over the data, but 50 steps at least."""
     batch_size: BatchSize = 8
     image_size: Side = 320

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from keras_segen_cli.options import (
     GENERATION_SETS,
     Count,
+    CountOrNone,
     CountOrZero,
     Data,
     Each,
@@ -60,7 +61,7 @@ class VAE(Recipe):
     """Units of the hidden layers, with --architecture dense."""
     latent_dim: Width = 128
     """Size of a latent, all places of a spatial one together."""
-    latent_side: Count | None = None
+    latent_side: CountOrNone = None
     """Side of a spatial latent. Default: one vector describes the image as a whole."""
     likelihood: Literal["discretized_logistic", "gaussian", "bernoulli"] = "discretized_logistic"
     """Likelihood of the pixels."""
@@ -108,10 +109,16 @@ class VAE(Recipe):
         fits = not rest and halvings > 1 and not halvings & (halvings - 1)
         if not fits and self.latent_side is None:
             raise WrongUseError(f"--image-size {self.image_size}: a VAE's images have a side of 16, 32, 64, … pixels")
-        if not fits or (self.latent_side is not None and self.latent_dim % self.latent_side**2):
+        if not fits:
+            sides = [str(self.image_size >> level) for level in range(1, 14) if not self.image_size % (1 << level)]
             raise WrongUseError(
-                f"--image-size {self.image_size} must be --latent-side {self.latent_side} doubled, and --latent-dim "
-                f"{self.latent_dim} a multiple of its square: change one of them"
+                f"--latent-side {self.latent_side}: it must be --image-size {self.image_size} halved at least once: "
+                f"give {', '.join(sides) or 'another image size'}"
+            )
+        if self.latent_side is not None and self.latent_dim % self.latent_side**2:
+            raise WrongUseError(
+                f"--latent-dim {self.latent_dim}: is not a multiple of {self.latent_side}², the places of "
+                f"--latent-side {self.latent_side}: give {self.latent_side**2} or a multiple"
             )
 
     def build(self, class_names: Sequence[str]) -> "keras.Model":

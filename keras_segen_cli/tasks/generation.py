@@ -61,7 +61,9 @@ class Generative(Task[R, GenerationData]):
             data = replace(data, fingerprint=f"{data.fingerprint}-{split}")
         count = len(data.images)
         if count < MIN_IMAGES:
-            raise InputError(f"{data.name}: {count} images are too few to compare samples with: {MIN_IMAGES} at least")
+            raise InputError(
+                f"{data.name}: {count} images are too few to compare samples with: add some, {MIN_IMAGES} at least"
+            )
         if split is None and data.count < recipe.batch_size:
             raise InputError(
                 f"{data.name}: {data.count} training images ({data.kept_aside} are kept aside) do not fill one batch "

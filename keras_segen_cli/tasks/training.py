@@ -69,7 +69,8 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
         classes = f", {len(data.class_names)} classes" if data.class_names else ""
         aside = f" ({data.kept_aside} more are kept aside)" if data.kept_aside else ""
         print(
-            f"{data.count} training images{aside}{classes}; {recipe.epochs} epochs of {steps} steps; "
+            f"{data.count} training images{aside}{classes}; "
+            f"{recipe.epochs} {'epoch' if recipe.epochs == 1 else 'epochs'} of {steps} steps; "
             f"run folder {run.path}",
             flush=True,
         )

@@ -59,7 +59,7 @@ class Variational(Generative[vaes.VAE]):
         )
         if len(data.held_out) < MIN_IMAGES:
             raise InputError(
-                f"{data.name}: {len(data.held_out)} images kept aside are too few to score a model on: "
+                f"{data.name}: {len(data.held_out)} images kept aside are too few to score a model on: add some, "
                 f"{MIN_IMAGES} at least"
             )
         return data

@@ -353,7 +353,7 @@ def two_images(sampled):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*FOLDERS[:3], "two"], "two: 2 images are too few to compare: 6 at least"),
+        ([*FOLDERS[:3], "two"], "two: 2 images are too few to compare: add some, 6 at least"),
         ([*FOLDERS[:3], "nowhere"], "nowhere: does not exist"),
         ([*FOLDERS, "--out", "/dev/null"], "/dev/null: exists already"),
         ([*FOLDERS, "--out", "made"], "made: exists already: name another file"),
@@ -656,13 +656,15 @@ WORTH = ["worth", "--steps", "10", "--image-size", "16"]
 
 
 def test_worth(copied_data, capsys):
-    assert run(*WORTH, "--real", copied_data, "--generated", copied_data) == 0
+    assert run(*WORTH, "--real", copied_data, "--generated", copied_data, "--out", "scores/worth.json") == 0
     printed = capsys.readouterr().out
     assert [line.split()[:2] for line in printed.splitlines()[-3:]] == [
         ["generated", "20"],
         ["real", "16"],
         ["both", "36"],
     ]
+    scores = read_json("scores/worth.json")
+    assert [scores[name]["images"] for name in ("generated", "real", "both")] == [20, 16, 36]
 
 
 def test_worth_compares_the_same_classes_alone(copied_data, capsys):

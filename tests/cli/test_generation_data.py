@@ -125,7 +125,7 @@ def test_too_few_images_are_refused_before_training(tmp_path):
     for i in range(6):
         Image.new("RGB", (40, 30 + i), "red").save(tmp_path / "red" / f"{i}.png")
     task = task_of(Run("run"), DCGAN(data="shapes", batch_size=2))
-    with pytest.raises(InputError, match="5 images are too few to compare samples with: 6 at least"):
+    with pytest.raises(InputError, match="5 images are too few to compare samples with: add some, 6 at least"):
         task.load_data(str(tmp_path))
 
 

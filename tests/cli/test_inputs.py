@@ -23,6 +23,8 @@ def refused(folder: Path, *arguments: str) -> str:
 def folder(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.json").write_text(json.dumps({"model": "unet", "data": "shapes"}))
+    (tmp_path / "mine/train/images").mkdir(parents=True)
+    (tmp_path / "mine/train/masks").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/config.json").write_text(json.dumps({"model": "pix3pix", "data": "shapes"}))
     return tmp_path
@@ -45,6 +47,11 @@ def folder(tmp_path):
         (["export", "nowhere", "--out", "x"], "nowhere: is not a run folder"),
         (["baseline", "otsu", "--data", "nowhere"], "nowhere: is not a folder: a baseline tells two classes apart"),
         (["compare", "--real", "run", "--fake", "run/config.json"], "run/config.json: is a file: name a folder"),
+        (
+            ["compare", "--real", "mine", "--fake", "run"],
+            "mine: holds masks too, which are not photographs: name mine/t",
+        ),
+        (["predict", "run", "mine/train", "--out", "x"], "mine/train: holds masks too, which are not photographs"),
         (["worth", "--real", "shapes", "--generated", "nowhere"], "nowhere: does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -80,7 +80,8 @@ def test_a_config_trains_the_same_and_options_override_it(tmp_path, monkeypatch)
     file.write_text(json.dumps({**recipe.settings(), "class_names": ["a"], "versions": {"keras": "3"}}))
     assert keras_segen_cli.main(["train", "--config", str(file)]) == 0
     assert keras_segen_cli.main(["train", "--config", str(file), "--epochs", "9", "--loss", "focal"]) == 0
-    assert trained == [recipe, replace(recipe, epochs=9, loss=("focal",))]
+    assert keras_segen_cli.main(["train", "--config", str(file), "--no-refinement", "--no-deterministic"]) == 0
+    assert trained == [recipe, replace(recipe, epochs=9, loss=("focal",)), replace(recipe, refinement=False)]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,11 @@ def test_a_config_that_cannot_be_used_is_refused(content, message, tmp_path, cap
     assert message in error
     assert "config.json" in error
     assert error.count("\n") == 1
+
+
+def test_a_folder_is_not_a_config(tmp_path, capsys):
+    assert keras_segen_cli.main(["train", "--config", str(tmp_path)]) == 2
+    assert f"{tmp_path}: is a folder: name the config.json in it" in capsys.readouterr().err
 
 
 def test_recipes_lists_all_by_name(capsys, monkeypatch):
@@ -163,6 +169,12 @@ def test_a_value_of_a_named_recipe_can_be_taken_back(trained, tmp_path):
     command = ["train", "fcn8s-voc-animals", "--data", str(tmp_path)]
     assert keras_segen_cli.main(command) == keras_segen_cli.main([*command, "--released-learning-rate", "none"]) == 0
     assert [recipe.released_learning_rate for recipe in trained] == [0.0005, None]
+
+
+def test_a_number_can_be_taken_back(trained, tmp_path):
+    command = ["train", "unet-voc-animals", "--data", str(tmp_path), "--steps-per-epoch", "none"]
+    assert keras_segen_cli.main(command) == 0
+    assert [recipe.steps_per_epoch for recipe in trained] == [None]
 
 
 def test_a_schedule_warms_up_and_ends_at_nothing():

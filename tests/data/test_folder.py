@@ -312,6 +312,25 @@ def test_void_stays_void_where_any_mask_has_other_ids(make_folder):
     assert set(np.unique(mask)) == {0, 255}
 
 
+def test_class_names_are_given_where_the_folder_has_none(make_folder):
+    root = make_folder()
+    assert read_folder("val", root, class_names=["ground", "disc"]).class_names == ("ground", "disc")
+    (root / "classes.txt").write_text("a\nb\n")
+    assert read_folder("val", root, class_names=["ground", "disc"]).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("class_names", ["ground", ["ground"], ["a", "a"]])
+def test_class_names_name_each_class_once(make_folder, class_names):
+    with pytest.raises(ValueError, match="`class_names` must name at least two classes, each once"):
+        read_folder("val", make_folder(), class_names=class_names)
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(make_folder):
+    root = make_folder() / "train"
+    with pytest.raises(InputError, match="holds 6 images, which leave none for train beside a share of 1 .* or lower"):
+        read_folder("train", root, val_fraction=1.0)
+
+
 def test_class_names(make_folder):
     root = make_folder()
     assert read_folder("val", root).class_names is None

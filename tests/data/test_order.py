@@ -63,6 +63,7 @@ def test_a_batch_of_none_is_refused():
     [
         ({"batchsize": 4}, TypeError, "'batchsize'"),
         ({"batch_size": 0}, ValueError, "batch_size=0"),
+        ({"batch_size": 2.5}, ValueError, "batch_size=2.5"),
         ({"image_size": 3.5}, ValueError, "image_size=3.5"),
         ({"training": True}, ValueError, "image_size=None"),
     ],

@@ -229,3 +229,8 @@ def test_callbacks_know_that_more_is_better(metric, tmp_path):
     y = x if judges_images else rng.integers(0, 2, (2, 16, 16))
     model.fit(x, y, validation_data=(x, y), epochs=2, verbose=0, callbacks=callbacks)
     assert all(callback.monitor_op is keras.ops.greater for callback in callbacks)
+
+
+def test_a_metric_needs_a_class():
+    with pytest.raises(ValueError, match="num_classes=0"):
+        MeanIoU(0)
