@@ -1,7 +1,7 @@
 """Named recipes: the rows of the results' tables, each with its score and its time.
 
-`keras-segen recipes` lists them, `keras-segen train NAME` runs one, and any option overrides its setting. Times are of
-two cores of an AMD EPYC (Zen 4) unless they say otherwise. All have seed 0 and were trained once.
+`keras-segen recipes` lists them, `keras-segen train NAME` runs one, and any option overrides its setting. Times are by
+the clock, on two cores of an AMD EPYC (Zen 4), unless they say otherwise. All have seed 0 and were trained once.
 """
 
 from dataclasses import dataclass, replace
@@ -78,7 +78,7 @@ NAMED: dict[str, Named] = {
         UNet(data=YOURS), "nuclei of the 2018 Data Science Bowl, 264 images", "mean IoU 0.889", "5.6 minutes (Zen 5)"
     ),
     "unet-membranes": Named(
-        UNet(data=YOURS), "membranes of ISBI 2012, 24 of 30 images", "mean IoU 0.782", "9.6 minutes"
+        UNet(data=YOURS), "membranes of ISBI 2012, 24 of 30 images", "mean IoU 0.782", "9.6 minutes (Zen 5)"
     ),
     # Ronneberger, Fischer and Brox, 2015, section 3, without elastic deformation and border weights.
     "unet-membranes-paper": Named(
