@@ -1,6 +1,7 @@
-"""Bilinear up-sampling that trains under XLA and in reduced precision, on any backend."""
+"""Bilinear up-sampling in operations that every backend and every engine for inference has."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,9 +15,9 @@ from keras_segen.types import Shape, Tensor
 class BilinearUpSampling(keras.layers.Layer):
     """Enlarge height and width by a whole factor, bilinearly, with the edges repeated.
 
-    By default it equals `tf.image.resize(..., "bilinear")`, which has no gradient under XLA. It is written as a
-    depthwise transposed convolution with a kernel of twice the factor, which may be learned (Long et al., 2015, section
-    3.3).
+    By default it equals `tf.image.resize(..., "bilinear")`, which has no gradient under XLA and knows one origin. It is
+    written in slices, sums and products alone, so that it converts to ONNX, LiteRT and OpenVINO. Its kernel, of twice
+    the factor, may be learned (Long et al., 2015, section 3.3).
 
     Args:
         factor: The factor of height and width, a whole number from 1.
@@ -41,33 +42,48 @@ class BilinearUpSampling(keras.layers.Layer):
         if not 0 <= self.origin < factor:
             raise ValueError(f"`origin` must lie in the first cell, 0 <= origin < {factor}. Received: origin={origin}")
         self.learned = learned
-        # A coarse cell weighs on fine pixels less than `factor` from its centre; this is the first, counted from the
-        # first pixel of its own.
-        self._first = math.floor(self.origin - factor) + 1
 
     def build(self, input_shape: Shape) -> None:
-        """Make the kernel, (2·factor, 2·factor, channels, 1)."""
-        pixels = np.arange(2 * self.factor) + self._first
-        tent = np.maximum(0, 1 - np.abs(pixels - self.origin) / self.factor)
-        kernel = np.repeat(np.outer(tent, tent)[:, :, None, None], input_shape[-1] or 1, axis=2)
-        self.kernel: Any = kernel.astype("float32")
+        """Make the kernel, (2·factor, 2·factor, channels, 1), if it is learned."""
         if self.learned:
+            pixels = np.arange(2 * self.factor) + self._first
+            tent = np.maximum(0, 1 - np.abs(pixels - self.origin) / self.factor)
+            kernel = np.repeat(np.outer(tent, tent)[:, :, None, None], input_shape[-1] or 1, axis=2)
             self.kernel = self.add_weight(
-                name="kernel", shape=kernel.shape, initializer=keras.initializers.Constant(self.kernel)
+                name="kernel", shape=kernel.shape, initializer=keras.initializers.Constant(kernel.astype("float32"))
             )
+
+    @property
+    def _first(self) -> int:
+        """The first fine pixel on which a coarse cell weighs, counted from the first pixel of its own."""
+        return math.floor(self.origin - self.factor) + 1
 
     def call(self, inputs: Tensor) -> Tensor:
         """Enlarge."""
-        batch, height, width, channels = ops.shape(inputs)
-        x = self._repeat_edge(self._repeat_edge(inputs, axis=1), axis=2)
-        x = _transposed_convolution(x, ops.cast(self.kernel, x.dtype), self.factor)
-        start = self.factor - self._first
-        return ops.slice(x, [0, start, start, 0], [batch, height * self.factor, width * self.factor, channels])
+        if self.learned:
+            return self._by_kernel(inputs)
+        # Each fine pixel is a mean of the cell before its own one, its own, and the cell after.
+        places = (np.arange(self.factor) - self.origin) / self.factor
+        before, after = np.maximum(0, -places), np.maximum(0, places)
+        return _enlarged(inputs, np.stack([before, 1 - before - after, after]).tolist())
 
-    @staticmethod
-    def _repeat_edge(x: Tensor, axis: int) -> Tensor:
-        every = [slice(None)] * axis
-        return ops.concatenate([x[(*every, slice(None, 1))], x, x[(*every, slice(-1, None))]], axis)
+    def _by_kernel(self, x: Tensor) -> Tensor:
+        """Weigh the four cells around each fine pixel, which lies in an interval between neighbours on either axis."""
+        batch, height, width, channels = ops.shape(x)
+        factor, start = self.factor, -self._first
+        kernel = ops.cast(self.kernel, x.dtype)
+        x = _with_edges(_with_edges(x, axis=1), axis=2)
+        total: Any = 0
+        for row in (0, 1):
+            for column in (0, 1):
+                cells = x[:, row : height + 1 + row, column : width + 1 + column]
+                # The cell before is beyond the middle of its kernel.
+                rows, columns = ((1 - i) * factor for i in (row, column))
+                weights = kernel[rows : rows + factor, columns : columns + factor, :, 0]
+                cells = ops.reshape(cells, [batch * (height + 1), 1, width + 1, 1, channels])
+                total = total + cells * weights[:, None]
+        fine = ops.reshape(total, [batch, (height + 1) * factor, (width + 1) * factor, channels])
+        return fine[:, start : start + height * factor, start : start + width * factor]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape with height and width times the factor; None stays None."""
@@ -79,18 +95,62 @@ class BilinearUpSampling(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor, "origin": self.origin, "learned": self.learned}
 
 
-def _transposed_convolution(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Depthwise, without padding: (batch, h, w, channels) -> (batch, (h + 1)·stride, (w + 1)·stride, channels)."""
-    _, height, width, channels = ops.shape(x)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+# The shares of the cell before, the own cell and the cell after, each a number for each fine pixel of a cell.
+_Shares = Sequence[Sequence[float]]
 
-        shape = [tf.shape(x)[0], (height + 1) * stride, (width + 1) * stride, channels]
-        return tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, [1, stride, stride, 1], "VALID")
-    # Keras has no such operation: zeros between the cells, and a convolution with the kernel turned round.
-    gaps = [(0, 0), (0, 0), (0, stride - 1), (0, 0), (0, stride - 1), (0, 0)]
-    x = ops.pad(x[:, :, None, :, None], gaps)
-    x = ops.reshape(x, [-1, height * stride, width * stride, channels])
-    around = (2 * stride - 1, stride)  # the zeros behind the last cell stand for the rest
-    x = ops.pad(x, [(0, 0), around, around, (0, 0)])
-    return ops.depthwise_conv(x, ops.flip(kernel, (0, 1)), padding="valid", data_format="channels_last")
+
+def _enlarged(x: Tensor, shares: _Shares) -> Tensor:
+    """Enlarge both axes. The gradient is written out: derived from the operations, it takes twice as long."""
+
+    @ops.custom_gradient
+    def enlarged(x: Tensor) -> tuple[Tensor, Any]:
+        def gradient(*upstreams: Tensor, upstream: Tensor = None) -> Tensor:
+            (upstream,) = upstreams or (upstream,)
+            return _gathered(_gathered(upstream, shares, axis=2), shares, axis=1)
+
+        return _spread(_spread(x, shares, axis=1), shares, axis=2), gradient
+
+    return enlarged(x)
+
+
+def _spread(x: Tensor, shares: _Shares, *, axis: int) -> Tensor:
+    """Turn each cell into several pixels, which are means of it and its neighbours."""
+    padded = _with_edges(x, axis)
+    cells = (_cut(padded, axis, None, -2), x, _cut(padded, axis, 2, None))
+    phases = [_mean(cells, phase) for phase in zip(*shares, strict=True)]
+    shape = [*ops.shape(x)]
+    shape[axis] *= len(phases)
+    return ops.reshape(ops.stack(phases, axis + 1), shape)
+
+
+def _gathered(fine: Tensor, shares: _Shares, *, axis: int) -> Tensor:
+    """Sum what each cell gave to its pixels and to its neighbours': the transpose of `_spread`."""
+    factor = len(shares[0])
+    shape = [*ops.shape(fine)]
+    shape[axis : axis + 1] = [shape[axis] // factor, factor]
+    phases = ops.unstack(ops.reshape(fine, shape), factor, axis + 1)
+    before, own, after = (_mean(phases, share) for share in shares)
+    first, last = _cut(before, axis, None, 1), _cut(after, axis, -1, None)
+    # Beyond the edges it is the outermost cell that gave.
+    own = ops.concatenate([_cut(own, axis, None, 1) + first, _cut(own, axis, 1, None)], axis)
+    own = ops.concatenate([_cut(own, axis, None, -1), _cut(own, axis, -1, None) + last], axis)
+    own = own + ops.concatenate([_cut(before, axis, 1, None), ops.zeros_like(first)], axis)
+    return own + ops.concatenate([ops.zeros_like(last), _cut(after, axis, None, -1)], axis)
+
+
+def _mean(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Sum parts by their shares; what has no share costs nothing."""
+    total: Any = None
+    for part, share in zip(parts, shares, strict=True):
+        if share:
+            weighted = part if share == 1 else part * share
+            total = weighted if total is None else total + weighted
+    return ops.zeros_like(parts[0]) if total is None else total
+
+
+def _with_edges(x: Tensor, axis: int) -> Tensor:
+    return ops.concatenate([_cut(x, axis, None, 1), x, _cut(x, axis, -1, None)], axis)
+
+
+def _cut(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
+    return x[(*[slice(None)] * axis, slice(start, stop))]

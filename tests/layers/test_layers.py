@@ -29,6 +29,42 @@ def test_bilinear_up_sampling_equals_tensorflows_resize(factor, shape):
     np.testing.assert_allclose(BilinearUpSampling(factor)(x), expected, atol=1e-5)
 
 
+def by_transposed_convolution(x, kernel, factor, origin):
+    """Bilinear up-sampling as version 0.1.0 computed it."""
+    batch, height, width, channels = x.shape
+    first = int(np.floor(origin - factor)) + 1
+    x = tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], "SYMMETRIC")
+    shape = [batch, (height + 3) * factor, (width + 3) * factor, channels]
+    fine = tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, [1, factor, factor, 1], "VALID")
+    start = factor - first
+    return fine[:, start : start + height * factor, start : start + width * factor]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7)])
+@pytest.mark.parametrize(
+    ("factor", "origin"), [(1, 0.0), (2, 0.0), (2, 0.5), (2, 1.0), (3, 1.25), (8, 0.0), (8, 3.5), (8, 7.0)]
+)
+@pytest.mark.parametrize("learned", [False, True])
+def test_bilinear_up_sampling_equals_the_transposed_convolution(size, factor, origin, learned):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(2, *size, 3)).astype("float32"))
+    weights = rng.normal(size=(2, factor * size[0], factor * size[1], 3)).astype("float32")
+    tent = np.maximum(0, 1 - np.abs(np.arange(2 * factor) + np.floor(origin - factor) + 1 - origin) / factor)
+    kernel = tf.Variable(np.repeat(np.outer(tent, tent)[:, :, None, None], 3, axis=2).astype("float32"))
+    layer = BilinearUpSampling(factor, origin=origin, learned=learned)
+    layer.build(x.shape)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        fine = layer(x)
+        known = by_transposed_convolution(x, kernel, factor, origin)
+        sums = [tf.reduce_sum(weights * y) for y in (fine, known)]
+    np.testing.assert_allclose(fine, known, atol=1e-6)
+    gradients = tape.gradient(sums[0], [x, *(v.value for v in layer.trainable_variables)])
+    expected = tape.gradient(sums[1], [x, kernel][: 1 + learned])
+    for ours, theirs in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize("size", [(32, 32), (5, 7), (299, 299), (400, 300), (1, 1)])
 def test_legacy_bilinear_resize_is_tensorflow_1s(size):
     images = np.random.default_rng(0).uniform(0, 255, (2, *size, 3)).astype("float32")
