@@ -190,7 +190,11 @@ def _contrast(image: np.ndarray, objects: str, sigma: float) -> np.ndarray:
     """Return how far each pixel's grey is from Otsu's threshold, objects positive: float64 (height, width)."""
     image = np.asarray(image, np.float64)
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"An image has shape (height, width, 3). Received: {image.shape}")
+        raise ValueError(f"An image has shape (height, width, 3), and a pixel at least. Received: {image.shape}")
+    if not np.isfinite(image).all():
+        raise ValueError("An image holds numbers. Received: NaN or inf")
+    if sigma < 0:
+        raise ValueError(f"`sigma` must be at least 0. Received: sigma={sigma}")
     if objects not in GRID["objects"]:
         raise ValueError(f'`objects` must be "bright", "dark" or "rare". Received: objects={objects!r}')
     skimage = scikit_image()
@@ -254,6 +258,8 @@ def _grown(values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 
 
 def _without_specks(objects: np.ndarray, min_size: int) -> np.ndarray:
+    if min_size < 0:
+        raise ValueError(f"`min_size` must be at least 0. Received: min_size={min_size}")
     morphology = scikit_image().morphology
     if min_size > 1:
         objects = morphology.remove_small_objects(objects, max_size=min_size - 1)

@@ -95,6 +95,8 @@ def straight(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
 
 def _two_latents(start: np.ndarray, end: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    if not (np.isfinite(start).all() and np.isfinite(end).all()):
+        raise ValueError("Latents must be numbers. Received: NaN or inf")
     if start.ndim != 1 or start.shape != end.shape:
         raise ValueError(f"Both latents must be (latent_dim,). Received: shapes {start.shape} and {end.shape}")
     if steps < 2:
@@ -113,12 +115,17 @@ def traversal(latent: np.ndarray, which: int, values: np.ndarray) -> np.ndarray:
     Returns:
         The latents, float32 (steps, latent_dim).
 
+    Raises:
+        ValueError: For a dimension that the latent does not have.
+
     Example:
         >>> ks.latents.traversal(np.array([0.5, 0.5]), 1, np.array([-3.0, 0.0, 3.0]))
         array([[ 0.5, -3. ],
                [ 0.5,  0. ],
                [ 0.5,  3. ]], dtype=float32)
     """
+    if which not in range(len(latent)):
+        raise ValueError(f"`which` must be a whole number from 0 to {len(latent) - 1}. Received: which={which}")
     changed = np.tile(np.asarray(latent, np.float32), (len(values), 1))
     changed[:, which] = values
     return changed

@@ -100,6 +100,8 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
             "An image (height, width, 3) needs a label map (height, width). "
             f"Received: shapes {image.shape} and {label_map.shape}"
         )
+    if label_map.dtype.kind not in "iub":
+        raise ValueError(f"Class ids are whole numbers. Received: a label map of {label_map.dtype}")
     if label_map.size and not 0 <= label_map.min() <= label_map.max() <= VOID:
         raise ValueError(f"Class ids lie from 0 to {VOID}. Received: {label_map.min()} to {label_map.max()}")
     if not 0 <= opacity <= 1:
@@ -251,12 +253,17 @@ def grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
     Returns:
         The picture, uint8 (height, width, 3).
 
+    Raises:
+        ValueError: For other shapes or numbers, or no image.
+
     Example:
         >>> ks.plotting.grid(np.zeros((6, 32, 32, 3), np.uint8), columns=3).shape
         (66, 100, 3)
     """
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"Images are (count, height, width, 1 or 3). Received: shape {images.shape}")
+    if columns < 1 or gap < 0:
+        raise ValueError(f"`columns` is at least 1, and `gap` at least 0. Received: {columns=}, {gap=}")
     _require_some(images, "image")
     count, height, width, channels = images.shape
     rows = -(-count // columns)

@@ -13,6 +13,8 @@ def in_words(error: CycloptsError) -> str:
             return f"{error.keyword} needs a value."
         # What was typed instead of it says more than that it is missing.
         unknown = [token for token in error.unused_tokens or () if token.startswith("-")]
+        if "--config" in unknown:
+            return "A config.json names its model: write `train --config FILE` alone, without a model or a recipe."
         return f"Unknown option: {unknown[0]}." if unknown else f"{error.argument.name} is missing."
     if isinstance(error, ValidationError) and error.argument is not None and isinstance(error.argument.value, tuple):
         error.value = " ".join(map(str, error.argument.value))

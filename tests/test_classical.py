@@ -163,6 +163,12 @@ def test_wrong_arguments_are_named():
             method(image[:0])
         with pytest.raises(ValueError, match="objects='red'"):
             method(image, objects="red")
+        with pytest.raises(ValueError, match="Received: NaN or inf"):
+            method(image * np.nan)
+        with pytest.raises(ValueError, match="sigma=-1"):
+            method(image, sigma=-1)
+        with pytest.raises(ValueError, match="min_size=-1"):
+            method(image, min_size=-1)
     for method in (watershed, region_growing):
         with pytest.raises(ValueError, match="margin=1"):
             method(image, margin=1)
@@ -349,7 +355,7 @@ def wrong_data(disc_folder, tmp_path, monkeypatch):
         (["--data", "voc"], "voc: is not a folder"),
         (["--data", "nowhere"], "nowhere: is not a folder"),
         (["--data", "."], "images: does not exist"),
-        (["--data", "discs", "--out", "scores.png"], "must end with .json"),
+        (["--data", "discs", "--out", "scores.png"], "scores are written as JSON"),
     ],
     ids=as_typed,
 )

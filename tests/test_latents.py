@@ -43,6 +43,14 @@ def test_what_cannot_be_interpolated_is_named(interpolate):
         interpolate(one, one[:1], 3)
     with pytest.raises(ValueError, match=r"Received: shapes \(1, 2\) and \(1, 2\)"):
         interpolate(one[None], one[None], 3)
+    with pytest.raises(ValueError, match="Received: NaN or inf"):
+        interpolate(one * np.nan, one, 3)
+
+
+@pytest.mark.parametrize("which", [-1, 2, 0.5])
+def test_what_cannot_be_traversed_is_named(which):
+    with pytest.raises(ValueError, match=f"from 0 to 1. Received: which={which}"):
+        traversal(np.array([1.0, 1.0]), which, np.array([0.0]))
 
 
 def test_straight_and_traversal():

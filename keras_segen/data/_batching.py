@@ -60,7 +60,7 @@ def check_image_size(image_size: Any) -> None:
     """Raise `ValueError` unless this is the side of a square in pixels, or None."""
     if image_size is not None and (not isinstance(image_size, int | np.integer) or image_size < 1):
         raise ValueError(
-            "`image_size` must be one whole number, the side of a square in pixels. Received: "
+            "`image_size` must be one whole number of at least 1, the side of a square in pixels. Received: "
             f"image_size={image_size!r}"
         )
 

@@ -65,7 +65,7 @@ def pixels_of(model: keras.Model, image: Tensor, number: int = 0) -> np.ndarray:
     pixels = image if isinstance(image, np.ndarray) else ops.convert_to_numpy(image)
     if pixels.ndim != 3 or pixels.shape[-1] != channels or not pixels.size:
         raise ValueError(
-            f"Each image must have the shape (height, width, {channels}). Received: image {number}, "
-            f"shape {pixels.shape}"
+            f"Each image must have the shape (height, width, {channels}), and a pixel at least. "
+            f"Received: image {number}, shape {pixels.shape}"
         )
     return pixels

@@ -12,11 +12,19 @@ class Dropout(keras.layers.Dropout):
     Keras's own layer is loaded with a new random state, so a training resumed from a file would drop other cells than
     an uninterrupted one.
 
+    Args:
+        rate: The share of the numbers that is set to 0 in training, from 0 to below 1.
+
     Example:
         >>> dropout = ks.layers.Dropout(0.5, seed=0)
         >>> dropout(np.ones((1, 4)), training=False).numpy()
         array([[1., 1., 1., 1.]], dtype=float32)
     """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(rate, **kwargs)
+        if rate == 1:
+            raise ValueError("`rate` must be below 1: nothing would be left. Received: rate=1")
 
     def save_own_variables(self, store: Any) -> None:
         """Save the random state."""

@@ -33,17 +33,18 @@ class PadToStride(keras.layers.Layer):
         """Pad."""
         for axis in (1, 2):
             size = ops.shape(inputs)[axis]
-            indices = ops.minimum(ops.arange(size + -size % self.stride), size - 1)
+            indices = ops.minimum(ops.arange(self._rounded(size)), size - 1)
             inputs = ops.take(inputs, indices, axis)
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape with height and width rounded up; None stays None."""
         batch, height, width, channels = input_shape
-        return batch, self._rounded(height), self._rounded(width), channels
+        return batch, height and self._rounded(height), width and self._rounded(width), channels
 
-    def _rounded(self, size: int | None) -> int | None:
-        return None if size is None else size + -size % self.stride
+    def _rounded(self, size: Tensor) -> Tensor:
+        # Engines disagree on remainders of negative numbers: here there are none.
+        return (size + self.stride - 1) // self.stride * self.stride
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
@@ -87,7 +88,8 @@ class MirrorPad(keras.layers.Layer):
 
     def _padded(self, size: Tensor) -> Tensor:
         least = size + 2 * self.margin
-        return least + (self.remainder - least) % self.multiple
+        # As above, without negative numbers: a remainder is less than its divisor.
+        return (least - self.remainder + self.multiple - 1) // self.multiple * self.multiple + self.remainder
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape after padding; None stays None."""

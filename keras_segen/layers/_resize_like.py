@@ -43,7 +43,7 @@ class ResizeLike(keras.layers.Layer):
         return self._along(self._along(x, self._scaled(height), axis=1), self._scaled(width), axis=2)
 
     def _scaled(self, size: Tensor) -> Tensor:
-        return -(-size * self._ratio.numerator // self._ratio.denominator)
+        return (size * self._ratio.numerator + self._ratio.denominator - 1) // self._ratio.denominator
 
     def _along(self, x: Tensor, size: Tensor, axis: int) -> Tensor:
         length = ops.shape(x)[axis]

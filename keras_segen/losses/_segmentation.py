@@ -219,10 +219,11 @@ def _checked(weights: ClassWeights) -> list[float] | dict[int, float]:
     except (TypeError, ValueError):
         by_id = {}
     ids_fit = all(c >= 0 and c.is_integer() for c in by_id)
-    if not by_id or not ids_fit or not all(math.isfinite(w) and w >= 0 for w in by_id.values()):
+    weigh = all(math.isfinite(w) and w >= 0 for w in by_id.values())
+    if not by_id or not ids_fit or not weigh or (not isinstance(weights, Mapping) and not any(by_id.values())):
         raise ValueError(
             "`class_weights` holds a number for each class, in the order of their ids or as a dict of id -> weight, "
-            f"finite and not negative. Received: class_weights={weights}"
+            f"finite and not negative, and not 0 for all. Received: class_weights={weights}"
         )
     return {int(c): w for c, w in by_id.items()} if isinstance(weights, Mapping) else list(by_id.values())
 

@@ -43,8 +43,8 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     def __init__(
         self, num_classes: int, *, ignore_class: int = VOID, name: str | None = None, dtype: Any = None
     ) -> None:
-        if num_classes < 1:
-            raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={num_classes}")
+        if not isinstance(num_classes, int | np.integer) or num_classes < 1:
+            raise ValueError(f"`num_classes` must be a whole number of at least 1. Received: num_classes={num_classes}")
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
         self.ignore_class = ignore_class

@@ -24,7 +24,7 @@ def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
         A Functional model like the one given, with the same name and sharing its layers and weights.
 
     Raises:
-        ValueError: For a model with several outputs, or `filters` under 1.
+        ValueError: For a model that is not a segmenter, or has several outputs; or `filters` under 1.
 
     Example:
         >>> model = ks.models.refined(ks.models.unet(21, filters=(4, 8)), filters=8)
@@ -39,6 +39,11 @@ def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
             f"model={model.name!r}, with {len(model.outputs)}"
         )
     image, logits = model.inputs[0], model.outputs[0]
+    if len(model.inputs) != 1 or len(image.shape) != 4 or len(logits.shape) != 4:
+        raise ValueError(
+            "Refinement is for a segmenter: images (batch, height, width, channels) -> logits (batch, height, width, "
+            f"num_classes). Received: model={model.name!r}, {model.input_shape} -> {model.output_shape}"
+        )
     x = layers.Rescaling(1 / 127.5, offset=-1, name="refine_scale")(image)
     x = layers.Concatenate(name="refine_join")([x, logits])
     for i, (kernel, stride) in enumerate([(4, 2), (3, 1), (3, 1)], start=1):

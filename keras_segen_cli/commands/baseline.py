@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_segen_cli.commands.process import begin
-from keras_segen_cli.commands.score_files import require_free, write_scores
+from keras_segen_cli.commands.score_files import free_file, write_scores
 from keras_segen_cli.options import MaxPixels, Name
 from keras_segen_cli.recipes import WrongUseError
 
@@ -29,21 +29,21 @@ def baseline(
         raise WrongUseError(
             f"{data}: is not a folder: a baseline tells two classes apart, objects (1) and ground (0): name a folder"
         )
+    file = free_file(out)
+    picture = None if file is None else file.with_suffix(".png")
+    if picture is not None and picture.exists():
+        raise WrongUseError(f"{picture}: exists already: name another file")
     verbose = begin(max_pixels=max_pixels)
-    from keras_segen.errors import InputError
+    from keras_segen.files import require_place
     from keras_segen_cli.tasks import baseline as task
     from keras_segen_cli.tasks.segmentation import table
 
-    if out is not None:
-        if Path(out).suffix != ".json":
-            raise InputError(f"{out}: must end with .json, for the picture beside it ends with .png")
-        picture = Path(out).with_suffix(".png")
-        for file in (Path(out), picture):
-            require_free(file)
+    if file is not None:
+        require_place(file.absolute().parent)
     loaded = task.load_data(data, verbose=verbose)
     settings = task.settings(method, loaded, verbose=verbose)
     scores = task.score(method, settings, loaded, verbose=verbose)
-    if out is not None:
-        write_scores(Path(out), {**scores, "data": loaded.name, "baseline": method, "settings": settings})
+    if file is not None and picture is not None:
+        write_scores(file, {**scores, "data": loaded.name, "baseline": method, "settings": settings})
         task.draw(method, settings, loaded, picture)
     print(f"\n{table(scores)}\n", flush=True)

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from keras_segen_cli.commands.inputs import require_folders, require_images
 from keras_segen_cli.commands.process import begin
-from keras_segen_cli.commands.score_files import require_free, write_scores
+from keras_segen_cli.commands.score_files import free_file, write_scores
 from keras_segen_cli.options import Features, MaxPixels, Name, Samples
 from keras_segen_cli.recipes import WrongUseError
 from keras_segen_cli.warning import warn
@@ -42,19 +42,21 @@ def compare(
     folders = [folder for folder in (real, fake) if folder is not None]
     require_folders(folders)
     require_images(folders)
+    file = free_file(out)
     verbose = begin(max_pixels=max_pixels)
     from keras_segen.data import image_batches, image_files
     from keras_segen.errors import InputError
+    from keras_segen.files import require_place
     from keras_segen.metrics import MIN_IMAGES, image_set_scores
     from keras_segen_cli.tasks.features import extractor_of, reference_from
     from keras_segen_cli.tasks.generation import table
 
-    if out is not None:
-        require_free(Path(out))
+    if file is not None:
+        require_place(file.absolute().parent)
     files = {name: _drawn(image_files(Path(name)), samples) for name in (real, fake) if name is not None}
     for name, paths in files.items():
         if len(paths) < MIN_IMAGES:
-            raise InputError(f"{name}: {len(paths)} images are too few to compare: add some, {MIN_IMAGES} at least")
+            raise InputError(f"{name}: holds too few images to compare ({len(paths)}): add some, {MIN_IMAGES} at least")
         print(f"{name}: {len(paths)} images", flush=True)
     if real is not None:
         _warn_of_sizes(files[real][0], files[fake][0])
@@ -70,8 +72,8 @@ def compare(
         "protocol": known.protocol,
         **image_set_scores(image_batches(files[fake]), known, network, verbose=verbose),
     }
-    if out is not None:
-        write_scores(Path(out), scores)
+    if file is not None:
+        write_scores(file, scores)
     print(f"\n{table(scores)}\n", flush=True)
 
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from keras_segen_cli.commands.inputs import require_data, require_run
 from keras_segen_cli.commands.process import begin
+from keras_segen_cli.commands.score_files import free_file, write_scores
 from keras_segen_cli.options import Data, MaxPixels, Name, Scoring
 
 
@@ -21,6 +22,7 @@ def evaluate(
     split: Name | None = None,
     data_dir: Name | None = None,
     scoring: Annotated[Scoring, Parameter(name="*")] = Scoring(),  # noqa: B008 (it is frozen)
+    out: Name | None = None,
     max_pixels: MaxPixels = None,
 ) -> None:
     """Print a run's scores and write them into its folder.
@@ -34,16 +36,20 @@ def evaluate(
             a folder all that is there, or its one split beside train.
         data_dir: Folder of the named data sets, if it is not the one that the run was trained with.
         scoring: How the run is scored.
+        out: File (.json) for the scores, instead of one in the run's folder.
         max_pixels: Refuse larger images. Default: 89478485, Pillow's.
     """
     recipe = require_run(run)
     if data is not None:
         require_data(data, recipe)
+    asked = free_file(out)
     verbose = begin(max_pixels=max_pixels)
-    from keras_segen.runs import write_json
+    from keras_segen.files import require_place
     from keras_segen_cli.tasks import open_run
     from keras_segen_cli.tasks.splits import ALL
 
+    if asked is not None:
+        require_place(asked.absolute().parent)
     task = open_run(run)
     best = task.run.load_best()  # before data are read: is there one?
     if data_dir is not None:
@@ -66,8 +72,10 @@ def evaluate(
     # Which model it was: more epochs may bring a better one, beside which older scores stay.
     epoch = task.run.best_epoch(task.monitor, task.mode)
     content = {**scores, "data": loaded.name, "epoch": epoch, **({"split": scored} if scored else {})}
-    file = task.run.metrics_json if own and not special else _scores_file(task.run.path, special, content, own=own)
-    write_json(file, content)
+    file = asked
+    if file is None:
+        file = task.run.metrics_json if own and not special else _scores_file(task.run.path, special, content, own=own)
+    write_scores(file, content)
     print(f"\n{task.table(scores)}\n\nscores {file}", flush=True)
 
 

@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+from keras_segen_cli.recipes import WrongUseError
 
-def require_free(file: Path) -> None:
-    """Raise `InputError` if there is something where a file is to be written, or it cannot be written there."""
-    from keras_segen.errors import InputError
-    from keras_segen.files import require_place
 
+def free_file(out: str | None) -> Path | None:
+    """Return the file for scores, if one is named; `WrongUseError` if it exists, or does not end as JSON does."""
+    if out is None:
+        return None
+    file = Path(out)
+    if file.suffix != ".json":
+        raise WrongUseError(f"{file}: scores are written as JSON: name a file that ends in .json")
     if file.exists():
-        raise InputError(f"{file}: exists already: name another file")
-    require_place(file.absolute().parent)
+        raise WrongUseError(f"{file}: exists already: name another file")
+    return file
 
 
 def write_scores(file: Path, scores: dict[str, Any]) -> None:

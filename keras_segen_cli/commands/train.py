@@ -1,6 +1,7 @@
 """`keras-segen train`: one sub-command a model and a named recipe."""
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -102,6 +103,8 @@ def train_by_config(
     """
     if config is None:
         raise WrongUseError(_unknown(options))
+    if options and options[0] in (*MODELS, *NAMED):
+        raise WrongUseError(f"--config {config} names its model itself: remove {options[0]}")
     settings = read_settings(Path(config))
     if not isinstance(settings["model"], str) or settings["model"] not in MODELS:
         raise WrongUseError(f"{config}: names a model that this version does not know: {settings['model']}")
@@ -124,9 +127,9 @@ def train_by_config(
     try:
         command, bound, _ = train.parse_args(list(options), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        sentence = in_words(error)
-        in_the_file = "for [" in sentence and config not in sentence
-        raise WrongUseError(f"{config}: {sentence}" if in_the_file else sentence) from error
+        # The parser puts what comes from a file into brackets.
+        sentence, in_the_file = re.subn(r"\[([\w-]+)\]", r"\1", in_words(error))
+        raise WrongUseError(f"{config}: {sentence}" if in_the_file and config not in sentence else sentence) from error
     command(*bound.args, **bound.kwargs)
 
 

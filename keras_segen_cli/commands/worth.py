@@ -1,10 +1,8 @@
 """`keras-segen worth`: how much generated images are worth as training data."""
 
-from pathlib import Path
-
 from keras_segen_cli.commands.inputs import require_data, require_folders
 from keras_segen_cli.commands.process import begin
-from keras_segen_cli.commands.score_files import require_free, write_scores
+from keras_segen_cli.commands.score_files import free_file, write_scores
 from keras_segen_cli.options import Data, MaxPixels, Name, Seed, SmallSide, Steps
 from keras_segen_cli.recipes import VAE
 
@@ -38,6 +36,7 @@ def worth(
     """
     require_data(real, VAE)
     require_folders([generated])
+    file = free_file(out)
     verbose = begin(max_pixels=max_pixels)
     import keras
     import numpy as np
@@ -45,12 +44,13 @@ def worth(
     from keras_segen import models
     from keras_segen.data import from_arrays, read_class_folders
     from keras_segen.errors import InputError
+    from keras_segen.files import require_place
     from keras_segen.training import accuracy, train_classifier
     from keras_segen_cli.tasks.classifier_data import classifier_data
     from keras_segen_cli.tasks.splits import ALL
 
-    if out is not None:
-        require_free(Path(out))
+    if file is not None:
+        require_place(file.absolute().parent)
     train, test, class_names = classifier_data(real, image_size=image_size, data_dir=data_dir)
     files = read_class_folders(ALL, generated, verbose=verbose)
     if sorted(files.class_names) != sorted(class_names):
@@ -70,8 +70,8 @@ def worth(
         batches = from_arrays(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
         train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
-    if out is not None:
-        write_scores(Path(out), {"test_images": len(test[1]), "steps": steps, **scores})
+    if file is not None:
+        write_scores(file, {"test_images": len(test[1]), "steps": steps, **scores})
     print(f"\n{'trained on':10}  {'images':>8}  accuracy, %")
     for name, row in scores.items():
         print(f"{name:10}  {row['images']:8}  {100 * row['accuracy']:11.2f}")

@@ -72,7 +72,7 @@ NAMED: dict[str, Named] = {
         UNet(data="shapes", image_size=64, learning_rate=3e-3, epochs=5, steps_per_epoch=200),
         "drawn scenes",
         "mean IoU 0.923",
-        "2 minutes",
+        "2 minutes (Zen 5)",
     ),
     "unet-nuclei": Named(
         UNet(data=YOURS), "nuclei of the 2018 Data Science Bowl, 264 images", "mean IoU 0.889", "5.6 minutes (Zen 5)"

@@ -124,8 +124,10 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise WrongUseError(f"{path}: cannot be read ({error.strerror}): name a run's config.json") from error
     except (ValueError, RecursionError) as error:
         raise WrongUseError(f"{path}: is damaged ({error}): name a run's config.json") from error
-    if not isinstance(content, dict) or not {"model", "data"} <= content.keys():
+    if not isinstance(content, dict):
         raise WrongUseError(f"{path}: is not a run's config: name a run's config.json")
+    if lacking := {"model", "data"} - content.keys():
+        raise WrongUseError(f"{path}: is not a run's config, it lacks {min(lacking)}: name a run's config.json")
     return by_present_names(content)
 
 

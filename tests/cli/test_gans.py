@@ -353,7 +353,7 @@ def two_images(sampled):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*FOLDERS[:3], "two"], "two: 2 images are too few to compare: add some, 6 at least"),
+        ([*FOLDERS[:3], "two"], "two: holds too few images to compare (2): add some, 6 at least"),
         ([*FOLDERS[:3], "nowhere"], "nowhere: does not exist"),
         ([*FOLDERS, "--out", "/dev/null"], "/dev/null: exists already"),
         ([*FOLDERS, "--out", "made"], "made: exists already: name another file"),

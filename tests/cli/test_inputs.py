@@ -52,6 +52,8 @@ def folder(tmp_path):
             "mine: holds masks too, which are not photographs: name mine/t",
         ),
         (["predict", "run", "mine/train", "--out", "x"], "mine/train: holds masks too, which are not photographs"),
+        (["compare", "--real", "run", "--fake", "run", "--out", "run"], "run: scores are written as JSON: name a file"),
+        (["baseline", "otsu", "--data", "run", "--out", "run/config.json"], "run/config.json: exists already"),
         (["worth", "--real", "shapes", "--generated", "nowhere"], "nowhere: does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -89,7 +89,7 @@ def test_a_config_trains_the_same_and_options_override_it(tmp_path, monkeypatch)
     [
         ("{", "is damaged"),
         ("[]", "is not a run's config"),
-        ('{"model": "unet"}', "is not a run's config"),
+        ('{"model": "unet"}', "is not a run's config, it lacks data"),
         ('{"model": "unet", "data": "shapes", "epoch": 50}', "epoch is not a setting of unet: remove it"),
         ('{"model": "unet", "data": "shapes", "epochs": 1.5}', "must be a whole number, not '1.5'"),
         ('{"model": "foo", "data": "x", "filters": [1, 2]}', "names a model that this version does not know: foo"),

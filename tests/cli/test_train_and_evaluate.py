@@ -205,6 +205,13 @@ def test_evaluate_gives_the_same_scores_again(evaluated, scores):
     assert read_json(path / "metrics.json") == scores
 
 
+def test_scores_are_written_where_one_says(trained, tmp_path, scores, monkeypatch):
+    before = (trained / "metrics.json").stat().st_mtime_ns
+    assert run("evaluate", trained, "--out", tmp_path / "elsewhere/scores.json") == 0
+    assert read_json(tmp_path / "elsewhere/scores.json") == scores
+    assert (trained / "metrics.json").stat().st_mtime_ns == before
+
+
 def test_augmentation_is_printed(by_augmentation):
     _, printed = by_augmentation
     assert "averaged over scales 0.75 1, and over mirror images" in printed
@@ -834,7 +841,9 @@ def test_wrong_use_is_one_line_and_status_2(full, capsys, arguments, named):
         (["train", "gan", "--data", "x"], "gan: is not a model"),
         (["train", "unet"], "--data is missing"),
         (["train", "unet", "--data"], "--data needs a value"),
-        (["train", "unet", "--config", "x"], "Unknown option: --config"),
+        (["train", "unet", "--config", "x"], "write `train --config FILE` alone, without a model or a recipe"),
+        (["train", "--config", "x", "unet"], "--config x names its model itself: remove unet"),
+        (["evaluate", "run", "--out", "x.txt"], "x.txt: scores are written as JSON: name a file that ends in .json"),
         (["train", "unet", "--data", "x", "--epochs", "none"], "must be a whole number, not 'none'"),
         (["train", "vae", "--data", "x", "--latent-side", "5"], "halved at least once: give 16, 8, 4, 2, 1"),
         (["train", "vae", "--data", "x", "--latent-side", "8", "--latent-dim", "100"], "give 64 or a multiple"),

@@ -130,6 +130,8 @@ def test_masks_weights_and_sums_that_do_not_fit_are_named():
         Dice(class_weights=[1])(masks, logits)
     with pytest.raises(ValueError, match="negative"):
         CrossEntropy(class_weights=[1, -1])
+    with pytest.raises(ValueError, match="not 0 for all"):
+        CrossEntropy(class_weights=[0, 0])
     with pytest.raises(ValueError, match="1 losses"):
         Sum([Dice()], weights=[1, 2])
 

@@ -234,3 +234,5 @@ def test_callbacks_know_that_more_is_better(metric, tmp_path):
 def test_a_metric_needs_a_class():
     with pytest.raises(ValueError, match="num_classes=0"):
         MeanIoU(0)
+    with pytest.raises(ValueError, match="num_classes=2.5"):
+        MeanIoU(2.5)

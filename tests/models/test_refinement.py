@@ -4,7 +4,7 @@ import pytest
 
 from keras_segen.layers import BilinearUpSampling, CropLike
 from keras_segen.losses import CrossEntropy
-from keras_segen.models import refined, unet
+from keras_segen.models import dcgan_discriminator, refined, unet
 
 
 @pytest.mark.parametrize("size", [(32, 32), (21, 34), (1, 1)])
@@ -61,3 +61,8 @@ def test_wrong_arguments_of_refined_are_named():
         refined(unet(2, filters=(4, 8)), filters=0)
     with pytest.raises(ValueError, match="with deep supervision has several"):
         refined(unet(2, filters=(4, 8, 16), deep_supervision=True))
+
+
+def test_only_a_segmenter_is_refined():
+    with pytest.raises(ValueError, match="Refinement is for a segmenter: .* Received: model='dcgan_discriminator'"):
+        refined(dcgan_discriminator((32, 32, 3), filters=4))
