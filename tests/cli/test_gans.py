@@ -330,7 +330,6 @@ FOLDERS = ["--real", "colours", "--fake", "made"]
         (["compare", "--fake", "colours"], "needs either --real DIR or --reference FILE.npz"),
         (["compare", *FOLDERS, *BY_STATISTICS], "needs either --real DIR or --reference FILE.npz"),
         (["evaluate", "run", *FOLDERS], "Unknown option: --real"),
-        (["evaluate", "run", "--out", "x.json"], "Unknown option: --out"),
         (["compare", *FOLDERS, "--data", "shapes"], "Unknown option: --data"),
     ],
     ids=as_typed,
