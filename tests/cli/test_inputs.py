@@ -41,6 +41,7 @@ def folder(tmp_path):
         (["evaluate", "nowhere"], "nowhere: is not a run folder"),
         (["evaluate", "other"], "names a model that this version does not know: pix3pix"),
         (["evaluate", "run", "--data", "nowhere"], "nowhere: is not there"),
+        (["evaluate", "run", "--out", "x.txt"], "x.txt: scores are written as JSON: name a file that ends in .json"),
         (["evaluate", "run", "--data", "celeb_a"], "celeb_a: is a data set for other models"),
         (["predict", "run", "nowhere.png", "--out", "x"], "nowhere.png: cannot be read (it does not exist)"),
         (["sample", "nowhere", "--count", "1", "--out", "x.png"], "nowhere: is not a run folder"),

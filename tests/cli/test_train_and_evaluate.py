@@ -843,7 +843,6 @@ def test_wrong_use_is_one_line_and_status_2(full, capsys, arguments, named):
         (["train", "unet", "--data"], "--data needs a value"),
         (["train", "unet", "--config", "x"], "write `train --config FILE` alone, without a model or a recipe"),
         (["train", "--config", "x", "unet"], "--config x names its model itself: remove unet"),
-        (["evaluate", "run", "--out", "x.txt"], "x.txt: scores are written as JSON: name a file that ends in .json"),
         (["train", "unet", "--data", "x", "--epochs", "none"], "must be a whole number, not 'none'"),
         (["train", "vae", "--data", "x", "--latent-side", "5"], "halved at least once: give 16, 8, 4, 2, 1"),
         (["train", "vae", "--data", "x", "--latent-side", "8", "--latent-dim", "100"], "give 64 or a multiple"),
