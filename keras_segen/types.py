@@ -1,10 +1,9 @@
 """Types of arguments and results, by the names that signatures use."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 __all__ = [
-    "BackboneName",
     "ImageShape",
     "PathLike",
     "Shape",
@@ -15,4 +14,3 @@ Tensor = Any  # of Keras's backend, symbolic, or an array: none of the backends 
 Shape = tuple[int | None, ...]  # of a tensor, the batch first; None where a side is open
 ImageShape = tuple[int, int, int]  # height, width and channels
 PathLike = str | Path
-BackboneName = Literal["vgg16", "resnet50", "mobilenet"]

@@ -1,5 +1,6 @@
 """Types of options: the values that each takes, checked as the command line is parsed."""
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,49 @@ from cyclopts import Parameter
 SEGMENTATION_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet")
 GENERATION_SETS = ("shapes", "cifar10", "celeb_a")
 DATA_SETS = tuple(dict.fromkeys((*SEGMENTATION_SETS, *GENERATION_SETS)))
+# Networks of keras.applications; likewise.
+BACKBONES = (
+    "convnext_base",
+    "convnext_large",
+    "convnext_small",
+    "convnext_tiny",
+    "convnext_xlarge",
+    "densenet121",
+    "densenet169",
+    "densenet201",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "efficientnet_v2_b0",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_b2",
+    "efficientnet_v2_b3",
+    "efficientnet_v2_l",
+    "efficientnet_v2_m",
+    "efficientnet_v2_s",
+    "inception_resnet_v2",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "nasnet_large",
+    "nasnet_mobile",
+    "resnet101",
+    "resnet101_v2",
+    "resnet152",
+    "resnet152_v2",
+    "resnet50",
+    "resnet50_v2",
+    "vgg16",
+    "vgg19",
+    "xception",
+)
 
 
 def _whole(_: Any, tokens: Sequence[Any]) -> int:
@@ -59,6 +103,14 @@ def _unambiguous(_: Any, name: str | None) -> None:
         )
 
 
+def _a_backbone(_: Any, name: str | None) -> None:
+    """Refuse a network that keras.applications does not have."""
+    if name is not None and name not in BACKBONES:
+        close = difflib.get_close_matches(name, BACKBONES, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise ValueError(f"{hint}Takes one of {', '.join(BACKBONES)}.")
+
+
 def _checks(*checks: Callable[[Any, Any], None]) -> Parameter:
     return Parameter(validator=checks)
 
@@ -72,6 +124,7 @@ EVERY = Parameter(negative=(), consume_multiple=(1, None), allow_repeating=True)
 
 Name = Annotated[str, _checks(_not_empty)]
 Data = Annotated[str, _checks(_not_empty, _unambiguous)]
+Backbone = Annotated[str, _checks(_a_backbone)]
 
 Count = Annotated[int, _between(1, 10**6)]
 CountOrNone = Annotated[int | None, _between(1, 10**6, or_none=True)]

@@ -7,7 +7,7 @@ from keras_segen.layers._dropout import Dropout
 from keras_segen.layers._legacy_bilinear_resize import LegacyBilinearResize
 from keras_segen.layers._one_hot import OneHot
 from keras_segen.layers._output_codes import OutputCodes
-from keras_segen.layers._pad_and_crop import CropLike, MirrorPad, PadToStride
+from keras_segen.layers._pad_and_crop import CropLike, MirrorPad, PadToStride, ShiftLike
 from keras_segen.layers._resize_like import ResizeLike
 from keras_segen.layers._spectral_normalization import SpectralConv2D
 
@@ -22,6 +22,7 @@ __all__ = [
     "OutputCodes",
     "PadToStride",
     "ResizeLike",
+    "ShiftLike",
     "SpectralConv2D",
     "check_codebook",
     "hadamard_codebook",

@@ -18,6 +18,7 @@ class PadToStride(keras.layers.Layer):
 
     Args:
         stride: The divisor of the padded sides, in pixels.
+        least: The least length of the padded sides, in pixels; rounded up as they are.
 
     Example:
         >>> images = np.zeros((1, 50, 64, 3))
@@ -25,22 +26,25 @@ class PadToStride(keras.layers.Layer):
         TensorShape([1, 64, 64, 3])
     """
 
-    def __init__(self, stride: int, **kwargs: Any) -> None:
+    def __init__(self, stride: int, *, least: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stride = stride
+        self.least = least
 
     def call(self, inputs: Tensor) -> Tensor:
         """Pad."""
         for axis in (1, 2):
             size = ops.shape(inputs)[axis]
-            indices = ops.minimum(ops.arange(self._rounded(size)), size - 1)
+            padded = ops.maximum(self._rounded(size), self._rounded(self.least))
+            indices = ops.minimum(ops.arange(padded), size - 1)
             inputs = ops.take(inputs, indices, axis)
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape with height and width rounded up; None stays None."""
         batch, height, width, channels = input_shape
-        return batch, height and self._rounded(height), width and self._rounded(width), channels
+        height, width = (size and max(self._rounded(size), self._rounded(self.least)) for size in (height, width))
+        return batch, height, width, channels
 
     def _rounded(self, size: Tensor) -> Tensor:
         # Engines disagree on remainders of negative numbers: here there are none.
@@ -48,7 +52,7 @@ class PadToStride(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
-        return {**super().get_config(), "stride": self.stride}
+        return {**super().get_config(), "stride": self.stride, "least": self.least}
 
 
 @keras.saving.register_keras_serializable("keras_segen")
@@ -138,3 +142,42 @@ class CropLike(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
         return {**super().get_config(), "centre": self.centre}
+
+
+@keras.saving.register_keras_serializable("keras_segen")
+class ShiftLike(keras.layers.Layer):
+    """Move the first input down and to the right, and give it the second one's height and width.
+
+    What comes in from outside repeats the edges.
+
+    Shapes: [(batch, any, any, channels), (batch, height, width, any)] -> (batch, height, width, channels).
+
+    Args:
+        by: The number of rows and columns to move by; below 0, up and to the left.
+
+    Example:
+        >>> row, reference = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), np.zeros((1, 1, 5, 1))
+        >>> ks.layers.ShiftLike(1)([row, reference])[0, 0, :, 0].numpy()
+        array([1., 1., 2., 3., 3.], dtype=float32)
+    """
+
+    def __init__(self, by: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by = by
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Move."""
+        x, reference = inputs
+        for axis in (1, 2):
+            size, wanted = (ops.shape(tensor)[axis] for tensor in (x, reference))
+            x = ops.take(x, ops.clip(ops.arange(wanted) - self.by, 0, size - 1), axis)
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the first input's batch and channels with the second's height and width."""
+        (batch, _, _, channels), (_, height, width, _) = input_shape
+        return batch, height, width, channels
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        return {**super().get_config(), "by": self.by}

@@ -1,27 +1,19 @@
-"""Networks of `keras.applications`, with their ImageNet weights, as the encoders of segmenters."""
+"""Backbones: the encoders of segmenters, made of classifiers of `keras.applications` or of any network of images."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import keras
-from keras import applications, layers, ops
+import numpy as np
+from keras import layers, ops
 
-from keras_segen.errors import InputError
 from keras_segen.layers import Dropout, FusedBatchNormalization, PadToStride
-from keras_segen.types import BackboneName, PathLike, Tensor
+from keras_segen.models._applications import Scaling, classifier, scaling
+from keras_segen.models._levels import SIDE, Level, Place, levels
+from keras_segen.types import PathLike, Tensor
 
-BACKBONES = get_args(BackboneName)
 FULLY_CONNECTED = 4096  # channels of VGG16's fc6 and fc7
-URLS = {
-    "vgg16": "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/",
-    "resnet50": "https://storage.googleapis.com/tensorflow/keras-applications/resnet/",
-    "mobilenet": "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/",
-}
-_STRIDES = (2, 4, 8, 16, 32)
-_CAFFE_MEANS = [103.939, 116.779, 123.68]  # of ImageNet's blue, green and red; VGG16 and ResNet50 want them subtracted
 
 
 @dataclass(frozen=True)
@@ -32,9 +24,11 @@ class Backbone:
         preprocess: Images (batch, height, width, channels) in [0, 255], of any size -> the input of `features`, scaled
             as in the network's training, and padded to its stride.
         features: Preprocessed images -> a list of feature maps. A classifier is a model of the name "backbone".
-        strides: The stride of each map, in pixels, each twice the one before.
+        strides: The stride of each map, in pixels, a power of two; each is greater than the one before.
         origins: Where the centre of each map's first cell lies, in pixels: in the middle of the pixels that it covers
             after pooling; elsewhere after a strided convolution, which sees every second cell alone.
+        exact: Whether each map has as many cells as there are strides in the padded image. Convolutions without padding
+            leave fewer.
         score_scales: By stride, the factor of the maps whose numbers are too large for FCN to score.
     """
 
@@ -42,19 +36,31 @@ class Backbone:
     features: Callable[[Any], list[Any]]
     strides: tuple[int, ...]
     origins: tuple[float, ...]
+    exact: tuple[bool, ...]
     score_scales: Mapping[int, float] = field(default_factory=dict)
 
     def origin(self, stride: int) -> float:
-        """Return where the centre of the first cell of a map lies, in pixels; at stride 1 a cell is a pixel."""
-        return 0.0 if stride == 1 else self.origins[self.strides.index(stride)]
+        """Return where the centre of the first cell of a map lies, in pixels; at stride 1 a cell is a pixel.
+
+        A map that is not there would lie where pooling would put it, under the next one that is.
+        """
+        if stride == 1:
+            return 0.0
+        if stride in self.strides:
+            return self.origins[self.strides.index(stride)]
+        return self.origin(2 * stride) - stride / 2
 
     def phase(self, stride: int) -> float:
-        """Return the origin of a map's cells on the grid of half its stride, as `BilinearUpSampling` takes it."""
+        """Return the origin of a map's cells on the grid of half its stride."""
         return (self.origin(stride) - self.origin(stride // 2)) / (stride // 2)
+
+    def is_exact(self, stride: int) -> bool:
+        """Return whether a map has cells for all of the padded image; one that is not there is as the next that is."""
+        return next(exact for coarser, exact in zip(self.strides, self.exact, strict=True) if coarser >= stride)
 
 
 def backbone(
-    name: str,
+    source: str | keras.Model,
     *,
     weights: PathLike | None = "imagenet",
     width: float = 1.0,
@@ -62,16 +68,20 @@ def backbone(
     fully_connected: bool = False,
     dropout: float = 0.5,
 ) -> Backbone:
-    """Build the encoder of a segmenter from a classifier.
+    """Build the encoder of a segmenter from a network of images.
 
-    Its batch normalisation is `FusedBatchNormalization`, whose momentum suits small data.
+    The last map at each stride is found in the network, and so is where its cells lie. Batch normalisation becomes
+    `FusedBatchNormalization`, whose momentum suits small data.
 
     Args:
-        name: "vgg16" (Simonyan and Zisserman, 2015), "resnet50" (He et al., 2016) or "mobilenet" (Howard et al., 2017).
+        source: The name of a classifier of `keras.applications`, such as "mobilenet_v2"; or a Functional model of
+            images (batch, height, width, channels) in [0, 255], whose weights are copied.
         weights: "imagenet" to download the weights of `keras.applications`, a file that holds them, or None for random
-            ones.
-        width: MobileNet's width multiplier; ImageNet weights exist for 0.25, 0.5, 0.75 and 1.
-        input_channels: The channels of the images, 3 unless the weights are random.
+            ones. A model brings its own.
+        width: The width multiplier of MobileNets.
+        input_channels: The channels of the images. A network of RGB is shown a single one as red, green and blue, which
+            equals summing its first kernel; for other numbers the kernel's channels are repeated in turn, times 3
+            over the number.
         fully_connected: Whether the deepest map goes through two fully connected layers as convolutions, as FCN has it:
             VGG16's own fc6 and fc7 (7×7 and 1×1), whose weights are those of the whole classifier; after the others a
             7×7 depthwise and a 1×1 convolution with random weights, outside the model "backbone".
@@ -79,25 +89,19 @@ def backbone(
 
     Raises:
         InputError: For weights that cannot be downloaded or do not fit.
-        ValueError: For an unknown name, or numbers that do not fit the network.
+        ValueError: For an unknown name, numbers that do not fit the network, or a model that is no such network.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received: backbone={name!r}")
-    if name != "mobilenet" and width != 1:
-        raise ValueError(f"`backbone_width` is MobileNet's alone. Received: backbone={name!r}, backbone_width={width}")
     if width <= 0:
         raise ValueError(f"`backbone_width` must be over 0. Received: backbone_width={width}")
-    if weights is not None and input_channels != 3:
-        raise ValueError(
-            f"A backbone with weights takes 3 channels: use backbone_weights=None. Received: {input_channels=}"
-        )
-    if name == "vgg16":
-        return (
-            _fully_connected_vgg16(weights, input_channels, dropout)
-            if fully_connected
-            else _vgg16(weights, input_channels)
-        )
-    encoder = _resnet50(weights, input_channels) if name == "resnet50" else _mobilenet(weights, width, input_channels)
+    if source == "vgg16" and fully_connected:
+        return _fully_connected_vgg16(weights, width, input_channels, dropout)
+    if isinstance(source, str):
+        colours = 3 if weights is not None else input_channels
+        network = classifier(source, weights=weights, width=width, input_channels=colours)
+        encoder = _encoder(levels(network), scaling(source), network, input_channels)
+    else:
+        network = _at_known_size(source)
+        encoder = _encoder(levels(network), None, network, input_channels)
     if not fully_connected:
         return encoder
 
@@ -108,36 +112,137 @@ def backbone(
     return replace(encoder, features=features)
 
 
-def _vgg16(weights: PathLike | None, channels: int) -> Backbone:
-    source = _load("vgg16", weights, applications.VGG16, include_top=False, input_shape=(None, None, channels))
-    names = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"]
-    model = _rebuilt(source.input, [source.get_layer(name).output for name in names])
-    strides = (1, *_STRIDES)
-    # Pools of 2×2: a cell lies in the middle of its pixels.
-    return Backbone(_padded(_caffe, channels), model, strides, tuple((stride - 1) / 2 for stride in strides))
+def _at_known_size(source: keras.Model) -> keras.Model:
+    """Return a user's network, with its own weights, for images of one known size."""
+    source = getattr(source, "_functional", None) or source  # of a Sequential
+    if not isinstance(source, keras.Model) or not hasattr(source, "_nodes_by_depth"):
+        raise ValueError(
+            "`backbone` is the name of a network of keras.applications, or a Functional keras.Model. "
+            f"Received: backbone={source!r}"
+        )
+    if len(source.inputs) != 1 or len(source.inputs[0].shape) != 4 or source.inputs[0].shape[-1] is None:
+        raise ValueError(
+            "A backbone takes images (batch, height, width, channels). Received: "
+            f"backbone={source.name!r}, which takes {source.input_shape}"
+        )
+    image = keras.Input((SIDE, SIDE, source.inputs[0].shape[-1]))
+    part = keras.Model(source.inputs[0], source.outputs, name=source.name)
+    copy = keras.models.clone_model(part, input_tensors=image)
+    copy.set_weights(part.get_weights())
+    return copy
 
 
-def _fully_connected_vgg16(weights: PathLike | None, channels: int, dropout: float) -> Backbone:
-    source = _load("vgg16", None, applications.VGG16, include_top=False, input_shape=(None, None, channels))
-    pool3, pool4, x = (source.get_layer(f"block{i}_pool").output for i in (3, 4, 5))
+def _encoder(
+    found: Mapping[int, Level], colours: Scaling | None, network: keras.Model, input_channels: int
+) -> Backbone:
+    """Make the encoder of a network that was built for images of a known size, from its maps by their strides."""
+    known = network.inputs[0].shape[-1]
+    if known not in (input_channels, 3):
+        raise ValueError(f"The backbone takes {known} channels. Received: input_channels={input_channels}")
+    as_rgb = input_channels == 1 and known == 3
+    channels = 3 if as_rgb else input_channels
+    flipped = colours is not None and colours.flipped
+    # Which of the network's channels each of ours is like: red, green and blue in turn.
+    like = np.arange(channels) % known
+    model = _rebuilt(network, found, 2 - like if flipped and channels != 3 else like)
+    stride, deepest = max(found), found[max(found)]
+
+    def preprocess(image: Tensor) -> Tensor:
+        x = layers.Concatenate(name="grey_as_rgb")([image] * 3) if as_rgb else image
+        if colours is not None:
+            x = _scaled(x, colours)
+        return PadToStride(stride, least=SIDE - stride * (deepest.cells - 1), name="pad")(x)
+
+    return Backbone(
+        preprocess,
+        model,
+        tuple(found),
+        tuple(level.place.origin for level in found.values()),
+        tuple(level.cells * stride == SIDE for stride, level in found.items()),
+    )
+
+
+def _scaled(image: Tensor, colours: Scaling) -> Tensor:
+    """Scale the channels as those of red, green and blue in turn."""
+    channels = image.shape[-1]
+    if colours.flipped and channels == 3:
+        image = ops.flip(image, axis=-1)
+    rgb = slice(None, None, -1) if colours.flipped and channels != 3 else slice(None)
+    mean, deviation = (np.resize(values[rgb], channels) for values in (colours.mean, colours.deviation))
+    if np.ptp(mean) or np.ptp(deviation):
+        return layers.Normalization(
+            mean=mean.tolist(), variance=(deviation**2).tolist(), dtype="float32", name="subtract_means"
+        )(image)
+    return layers.Rescaling(1 / float(deviation[0]), offset=-float(mean[0] / deviation[0]), name="scale")(image)
+
+
+def _rebuilt(network: keras.Model, found: Mapping[int, Level], like: np.ndarray) -> keras.Model:
+    """Rebuild a network for images of any size, with fused batch normalisation, and give it the same weights.
+
+    Args:
+        network: The network, for images of a known size.
+        found: Its maps, which become the outputs.
+        like: For each channel of the new network's images, the channel of the old one's whose weights it takes.
+    """
+    source = keras.Model(network.inputs[0], [level.tensor for level in found.values()], name="backbone")
+    known = source.inputs[0].shape[-1]
+
+    def copied(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, layers.BatchNormalization):
+            kept = {name: config[name] for name in ("epsilon", "center", "scale", "name")}
+            return FusedBatchNormalization(**kept)
+        if isinstance(layer, layers.Normalization | layers.Rescaling):
+            for name in ("mean", "variance", "scale", "offset"):
+                values = np.asarray(config.get(name, 0))
+                if values.size == known > 1:
+                    config[name] = values.ravel()[like].tolist()
+        return layer.__class__.from_config(config)
+
+    image = keras.Input((None, None, len(like)), name=source.inputs[0].name)
+    copy = keras.models.clone_model(source, input_tensors=image, clone_function=copied)
+    for layer in copy.layers:
+        ours = [weight.shape for weight in layer.weights]
+        theirs = source.get_layer(layer.name).get_weights() if layer.weights else []
+        layer.set_weights([_as_channels(value, shape, like) for value, shape in zip(theirs, ours, strict=True)])
+    return copy
+
+
+def _as_channels(value: np.ndarray, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+    """Return a weight; where it belongs to the image's channels, repeat it in turn, and scale a kernel accordingly."""
+    if value.shape == shape:
+        return value
+    (axis,) = (i for i, (ours, theirs) in enumerate(zip(shape, value.shape, strict=True)) if ours != theirs)
+    repeated = np.take(value, like, axis)
+    return repeated * value.shape[axis] / len(like) if value.ndim == 4 else repeated
+
+
+def _fully_connected_vgg16(weights: PathLike | None, width: float, input_channels: int, dropout: float) -> Backbone:
+    colours = 3 if weights is not None else input_channels
+    network = classifier("vgg16", weights=None, width=width, input_channels=colours)
+    pool3, pool4, x = (network.get_layer(f"block{i}_pool").output for i in (3, 4, 5))
     for fc, size in (("fc6", 7), ("fc7", 1)):
         x = layers.Conv2D(FULLY_CONNECTED, size, padding="same", activation="relu", name=fc)(x)
         if dropout:
             x = Dropout(dropout, name=f"{fc}_dropout")(x)
-    model = _rebuilt(source.input, [pool3, pool4, x])
+    network = keras.Model(network.inputs[0], [pool3, pool4, x])
     if weights is not None:
-        classifier = _load("vgg16", weights, applications.VGG16, include_top=True, input_shape=(224, 224, 3))
-        for layer in model.layers:
+        whole = classifier("vgg16", weights=weights, include_top=True)
+        for layer in network.layers:
             if layer.weights:
                 # fc1 and fc2 of the classifier are products with the flattened map, row by row.
-                twin = classifier.get_layer({"fc6": "fc1", "fc7": "fc2"}.get(layer.name, layer.name))
+                twin = whole.get_layer({"fc6": "fc1", "fc7": "fc2"}.get(layer.name, layer.name))
                 kernel, bias = twin.get_weights()
                 layer.set_weights([kernel.reshape(layer.kernel.shape), bias])
-    strides = (8, 16, 32)
+    # Pools of 2×2: a cell lies in the middle of its pixels.
+    found = {
+        stride: Level(output, Place(stride, (stride - 1) / 2), SIDE // stride)
+        for stride, output in zip((8, 16, 32), network.outputs, strict=True)
+    }
     # VGG16 has no batch normalisation, and its finer maps hold so much larger numbers than its deepest that they would
     # drown it when trained at once. The authors' factors: shelhamer/fcn.berkeleyvision.org, voc-fcn8s-atonce.
     scales = {16: 1e-2, 8: 1e-4}
-    return Backbone(_padded(_caffe, channels), model, strides, tuple((stride - 1) / 2 for stride in strides), scales)
+    return replace(_encoder(found, scaling("vgg16"), network, input_channels), score_scales=scales)
 
 
 def _fully_connected(x: Tensor, dropout: float) -> Tensor:
@@ -150,73 +255,3 @@ def _fully_connected(x: Tensor, dropout: float) -> Tensor:
     x = FusedBatchNormalization(name="fc7_norm")(x)
     x = layers.ReLU(name="fc7_relu")(x)
     return Dropout(dropout, name="fc7_dropout")(x) if dropout else x
-
-
-def _resnet50(weights: PathLike | None, channels: int) -> Backbone:
-    source = _load("resnet50", weights, applications.ResNet50, include_top=False, input_shape=(None, None, channels))
-    names = ["conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]
-    # Convolutions of stride 2 that are padded alike on both sides: cell i sees pixel stride·i.
-    model = _rebuilt(source.input, [source.get_layer(name).output for name in names])
-    return Backbone(_padded(_caffe, channels), model, _STRIDES, (0,) * 5)
-
-
-def _mobilenet(weights: PathLike | None, width: float, channels: int) -> Backbone:
-    source = _load(
-        "mobilenet",
-        weights,
-        applications.MobileNet,
-        include_top=False,
-        alpha=width,
-        input_shape=(None, None, channels),
-    )
-    outputs = [source.get_layer(f"conv_pw_{i}_relu").output for i in (1, 3, 5, 11, 13)]
-    # Convolutions of stride 2 that are padded below and to the right alone: cell i sees its last pixel.
-    origins = tuple(stride - 1 for stride in _STRIDES)
-    return Backbone(_padded(_unit, channels), _rebuilt(source.input, outputs), _STRIDES, origins)
-
-
-def _padded(scale: Callable[[Any], Any], channels: int) -> Callable[[Any], Any]:
-    """Return the preprocessing of a classifier: its own scaling of RGB, [-1, 1] for other channels; then padding."""
-    scale = scale if channels == 3 else _unit
-    return lambda image: PadToStride(32, name="pad")(scale(image))
-
-
-def _caffe(image: Tensor) -> Tensor:
-    x = ops.flip(image, axis=-1)
-    return layers.Normalization(mean=_CAFFE_MEANS, variance=[1, 1, 1], dtype="float32", name="subtract_means")(x)
-
-
-def _unit(image: Tensor) -> Tensor:
-    return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
-
-
-def _rebuilt(source_input: Tensor, outputs: list[Any]) -> keras.Model:
-    """Rebuild a network with fused batch normalisation, and give it the same weights."""
-
-    def copied(layer: Any) -> Any:
-        if isinstance(layer, layers.BatchNormalization):
-            return FusedBatchNormalization(epsilon=layer.epsilon, name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
-
-    source = keras.Model(source_input, outputs, name="backbone")
-    copy = keras.models.clone_model(source, clone_function=copied)
-    copy.set_weights(source.get_weights())
-    return copy
-
-
-def _load(name: str, weights: PathLike | None, build: Callable[..., keras.Model], **options: Any) -> keras.Model:
-    if weights is not None and weights != "imagenet" and not Path(weights).is_file():
-        raise InputError(f'{weights}: no such file: give "imagenet", a file of weights for {name}, or None')
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of input shapes that the weights were not trained on
-            return build(weights=weights if weights is None else str(weights), **options)
-    except Exception as error:
-        if weights == "imagenet":
-            raise InputError(
-                f"the ImageNet weights of {name} could not be had ({error}): fetch them from {URLS[name]}, and give "
-                "the file as `backbone_weights`"
-            ) from error
-        if weights is None:
-            raise
-        raise InputError(f"{weights}: holds no weights for this {name}: {str(error).splitlines()[0]}") from error

@@ -5,16 +5,17 @@ from typing import Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike
+from keras_segen.layers import CropLike
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
-from keras_segen.types import BackboneName, PathLike, Tensor
+from keras_segen.models._enlarged import enlarged
+from keras_segen.types import PathLike, Tensor
 
 
 def fcn(
     num_classes: int,
     *,
-    backbone: BackboneName = "mobilenet",
+    backbone: str | keras.Model = "mobilenet",
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
@@ -34,11 +35,15 @@ def fcn(
 
     Args:
         num_classes: The number of classes to tell apart, background included.
-        backbone: The classifier; "vgg16" is the paper's, with fc6 and fc7 as convolutions. The others get a 7×7
-            depthwise and a 1×1 convolution in their place, because what surrounds a pixel tells much about it.
-        backbone_weights: The backbone's weights: "imagenet" to download them, a file, or None for random ones.
-        backbone_width: The width multiplier of MobileNet.
-        input_channels: The channels of the image, from 1. A backbone with weights takes 3.
+        backbone: The name of a classifier of `keras.applications` in snake case, such as "efficientnet_b0", or any
+            Functional model of images in [0, 255]. "vgg16" is the paper's, with fc6 and fc7 as convolutions. The others
+            get a 7×7 depthwise and a 1×1 convolution in their place, because what surrounds a pixel tells much about
+            it.
+        backbone_weights: The weights of a classifier by name: "imagenet" to download them, a file, or None for random
+            ones. A model brings its own.
+        backbone_width: The width multiplier of MobileNets.
+        input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
+            blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
         dropout: The share of the activations of fc6 and fc7, or of what takes their place, that is set to 0 in
             training.
         stride: The stride of the finest map whose scores count: 32, 16 or 8.
@@ -83,15 +88,27 @@ def fcn(
 
     image = keras.Input((None, None, input_channels), name="image")
     maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    if missing := {8, 16, 32} - maps.keys():
+        raise ValueError(f"FCN needs maps at strides 8, 16 and 32. Received: a backbone without {min(missing)}")
     logits = _score(maps[32], num_classes, 32, encoder)
     finest = 32
     while finest > stride:
-        logits = BilinearUpSampling(2, origin=encoder.phase(finest), learned=learned, name=f"up{finest}")(logits)
+        finer = _score(maps[finest // 2], num_classes, finest // 2, encoder)
+        logits = enlarged(
+            logits, encoder, stride=finest, to=finest // 2, like=finer, learned=learned, name=f"up{finest}"
+        )
         finest //= 2
-        logits = layers.Add(name=f"fuse{finest}")([logits, _score(maps[finest], num_classes, finest, encoder)])
-    logits = BilinearUpSampling(
-        stride, origin=encoder.origin(stride), learned=learned, dtype="float32", name=f"up{stride}_to_image"
-    )(logits)
+        logits = layers.Add(name=f"fuse{finest}")([logits, finer])
+    logits = enlarged(
+        logits,
+        encoder,
+        stride=stride,
+        to=1,
+        like=image,
+        learned=learned,
+        dtype="float32",
+        name=f"up{stride}_to_image",
+    )
     logits = CropLike(dtype="float32", name="crop")([logits, image])
     model = keras.Model(image, logits, name=name)
     if coarser is not None:

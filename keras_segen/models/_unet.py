@@ -6,12 +6,13 @@ from typing import Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import BilinearUpSampling, CropLike, Dropout
+from keras_segen.layers import CropLike, Dropout
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._deep_supervision import DeeplySupervised
+from keras_segen.models._enlarged import enlarged
 from keras_segen.models._unet_encoder import double_convolution, unet_encoder
-from keras_segen.types import BackboneName, PathLike, Tensor
+from keras_segen.types import PathLike, Tensor
 
 PAPERS_FILTERS = (64, 128, 256, 512, 1024)
 BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
@@ -20,7 +21,7 @@ BACKBONES_DECODER_FILTERS = (16, 32, 64, 128, 256)
 def unet(
     num_classes: int,
     *,
-    backbone: BackboneName | None = None,
+    backbone: str | keras.Model | None = None,
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
@@ -43,11 +44,13 @@ def unet(
 
     Args:
         num_classes: The number of classes to tell apart, background included.
-        backbone: A classifier to start from, or None for the paper's own way down.
-        backbone_weights: The backbone's weights: "imagenet" to download them, a file, or None for random ones. Without
-            a backbone all weights are random.
-        backbone_width: The width multiplier of MobileNet.
-        input_channels: The channels of the image, from 1. A backbone with weights takes 3.
+        backbone: The name of a classifier of `keras.applications` in snake case, such as "efficientnet_b0"; any
+            Functional model of images in [0, 255]; or None for the paper's own way down.
+        backbone_weights: The weights of a classifier by name: "imagenet" to download them, a file, or None for random
+            ones. A model brings its own, and without a backbone all weights are random.
+        backbone_width: The width multiplier of MobileNets.
+        input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
+            blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
         dropout: The share of the deepest map's activations that is set to 0 in training (paper, section 3.1).
         filters: The channels of each level of the paper's own way down, top to bottom; their number is the depth. The
             default is the paper's 64, 128, 256, 512, 1024. A backbone brings channels of its own.
@@ -55,8 +58,8 @@ def unet(
             number fewer than there are levels on the way down. The default is the same as on the way down, and
             16, 32, 64, 128, 256 on a backbone.
         up_sampling: "transposed" for 2×2 transposed convolutions as in the paper, the default without a backbone; or
-            "bilinear", the default on a backbone. ResNet50 and MobileNet need "bilinear", because their cells do not
-            lie in the middle of the pixels that they cover.
+            "bilinear", the default on a backbone. ResNet50, MobileNet and others need "bilinear", because their cells
+            do not lie in the middle of the pixels that they cover.
         padding: "same", or "valid" for the paper's own unpadded convolutions and cropped skips, without a backbone: the
             image is mirrored around its edges (paper, figure 2), 92 pixels with five levels, so that the output still
             has its size.
@@ -94,13 +97,7 @@ def unet(
                 "`backbone_weights` and `backbone_width` need a `backbone`. "
                 f"Received: backbone_weights={backbone_weights!r}, backbone_width={backbone_width}"
             )
-        filters = PAPERS_FILTERS if filters is None else tuple(filters)
-        if len(filters) < 2 or min(filters) < 1:
-            raise ValueError(
-                f"`filters` must hold at least two positive numbers, one a level. Received: filters={filters}"
-            )
-        encoder = unet_encoder(filters, padding=padding)
-        decoder_filters = filters[:-1] if decoder_filters is None else tuple(decoder_filters)
+        encoder, widths = _own_way_down(filters, padding)
         up_sampling = up_sampling or "transposed"
     else:
         if filters is not None or padding == "valid":
@@ -111,8 +108,9 @@ def unet(
         encoder = build_backbone(
             backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels
         )
-        decoder_filters = BACKBONES_DECODER_FILTERS if decoder_filters is None else tuple(decoder_filters)
+        widths = BACKBONES_DECODER_FILTERS
         up_sampling = up_sampling or "bilinear"
+    decoder_filters = widths if decoder_filters is None else tuple(decoder_filters)
     _check_decoder(decoder_filters, encoder, up_sampling, deep_supervision)
 
     image = keras.Input((None, None, input_channels), name="image")
@@ -124,20 +122,30 @@ def unet(
     sides = []
     for level, channels in reversed(list(enumerate(decoder_filters))):
         stride = 2**level
-        x = _enlarge(x, channels, up_sampling, encoder.phase(2 * stride), f"up{level}")
+        # Where there is no map to be like, the image is, and between them nothing is moved.
+        finer = maps.get(stride, image if stride == 1 else None)
+        x = _larger(x, finer, encoder, up_sampling=up_sampling, level=level, channels=channels)
         if stride in maps:  # most backbones have no map at stride 1
             x = _join(maps[stride], x, padding, f"up{level}")
         x = double_convolution(x, channels, f"up{level}", padding)
         if deep_supervision and level > 0:
             # Unpadded convolutions will still take two pixels from each side of every finer level.
             margin = 2 * (stride - 1) if padding == "valid" else 0
-            sides.append(_side_logits(x, image, num_classes, level, encoder.origin(stride), margin=margin))
+            sides.append(_side_logits(x, image, num_classes, level, encoder, margin=margin))
 
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(x)
     logits = CropLike(dtype="float32", name="crop")([logits, image])
     if deep_supervision:
         return DeeplySupervised(image, [logits, *reversed(sides)], name=name)
     return keras.Model(image, logits, name=name)
+
+
+def _own_way_down(filters: Sequence[int] | None, padding: Literal["same", "valid"]) -> tuple[Backbone, tuple[int, ...]]:
+    """Return U-Net's own way down, and the widths that its way up has by default."""
+    filters = PAPERS_FILTERS if filters is None else tuple(filters)
+    if len(filters) < 2 or min(filters) < 1:
+        raise ValueError(f"`filters` must hold at least two positive numbers, one a level. Received: filters={filters}")
+    return unet_encoder(filters, padding=padding), filters[:-1]
 
 
 def _check_decoder(filters: Sequence[int], encoder: Backbone, up_sampling: str, deep_supervision: bool) -> None:
@@ -160,10 +168,13 @@ def _check_decoder(filters: Sequence[int], encoder: Backbone, up_sampling: str, 
         )
 
 
-def _enlarge(x: Tensor, channels: int, up_sampling: str, phase: float, name: str) -> Tensor:
+def _larger(
+    x: Tensor, finer: Tensor | None, encoder: Backbone, *, up_sampling: str, level: int, channels: int
+) -> Tensor:
     if up_sampling == "transposed":
-        return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv")(x)
-    return BilinearUpSampling(2, origin=phase, name=f"{name}_enlarge")(x)
+        return layers.Conv2DTranspose(channels, 2, strides=2, kernel_initializer="he_normal", name=f"up{level}_conv")(x)
+    stride = 2**level
+    return enlarged(x, encoder, stride=2 * stride, to=stride, like=finer, name=f"up{level}_enlarge")
 
 
 def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
@@ -172,10 +183,10 @@ def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
     return layers.Concatenate(name=f"{name}_join")([skip, x])
 
 
-def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, origin: float, *, margin: int) -> Tensor:
-    name = f"side{level}"
+def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, encoder: Backbone, *, margin: int) -> Tensor:
+    name, stride = f"side{level}", 2**level
     x = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_logits")(x)
-    x = BilinearUpSampling(2**level, origin=origin, dtype="float32", name=f"{name}_enlarge")(x)
+    x = enlarged(x, encoder, stride=stride, to=1, like=image, dtype="float32", name=f"{name}_enlarge")
     if margin:
         x = layers.Cropping2D(((margin, 0), (margin, 0)), dtype="float32", name=f"{name}_margin")(x)
     return CropLike(dtype="float32", name=f"{name}_crop")([x, image])

@@ -36,7 +36,8 @@ def unet_encoder(filters: Sequence[int], *, padding: Literal["same", "valid"] = 
 
     strides = tuple(2**level for level in range(depth + 1))
     # Pools of 2×2: a cell lies in the middle of its pixels.
-    return Backbone(preprocess, features, strides, tuple((stride - 1) / 2 for stride in strides))
+    origins = tuple((stride - 1) / 2 for stride in strides)
+    return Backbone(preprocess, features, strides, origins, (True,) * len(strides))
 
 
 def double_convolution(x: Tensor, channels: int, name: str, padding: str) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from keras_segen_cli.options import (
     SEGMENTATION_SETS,
+    Backbone,
     BatchSize,
     Count,
     CountOrNone,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 Loss = Literal["cross_entropy", "focal", "top_k_cross_entropy", "dice", "jaccard", "tversky", "focal_tversky", "lovasz"]
-BackboneName = Literal["vgg16", "resnet50", "mobilenet"]
 _DEFAULT_LOSS: tuple[Loss, ...] = ("cross_entropy", "dice")
 
 
@@ -46,12 +46,12 @@ class Segmenter(Recipe):
 
     data: Data
     """shapes, voc, voc_trainaug, voc2007, coco, oxford_iiit_pet, or a folder {train,val}/{images,masks}."""
-    backbone: BackboneName | None = None
-    """Network of keras.applications on which the segmenter stands."""
+    backbone: Backbone | None = None
+    """Network of keras.applications on which the segmenter stands, such as mobilenet_v2, efficientnet_b0, resnet50."""
     backbone_weights: Name = "imagenet"
     """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
     backbone_width: Factor = 1.0
-    """MobileNet's width (alpha)."""
+    """Width of a MobileNet (alpha)."""
     dropout: Dropout = 0.0
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
@@ -87,9 +87,9 @@ class Segmenter(Recipe):
                 raise WrongUseError(f"--output-codes {self.output_codes}: give hadamard, or bits from 1 to 4096")
             if self.loss is not None or self.class_weights is not None:
                 raise WrongUseError("--output-codes has a loss of its own: remove --loss and --class-weights")
-        if self.backbone_width != 1 and self.backbone != "mobilenet":
+        if self.backbone_width != 1 and not (self.backbone or "").startswith("mobilenet"):
             raise WrongUseError(
-                f"--backbone-width {self.backbone_width:g} is MobileNet's: add --backbone mobilenet, or remove it"
+                f"--backbone-width {self.backbone_width:g} is for MobileNets: add --backbone mobilenet, or remove it"
             )
         if self.backbone is None and self.frozen_epochs:
             raise WrongUseError("--frozen-epochs needs --backbone")
@@ -220,7 +220,7 @@ class FCN(Segmenter):
     batch_size: BatchSize = 8
     image_size: Side = 320
     """Side of the training crops, in pixels. Validation images have their own sizes."""
-    backbone: BackboneName = "mobilenet"
+    backbone: Backbone = "mobilenet"
     dropout: Dropout = 0.5
     stride: Literal[32, 16, 8] = 8
     """Stride of the finest scores: FCN-32s, -16s or -8s. --start-from may name a run with a greater one."""

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 import keras_segen_cli
+from keras_segen.models import _applications
 from keras_segen_cli.commands import app
+from keras_segen_cli.options import BACKBONES
 from keras_segen_cli.recipes import MODELS, NAMED, UNet, WrongUseError, by_present_names
 from keras_segen_cli.recipes.segmenters import Segmenter
 
@@ -236,3 +238,7 @@ def test_a_run_with_a_setting_of_another_kind_is_refused(name, value, tmp_path, 
     error = capsys.readouterr().err
     assert f"config.json: {name} is {value!r}, which is not a setting of this kind" in error
     assert error.count("\n") == 1
+
+
+def test_backbones_by_command_are_the_librarys():
+    assert BACKBONES == _applications.BACKBONES

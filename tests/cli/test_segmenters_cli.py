@@ -268,6 +268,7 @@ def test_codes_longer_than_there_are_are_refused(root, capsys):
     [
         (["fcn", "--backbone-width", "0.5", "--backbone", "vgg16"], "add --backbone mobilenet"),
         (["unet", "--frozen-epochs", "1"], "needs --backbone"),
+        (["unet", "--backbone", "mobilenet2"], "Did you mean mobilenet? Takes one of convnext_base, convnext_large"),
         (["unet", "--backbone-weights", "mine.h5"], "needs --backbone"),
         (["fcn", "--released-learning-rate", "0.1"], "needs --frozen-epochs"),
         (["fcn", "--frozen-epochs", "3", "--epochs", "3"], "leaves the whole network none of the 3 epochs"),

@@ -222,3 +222,21 @@ class TestFCNRefined(SegmenterTests):
         return refined(
             fcn(num_classes, backbone="mobilenet", backbone_width=0.25, backbone_weights=None, stride=16), filters=8
         )
+
+
+@pytest.mark.slow
+class TestUNetInceptionV3(SegmenterTests):
+    """Its convolutions are not padded: maps have fewer cells than there are strides in the image."""
+
+    xla = False
+
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, backbone="inception_v3", backbone_weights=None, decoder_filters=(4, 8, 8, 16, 16))
+
+
+@pytest.mark.slow
+class TestFCNMobileNetV2(SegmenterTests):
+    xla = False
+
+    def build(self, num_classes=CLASSES):
+        return fcn(num_classes, backbone="mobilenet_v2", backbone_width=0.35, backbone_weights=None, stride=8)
