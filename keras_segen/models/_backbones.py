@@ -144,7 +144,7 @@ def _encoder(
     flipped = colours is not None and colours.flipped
     # Which of the network's channels each of ours is like: red, green and blue in turn.
     like = np.arange(channels) % known
-    model = _rebuilt(network, found, 2 - like if flipped and channels != 3 else like)
+    model = _rebuilt(network, found, 2 - like if flipped and channels != known else like)
     stride, deepest = max(found), found[max(found)]
 
     def preprocess(image: Tensor) -> Tensor:

@@ -173,6 +173,12 @@ def test_where_blue_comes_first_five_channels_are_still_red_green_and_blue_in_tu
     np.testing.assert_allclose(scaled[0, 0, 0], [-123.68, -116.779, -103.939, -123.68, -116.779], rtol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_without_weights_a_network_is_built_for_its_channels(channels):
+    stages = backbone("resnet50", weights=None, input_channels=channels)
+    assert stages.features.input_shape == (None, None, None, channels)
+
+
 PREPROCESSED = {
     name: module.preprocess_input
     for name, module in (
