@@ -11,10 +11,10 @@ def free_file(out: str | None) -> Path | None:
     if out is None:
         return None
     file = Path(out)
-    if file.suffix != ".json":
-        raise WrongUseError(f"{file}: scores are written as JSON: name a file that ends in .json")
     if file.exists():
         raise WrongUseError(f"{file}: exists already: name another file")
+    if file.suffix != ".json":
+        raise WrongUseError(f"{file}: scores are written as JSON: name a file that ends in .json")
     return file
 
 

@@ -53,7 +53,7 @@ def folder(tmp_path):
             "mine: holds masks too, which are not photographs: name mine/t",
         ),
         (["predict", "run", "mine/train", "--out", "x"], "mine/train: holds masks too, which are not photographs"),
-        (["compare", "--real", "run", "--fake", "run", "--out", "run"], "run: scores are written as JSON: name a file"),
+        (["compare", "--real", "run", "--fake", "run", "--out", "x.txt"], "x.txt: scores are written as JSON"),
         (["baseline", "otsu", "--data", "run", "--out", "run/config.json"], "run/config.json: exists already"),
         (["worth", "--real", "shapes", "--generated", "nowhere"], "nowhere: does not exist"),
     ],

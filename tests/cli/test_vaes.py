@@ -399,7 +399,7 @@ def test_killed_and_resumed_equals_undisturbed(copied_data, tmp_path, train_with
     ("arguments", "message"),
     [
         (["--image-size", "48"], "a side of 16, 32"),
-        (["--latent-side", "8", "--latent-dim", "100"], "a multiple of its square: change one"),
+        (["--latent-side", "8", "--latent-dim", "100"], "give 64 or a multiple"),
         (["--filters", "4", "8"], "There is no place for '8'"),
         (["--scale", "0.1"], "--scale needs --likelihood gaussian"),
         (["--importance-samples", "5", "--beta", "2"], "--importance-samples goes without"),

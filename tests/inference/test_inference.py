@@ -395,7 +395,7 @@ def test_wrong_numbers_are_named_at_once(options, named):
 
 def test_wrong_images_and_models_are_named_at_once():
     for image in (noise(8, 8, 4), noise(8, 8)[0], noise(8, 8)[None], noise(0, 8)):
-        with pytest.raises(ValueError, match=r"\(height, width, 3\). Received: image 1"):
+        with pytest.raises(ValueError, match=r"\(height, width, 3\), and a pixel at least. Received: image 1"):
             inference.predict(PIXELWISE, [noise(8, 8), image])
     with pytest.raises(ValueError, match="Received: a model of 1"):
         inference.predict(unet(1, filters=(2, 2)), [noise(8, 8)])
