@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_segen.errors import InputError
+from keras_segen.models import freeze
 
 
 class FineTuning(keras.callbacks.Callback):
-    """Freeze a model's backbone for some epochs, then release it at a lower learning rate.
+    """Freeze a model's backbone for some epochs, then release it, or its last stages, at a lower learning rate.
 
     While it is frozen neither its weights nor the statistics of its batch normalisation change, because the gradients
     from random new layers would spoil the pre-trained ones. At its release a new optimizer like the old one takes over,
@@ -20,6 +20,7 @@ class FineTuning(keras.callbacks.Callback):
         learning_rate: The learning rate of the second phase: a number, or a schedule that counts its steps from the
             release.
         backbone: The name of the backbone's layer.
+        frozen_stages: The number of the backbone's first stages that stay frozen; see `models.freeze`.
 
     Example:
         >>> backbone = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)], name="backbone")
@@ -35,6 +36,7 @@ class FineTuning(keras.callbacks.Callback):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         *,
         backbone: str = "backbone",
+        frozen_stages: int = 0,
     ) -> None:
         super().__init__()
         if frozen_epochs < 1:
@@ -42,21 +44,16 @@ class FineTuning(keras.callbacks.Callback):
         self.frozen_epochs = frozen_epochs
         self.learning_rate = learning_rate
         self.backbone = backbone
+        self.frozen_stages = frozen_stages
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Freeze or release the backbone, unless it is already in the right state."""
         model: Any = self.model
-        names = [layer.name for layer in model.layers]
-        if self.backbone not in names:
-            raise InputError(
-                f"the model {model.name!r} has no layer {self.backbone!r} to freeze, only {', '.join(names[:8])}, …: "
-                "build it on a backbone"
-            )
         frozen = epoch < self.frozen_epochs
-        layer = model.get_layer(self.backbone)
-        if layer.trainable is not frozen:
-            return  # nothing to change
-        layer.trainable = not frozen
+        before = [layer.trainable for layer in model._flatten_layers()]
+        freeze(model, stages=None if frozen else self.frozen_stages, backbone=self.backbone)
+        if before == [layer.trainable for layer in model._flatten_layers()]:
+            return
         given = model._compile_config.config
         old = keras.optimizers.get(given["optimizer"])  # without the loss scaling that `compile` adds
         config = old.get_config()

@@ -3,7 +3,10 @@
 from keras_segen.models._cgan import cgan_discriminator, cgan_generator
 from keras_segen.models._classifier import classifier
 from keras_segen.models._dcgan import dcgan_discriminator, dcgan_generator
+from keras_segen.models._deeplab_v3_plus import deeplab_v3_plus
 from keras_segen.models._fcn import fcn
+from keras_segen.models._fpn import fpn
+from keras_segen.models._freezing import freeze
 from keras_segen.models._refinement import refined
 from keras_segen.models._sngan import sngan_discriminator, sngan_generator
 from keras_segen.models._unet import unet
@@ -15,7 +18,10 @@ __all__ = [
     "classifier",
     "dcgan_discriminator",
     "dcgan_generator",
+    "deeplab_v3_plus",
     "fcn",
+    "fpn",
+    "freeze",
     "refined",
     "sngan_discriminator",
     "sngan_generator",

@@ -74,7 +74,7 @@ def classifier(
     if name not in _BUILDERS:
         raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received: backbone={name!r}")
     build = getattr(applications, _BUILDERS[name])
-    options: dict[str, Any] = {"include_top": include_top, "name": name}
+    options: dict[str, Any] = {"include_top": include_top}
     if width != 1:
         if "alpha" not in inspect.signature(build).parameters:
             raise ValueError(f"`backbone_width` is for MobileNets. Received: backbone={name!r}, backbone_width={width}")

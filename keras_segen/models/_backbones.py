@@ -10,9 +10,11 @@ from keras import layers, ops
 
 from keras_segen.layers import Dropout, FusedBatchNormalization, PadToStride
 from keras_segen.models._applications import Scaling, classifier, scaling
-from keras_segen.models._levels import SIDE, Level, Place, levels
+from keras_segen.models._atrous import atrous
+from keras_segen.models._levels import SIDE, Level, Place, functional, levels
 from keras_segen.types import PathLike, Tensor
 
+_OF_A_WINDOW = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias", "name")
 FULLY_CONNECTED = 4096  # channels of VGG16's fc6 and fc7
 
 
@@ -67,6 +69,7 @@ def backbone(
     input_channels: int = 3,
     fully_connected: bool = False,
     dropout: float = 0.5,
+    output_stride: int | None = None,
 ) -> Backbone:
     """Build the encoder of a segmenter from a network of images.
 
@@ -86,10 +89,12 @@ def backbone(
             VGG16's own fc6 and fc7 (7×7 and 1×1), whose weights are those of the whole classifier; after the others a
             7×7 depthwise and a 1×1 convolution with random weights, outside the model "backbone".
         dropout: The share of these layers' activations that is set to 0 in training.
+        output_stride: The greatest stride of a map, for which the last stages are made atrous; None to leave them.
 
     Raises:
         InputError: For weights that cannot be downloaded or do not fit.
-        ValueError: For an unknown name, numbers that do not fit the network, or a model that is no such network.
+        ValueError: For an unknown name, numbers that do not fit the network, a model that is no such network, or layers
+            that cannot be made atrous.
     """
     if width <= 0:
         raise ValueError(f"`backbone_width` must be over 0. Received: backbone_width={width}")
@@ -98,10 +103,12 @@ def backbone(
     if isinstance(source, str):
         colours = 3 if weights is not None else input_channels
         network = classifier(source, weights=weights, width=width, input_channels=colours)
-        encoder = _encoder(levels(network), scaling(source), network, input_channels)
+        scaled = scaling(source)
     else:
-        network = _at_known_size(source)
-        encoder = _encoder(levels(network), None, network, input_channels)
+        network, scaled = _at_known_size(source), None
+    if output_stride is not None:
+        network = atrous(network, output_stride)
+    encoder = _encoder(levels(network), scaled, network, input_channels)
     if not fully_connected:
         return encoder
 
@@ -114,7 +121,7 @@ def backbone(
 
 def _at_known_size(source: keras.Model) -> keras.Model:
     """Return a user's network, with its own weights, for images of one known size."""
-    source = getattr(source, "_functional", None) or source  # of a Sequential
+    source = functional(source)
     if not isinstance(source, keras.Model) or not hasattr(source, "_nodes_by_depth"):
         raise ValueError(
             "`backbone` is the name of a network of keras.applications, or a Functional keras.Model. "
@@ -169,11 +176,17 @@ def _scaled(image: Tensor, colours: Scaling) -> Tensor:
         image = ops.flip(image, axis=-1)
     rgb = slice(None, None, -1) if colours.flipped and channels != 3 else slice(None)
     mean, deviation = (np.resize(values[rgb], channels) for values in (colours.mean, colours.deviation))
-    if np.ptp(mean) or np.ptp(deviation):
-        return layers.Normalization(
-            mean=mean.tolist(), variance=(deviation**2).tolist(), dtype="float32", name="subtract_means"
-        )(image)
-    return layers.Rescaling(1 / float(deviation[0]), offset=-float(mean[0] / deviation[0]), name="scale")(image)
+    if not (np.ptp(mean) or np.ptp(deviation)):
+        mean, deviation = mean[:1], deviation[:1]
+    return _affine(mean, deviation, name="scale", dtype="float32")(image)
+
+
+def _affine(mean: np.ndarray, deviation: np.ndarray, **options: Any) -> layers.Layer:
+    """Return (image - mean) / deviation as a layer whose numbers, other than a `Normalization`'s, go to any engine."""
+    scale, offset = (
+        values.tolist() if values.size > 1 else float(values[0]) for values in (1 / deviation, -mean / deviation)
+    )
+    return layers.Rescaling(scale, offset=offset, **options)
 
 
 def _rebuilt(network: keras.Model, found: Mapping[int, Level], like: np.ndarray) -> keras.Model:
@@ -192,9 +205,18 @@ def _rebuilt(network: keras.Model, found: Mapping[int, Level], like: np.ndarray)
         if isinstance(layer, layers.BatchNormalization):
             kept = {name: config[name] for name in ("epsilon", "center", "scale", "name")}
             return FusedBatchNormalization(**kept)
-        if isinstance(layer, layers.Normalization | layers.Rescaling):
-            for name in ("mean", "variance", "scale", "offset"):
-                values = np.asarray(config.get(name, 0))
+        if _is_depthwise(layer):
+            # Keras compiles its grouped convolutions with XLA, which other engines do not know.
+            kept = {name: config[name] for name in _OF_A_WINDOW}
+            return layers.DepthwiseConv2D(**kept)
+        if isinstance(layer, layers.Normalization):
+            mean, variance = (np.asarray(value).ravel() for value in (layer.mean, layer.variance))
+            if mean.size == known > 1:
+                mean, variance = mean[like], variance[like]
+            return _affine(mean, np.maximum(np.sqrt(variance), keras.config.epsilon()), name=layer.name)
+        if isinstance(layer, layers.Rescaling):
+            for name in ("scale", "offset"):
+                values = np.asarray(config[name])
                 if values.size == known > 1:
                     config[name] = values.ravel()[like].tolist()
         return layer.__class__.from_config(config)
@@ -204,8 +226,15 @@ def _rebuilt(network: keras.Model, found: Mapping[int, Level], like: np.ndarray)
     for layer in copy.layers:
         ours = [weight.shape for weight in layer.weights]
         theirs = source.get_layer(layer.name).get_weights() if layer.weights else []
+        if theirs and _is_depthwise(source.get_layer(layer.name)):
+            theirs[0] = np.swapaxes(theirs[0], 2, 3)
         layer.set_weights([_as_channels(value, shape, like) for value, shape in zip(theirs, ours, strict=True)])
     return copy
+
+
+def _is_depthwise(layer: Any) -> bool:
+    """Say whether a convolution has one group a channel, and so does what a depthwise one does."""
+    return type(layer) is layers.Conv2D and 1 < layer.groups == layer.filters == layer.input.shape[-1]
 
 
 def _as_channels(value: np.ndarray, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:

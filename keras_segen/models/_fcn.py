@@ -5,10 +5,10 @@ from typing import Literal
 import keras
 from keras import layers
 
-from keras_segen.layers import CropLike
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._enlarged import enlarged
+from keras_segen.models._logits import on_image, require_counts
 from keras_segen.types import PathLike, Tensor
 
 
@@ -67,11 +67,7 @@ def fcn(
         >>> model.output_shape
         (None, None, None, 21)
     """
-    if num_classes < 1 or input_channels < 1:
-        raise ValueError(
-            "`num_classes` and `input_channels` must be at least 1. "
-            f"Received: num_classes={num_classes}, input_channels={input_channels}"
-        )
+    require_counts(num_classes, input_channels)
     if stride not in (32, 16, 8):
         raise ValueError(f"`stride` must be 32, 16 or 8. Received: stride={stride}")
     if up_sampling not in ("bilinear", "transposed"):
@@ -99,18 +95,7 @@ def fcn(
         )
         finest //= 2
         logits = layers.Add(name=f"fuse{finest}")([logits, finer])
-    logits = enlarged(
-        logits,
-        encoder,
-        stride=stride,
-        to=1,
-        like=image,
-        learned=learned,
-        dtype="float32",
-        name=f"up{stride}_to_image",
-    )
-    logits = CropLike(dtype="float32", name="crop")([logits, image])
-    model = keras.Model(image, logits, name=name)
+    model = keras.Model(image, on_image(logits, image, encoder, stride=stride, learned=learned), name=name)
     if coarser is not None:
         _start_from(model, coarser)
     return model

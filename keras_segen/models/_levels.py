@@ -15,7 +15,7 @@ from keras_segen.types import Tensor
 SIDE = 256
 _GREATEST_STRIDE = 32
 
-_WINDOWS = (
+WINDOWS = (
     layers.Conv2D,
     layers.DepthwiseConv2D,
     layers.SeparableConv2D,
@@ -23,7 +23,7 @@ _WINDOWS = (
     layers.AveragePooling2D,
 )
 _MERGES = (layers.Concatenate, layers.Add)
-_BORDERS = (layers.ZeroPadding2D, layers.Cropping2D)
+BORDERS = (layers.ZeroPadding2D, layers.Cropping2D)
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,17 @@ class Place:
     Attributes:
         stride: The distance between the centres of neighbours, in pixels.
         origin: The centre of the first cell, in pixels.
+        gain: How much of the image a cell carries, if every window hands on the mean of what is at its middle: 1, and
+            more behind sums.
     """
 
     stride: float
     origin: float
+    gain: float = 1.0
 
     def of_windows(self, stride: float, shift: float) -> "Place":
         """Return the place of cells whose centres are this map's cells shift, shift + stride, and so on."""
-        return Place(self.stride * stride, self.origin + self.stride * shift)
+        return Place(self.stride * stride, self.origin + self.stride * shift, self.gain)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def levels(model: keras.Model) -> dict[int, Level]:
     Raises:
         ValueError: If no map has a place.
     """
-    steps = _Trace(model, Place(1, 0)).steps
+    steps = Trace(model, Place(1, 0)).steps
     last_use = {id(tensor): i for i, step in enumerate(steps) for tensor in step.inputs}
     last_use |= {id(tensor): len(steps) for tensor in model.outputs}
     found: dict[int, tuple[int, Level]] = {}
@@ -78,7 +81,7 @@ def levels(model: keras.Model) -> dict[int, Level]:
     for i, step in enumerate(steps):
         live = {tensor for tensor in live | {id(step.output)} if last_use.get(tensor, 0) > i}
         place, stride = step.place, 0 if step.place is None else int(step.place.stride)
-        if place is None or not step.by_weights or isinstance(step.operation, _BORDERS):
+        if place is None or not step.by_weights or isinstance(step.operation, BORDERS):
             continue
         if place.stride != stride or stride & (stride - 1) or stride > _GREATEST_STRIDE:
             continue
@@ -91,22 +94,24 @@ def levels(model: keras.Model) -> dict[int, Level]:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """An operation of a network: what goes in and comes out, and where its cells lie, if they do anywhere."""
 
     operation: Any
     inputs: Sequence[Tensor]
     output: Tensor
+    place_before: Place | None  # of the first input that lies anywhere
     place: Place | None
     by_weights: bool  # whether some convolution has come before, or this is one
 
 
-class _Trace:
+class Trace:
     """The operations of a network in an order in which each comes behind what it needs."""
 
     def __init__(self, model: keras.Model, start: Place) -> None:
-        self.steps: list[_Step] = []
-        self._by_output: dict[int, _Step] = {}
+        model = functional(model)
+        self.steps: list[Step] = []
+        self._by_output: dict[int, Step] = {}
         self._start = {id(tensor): start for tensor in model.inputs}
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
             for node in nodes:
@@ -120,11 +125,12 @@ class _Trace:
 
     def _add(self, node: Any) -> None:
         operation, inputs = node.operation, node.input_tensors
+        place_before = next(filter(None, map(self.place_of, inputs)), None)
         before = [step.by_weights for tensor in inputs if (step := self._by_output.get(id(tensor)))]
         for output in node.output_tensors:
             place = self._after(operation, inputs, output)
             weighs = isinstance(operation, keras.Model) or hasattr(operation, "kernel_size")
-            step = _Step(operation, inputs, output, place, weighs or any(before))
+            step = Step(operation, inputs, output, place_before, place, weighs or any(before))
             self._by_output[id(output)] = step
             self.steps.append(step)
 
@@ -135,18 +141,30 @@ class _Trace:
             return None  # numbers of the whole image, such as those of squeeze and excitation
         tensor, place = placed[0]
         if isinstance(operation, keras.Model):
-            inside = getattr(operation, "_functional", operation)  # of a Sequential
-            return _Trace(inside, place).place_of(inside.outputs[0])
-        if isinstance(operation, _WINDOWS):
+            return Trace(operation, place).place_of(functional(operation).outputs[0])
+        if isinstance(operation, WINDOWS):
             return place.of_windows(*_window(operation, tensor.shape[1]))
-        if isinstance(operation, _BORDERS):
+        if isinstance(operation, BORDERS):
             padded = isinstance(operation, layers.ZeroPadding2D)
             return place.of_windows(1, -operation.padding[0][0] if padded else operation.cropping[0][0])
         if output.shape[1:3] == tensor.shape[1:3]:
-            # Branches that meet may look a little to either side.
-            origins = [other.origin for same, other in placed if same.shape[1:3] == tensor.shape[1:3]]
-            return Place(place.stride, float(np.mean(origins)))
+            met = [(same, other) for same, other in placed if same.shape[1:3] == tensor.shape[1:3]]
+            return _met(operation, [same.shape[-1] for same, _ in met], [other for _, other in met])
         return place.of_windows(*_measured(operation, tensor)) if len(inputs) == 1 else None
+
+
+def _met(operation: Any, channels: Sequence[int], places: Sequence[Place]) -> Place:
+    """Return the place of branches that meet, which may look to either side: each counts by what it carries."""
+    beside = isinstance(operation, layers.Concatenate)
+    carried = [place.gain * (count if beside else 1) for place, count in zip(places, channels, strict=True)]
+    origin = np.average([place.origin for place in places], weights=carried)
+    gain = sum(carried) / sum(channels) if beside else sum(carried)
+    return Place(places[0].stride, round(float(origin), 6), gain)
+
+
+def functional(model: keras.Model) -> keras.Model:
+    """Return the Functional model that a Sequential one holds, or a Functional one itself."""
+    return getattr(model, "_functional", None) or model
 
 
 def _window(layer: Any, size: int | None) -> tuple[int, float]:

@@ -118,10 +118,17 @@ def _normalize(x: Tensor) -> Tensor:
 
 def _block_up(x: Tensor, filters: int, normalize: Callable[[Any], Any]) -> Tensor:
     """Double the sides. The shortcut is convolved before it is doubled: the same, at a quarter of the cost."""
-    doubled = layers.UpSampling2D()(layers.ReLU()(normalize(x)))
+    doubled = _doubled(layers.ReLU()(normalize(x)))
     doubled = layers.Conv2D(filters, 3, padding="same")(doubled)
     doubled = layers.Conv2D(filters, 3, padding="same")(layers.ReLU()(normalize(doubled)))
-    return doubled + layers.UpSampling2D()(layers.Conv2D(filters, 1)(x))
+    return doubled + _doubled(layers.Conv2D(filters, 1)(x))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Repeat each pixel to its right and below, by operations whose shapes LiteRT knows, unlike `UpSampling2D`'s."""
+    _, height, width, channels = x.shape
+    rows = layers.Reshape((height, 2 * width * channels))(layers.Concatenate()([x, x]))
+    return layers.Reshape((2 * height, 2 * width, channels))(layers.Concatenate()([rows, rows]))
 
 
 def _block_down(x: Tensor, filters: int, convolution: type[layers.Conv2D], *, first: bool, halve: bool) -> Tensor:

@@ -11,6 +11,7 @@ from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._deep_supervision import DeeplySupervised
 from keras_segen.models._enlarged import enlarged
+from keras_segen.models._logits import require_counts
 from keras_segen.models._unet_encoder import double_convolution, unet_encoder
 from keras_segen.types import PathLike, Tensor
 
@@ -31,6 +32,7 @@ def unet(
     up_sampling: Literal["transposed", "bilinear"] | None = None,
     padding: Literal["same", "valid"] = "same",
     deep_supervision: bool = False,
+    attention_gates: bool = False,
     name: str = "unet",
 ) -> keras.Model:
     """Build a U-Net for images of any size.
@@ -65,6 +67,9 @@ def unet(
             has its size.
         deep_supervision: Whether the coarser levels of the way up have losses of their own in training; see
             `DeeplySupervised`.
+        attention_gates: Whether each map that is joined is weighted first, cell by cell, by how much it matters to
+            what comes from below (Oktay et al., 2018, arXiv:1804.03999, section 2.2). The gates work at the resolution
+            of the joined map; in the paper they work at the coarser one's.
         name: The name of the model.
 
     Returns:
@@ -84,11 +89,7 @@ def unet(
         >>> model.predict(images, verbose=0).shape
         (4, 32, 32, 2)
     """
-    if num_classes < 1 or input_channels < 1:
-        raise ValueError(
-            "`num_classes` and `input_channels` must be at least 1. "
-            f"Received: num_classes={num_classes}, input_channels={input_channels}"
-        )
+    require_counts(num_classes, input_channels)
     if padding not in ("same", "valid"):
         raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
     if backbone is None:
@@ -126,7 +127,7 @@ def unet(
         finer = maps.get(stride, image if stride == 1 else None)
         x = _larger(x, finer, encoder, up_sampling=up_sampling, level=level, channels=channels)
         if stride in maps:  # most backbones have no map at stride 1
-            x = _join(maps[stride], x, padding, f"up{level}")
+            x = _join(maps[stride], x, padding, f"up{level}", gated=attention_gates)
         x = double_convolution(x, channels, f"up{level}", padding)
         if deep_supervision and level > 0:
             # Unpadded convolutions will still take two pixels from each side of every finer level.
@@ -177,10 +178,22 @@ def _larger(
     return enlarged(x, encoder, stride=2 * stride, to=stride, like=finer, name=f"up{level}_enlarge")
 
 
-def _join(skip: Tensor, x: Tensor, padding: str, name: str) -> Tensor:
+def _join(skip: Tensor, x: Tensor, padding: str, name: str, *, gated: bool) -> Tensor:
     if padding == "valid":
         skip = CropLike(centre=True, name=f"{name}_crop")([skip, x])
+    if gated:
+        skip = _gated(skip, x, f"{name}_gate")
     return layers.Concatenate(name=f"{name}_join")([skip, x])
+
+
+def _gated(skip: Tensor, signal: Tensor, name: str) -> Tensor:
+    """Weight the cells of a map by an additive attention to the signal from below (Oktay et al., 2018, equation 1)."""
+    inner = max(skip.shape[-1] // 2, 1)
+    ours = layers.Conv2D(inner, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_map")(skip)
+    theirs = layers.Conv2D(inner, 1, kernel_initializer="he_normal", name=f"{name}_signal")(signal)
+    x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([ours, theirs]))
+    weight = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_weight")(x)
+    return layers.Multiply(name=name)([skip, weight])
 
 
 def _side_logits(x: Tensor, image: Tensor, num_classes: int, level: int, encoder: Backbone, *, margin: int) -> Tensor:

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from keras import layers
 
-from keras_segen.layers import FusedBatchNormalization, MirrorPad, PadToStride
+from keras_segen.layers import MirrorPad, PadToStride
 from keras_segen.models._backbones import Backbone
+from keras_segen.models._convolution import convolution
 from keras_segen.types import Tensor
 
 
@@ -42,13 +43,9 @@ def unet_encoder(filters: Sequence[int], *, padding: Literal["same", "valid"] = 
 
 def double_convolution(x: Tensor, channels: int, name: str, padding: str) -> Tensor:
     """Convolve twice, 3×3, each time with batch normalisation and ReLU."""
-    for i in (1, 2):
-        # The batch norm's offset stands in for a bias. Initial weights: section 3 of the paper, N(0, 2 / fan-in).
-        x = layers.Conv2D(
-            channels, 3, padding=padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{i}"
-        )(x)
-        x = FusedBatchNormalization(name=f"{name}_norm{i}")(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
+    for i in ("1", "2"):
+        # Initial weights: section 3 of the paper, N(0, 2 / fan-in).
+        x = convolution(x, channels, 3, name=name, number=i, padding=padding)
     return x
 
 

@@ -1,0 +1,33 @@
+"""The end of a segmenter: the logits of a map, on the grid of the image."""
+
+from typing import Any
+
+from keras_segen.layers import CropLike
+from keras_segen.models._backbones import Backbone
+from keras_segen.models._enlarged import enlarged
+from keras_segen.types import Tensor
+
+
+def require_counts(num_classes: int, input_channels: int) -> None:
+    """Raise `ValueError` for numbers of classes or channels that no segmenter has."""
+    if num_classes < 1 or input_channels < 1:
+        raise ValueError(
+            "`num_classes` and `input_channels` must be at least 1. "
+            f"Received: num_classes={num_classes}, input_channels={input_channels}"
+        )
+
+
+def on_image(logits: Tensor, image: Tensor, encoder: Backbone, *, stride: int, **options: Any) -> Tensor:
+    """Enlarge the logits of a map of some stride to the image's grid, bilinearly, and cut the padding off.
+
+    Args:
+        logits: (batch, cells high, cells wide, num_classes).
+        image: (batch, height, width, channels).
+        encoder: The backbone that says where cells lie.
+        stride: The stride of the map.
+        options: Further arguments of the up-sampling layer, such as `learned`.
+    """
+    logits = enlarged(
+        logits, encoder, stride=stride, to=1, like=image, dtype="float32", name=f"up{stride}_to_image", **options
+    )
+    return CropLike(dtype="float32", name="crop")([logits, image])
