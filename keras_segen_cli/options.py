@@ -146,6 +146,7 @@ Positive = Annotated[float, _between(0.0, 1e12, over=True)]
 
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
+Quantization = Literal["dynamic_range", "int8"]
 MaxPixels = Annotated[int | None, _between(1, 10**11, or_none=True)]
 
 

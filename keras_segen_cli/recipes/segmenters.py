@@ -1,226 +1,23 @@
-"""Segmenters: FCN and U-Net, and what all segmenters have in common."""
+"""Segmenters: FCN, U-Net, DeepLabV3+ and FPN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from keras_segen_cli.options import (
-    SEGMENTATION_SETS,
-    Backbone,
-    BatchSize,
-    Count,
-    CountOrNone,
-    CountOrZero,
-    Data,
-    Dropout,
-    Each,
-    Factor,
-    Name,
-    Positive,
-    Rate,
-    Share,
-    Side,
-    Weight,
-    Width,
-    Widths,
-)
-from keras_segen_cli.recipes.losses import named
-from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
+from keras_segen_cli.options import BatchSize, Count, Dropout, Side, Width, Widths
+from keras_segen_cli.recipes.recipe import WrongUseError
+from keras_segen_cli.recipes.segmenter import OnBackbone, Segmenter
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-
-Loss = Literal["cross_entropy", "focal", "top_k_cross_entropy", "dice", "jaccard", "tversky", "focal_tversky", "lovasz"]
-_DEFAULT_LOSS: tuple[Loss, ...] = ("cross_entropy", "dice")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmenter(Recipe):
-    """What all segmenters have in common."""
-
-    data_sets: ClassVar[tuple[str, ...]] = SEGMENTATION_SETS
-    layout: ClassVar[str] = "{train,val}/{images,masks}, or images and masks"
-    structure: ClassVar[tuple[str, ...]] = ("backbone", "backbone_width", "output_codes")
-
-    data: Data
-    """shapes, voc, voc_trainaug, voc2007, coco, oxford_iiit_pet, or a folder {train,val}/{images,masks}."""
-    backbone: Backbone | None = None
-    """Network of keras.applications on which the segmenter stands, such as mobilenet_v2, efficientnet_b0, resnet50."""
-    backbone_weights: Name = "imagenet"
-    """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
-    backbone_width: Factor = 1.0
-    """Width of a MobileNet (alpha)."""
-    dropout: Dropout = 0.0
-    """Dropout at the coarsest level."""
-    frozen_epochs: CountOrZero = 0
-    """Epochs at the start in which the backbone is frozen."""
-    released_learning_rate: Rate | None = None
-    """Learning rate after them. Default: a tenth of --learning-rate."""
-    loss: Annotated[tuple[Loss, ...], Each] | None = None
-    """Losses, which are added. Default: cross_entropy dice, or the loss of --output-codes."""
-    class_weights: tuple[Weight, ...] | None = None
-    """Weights of the classes in the loss, one a class. Default: 1."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """Optimizer. adam with --weight-decay is AdamW; sgd has momentum 0.9."""
-    weight_decay: Share = 0.0
-    """Weight decay of a step, times the learning rate."""
-    schedule: Literal["cosine", "polynomial", "constant"] = "cosine"
-    """Course of the learning rate. cosine and polynomial (power 0.9) fall to 0."""
-    warm_up_steps: CountOrZero = 0
-    """Steps over which a cosine's learning rate rises from 0; after --frozen-epochs, if there are some."""
-    clip_norm: Positive | None = None
-    """Largest norm of all gradients together. Default: no limit."""
-    refinement: bool = False
-    """Append a stage that refines boundaries."""
-    output_codes: Name | None = None
-    """Error-correcting output codes instead of a softmax: hadamard, or the bits of a random code."""
-
-    def check(self) -> None:
-        """Raise `WrongUseError` for settings that do not go together."""
-        super().check()
-        if self.output_codes is not None:
-            if self.output_codes != "hadamard" and not (
-                self.output_codes.isdecimal() and 1 <= int(self.output_codes) <= 4096
-            ):
-                raise WrongUseError(f"--output-codes {self.output_codes}: give hadamard, or bits from 1 to 4096")
-            if self.loss is not None or self.class_weights is not None:
-                raise WrongUseError("--output-codes has a loss of its own: remove --loss and --class-weights")
-        if self.backbone_width != 1 and not (self.backbone or "").startswith("mobilenet"):
-            raise WrongUseError(
-                f"--backbone-width {self.backbone_width:g} is for MobileNets: add --backbone mobilenet, or remove it"
-            )
-        if self.backbone is None and self.frozen_epochs:
-            raise WrongUseError("--frozen-epochs needs --backbone")
-        if self.backbone is None and self.backbone_weights != "imagenet":
-            raise WrongUseError(f"--backbone-weights {self.backbone_weights} needs --backbone")
-        if self.released_learning_rate is not None and not self.frozen_epochs:
-            raise WrongUseError("--released-learning-rate needs --frozen-epochs")
-        if self.frozen_epochs >= self.epochs:
-            raise WrongUseError(
-                f"--frozen-epochs {self.frozen_epochs} leaves the whole network none of the {self.epochs} epochs"
-            )
-        if self.warm_up_steps and self.schedule != "cosine":
-            raise WrongUseError("--warm-up-steps needs --schedule cosine")
-        if self.class_weights is not None and not any(self.class_weights):
-            raise WrongUseError("--class-weights are all 0: give one class a weight at least")
-        if (
-            self.backbone is not None
-            and self.backbone_weights not in ("imagenet", "none")
-            and not Path(self.backbone_weights).is_file()
-        ):
-            raise WrongUseError(
-                f'--backbone-weights {self.backbone_weights}: is not a file: give "imagenet", "none", or a file'
-            )
-        if self.start_from is not None and self.backbone_weights != "imagenet":
-            raise WrongUseError("--start-from brings the backbone's weights: remove --backbone-weights")
-
-    def _shared(self) -> dict[str, Any]:
-        """Return the arguments that all builders share."""
-        no_weights = self.backbone_weights == "none" or self.start_from is not None
-        return {
-            "backbone": self.backbone,
-            "backbone_weights": None if no_weights else self.backbone_weights,
-            "backbone_width": self.backbone_width,
-            "dropout": self.dropout,
-        }
-
-    def _channels(self, class_names: Sequence[str]) -> int:
-        """Return how many logits a pixel has: one a class, or one a bit of its code."""
-        codebook = self._codebook(len(class_names))
-        return len(class_names) if codebook is None else codebook.shape[1]
-
-    def _compiled(self, network: "keras.Model", class_names: Sequence[str]) -> "keras.Model":
-        """Return the network, images -> `_channels` logits a pixel, with its head, ready for `fit`."""
-        import keras
-
-        from keras_segen import losses, metrics, models
-        from keras_segen.layers import OutputCodes, minimum_distance
-
-        num_classes = len(class_names)
-        if self.class_weights is not None and len(self.class_weights) != num_classes:
-            raise WrongUseError(
-                f"--class-weights has {len(self.class_weights)} weights, and the data have {num_classes} classes "
-                f"({', '.join(class_names)}): give one a class"
-            )
-        if self.refinement:
-            network = models.refined(network)
-        codebook = self._codebook(num_classes)
-        objective: keras.losses.Loss
-        if codebook is not None:
-            bits, distance = codebook.shape[1], minimum_distance(codebook)
-            print(f"output codes of {bits} bits, any two at least {distance} apart", flush=True)
-            network = keras.Model(
-                network.input, OutputCodes(codebook, name="classes")(network.output), name=network.name
-            )
-            objective = losses.OutputCodeCrossEntropy(bits)
-        else:
-            weights = None if self.class_weights is None else list(self.class_weights)
-            parts = [named(name)(class_weights=weights) for name in self.loss or _DEFAULT_LOSS]
-            objective = losses.Sum(parts)
-        rate = self.learning_rate if self.frozen_epochs else self.rate(self.learning_rate, self.epochs)
-        options: dict[str, Any] = {"weight_decay": self.weight_decay or None, "global_clipnorm": self.clip_norm}
-        optimizer = (
-            keras.optimizers.SGD(rate, momentum=0.9, **options)
-            if self.optimizer == "sgd"
-            else keras.optimizers.Adam(rate, **options)
-        )
-        network.compile(
-            optimizer=optimizer,
-            loss=objective,
-            metrics=[metrics.MeanIoU(num_classes), metrics.PixelAccuracy(num_classes)],
-            jit_compile=self.jit,
-        )
-        # Else the first step would be traced twice: once to make these variables, and once more without.
-        network.optimizer.build(network.trainable_variables)
-        return network
-
-    def rate(self, peak: float, epochs: int) -> Any:
-        """Return a learning rate, or its course over so many epochs."""
-        import keras
-
-        steps = epochs * self.steps
-        if self.schedule == "constant":
-            return peak
-        if self.schedule == "polynomial":
-            return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=0.0, power=0.9)
-        if not self.warm_up_steps:
-            return keras.optimizers.schedules.CosineDecay(peak, decay_steps=steps)
-        rise = self.warm_up_steps
-        if rise >= steps:
-            raise WrongUseError(f"--warm-up-steps {rise} leaves none of the {steps} steps for the fall: give fewer")
-        return keras.optimizers.schedules.CosineDecay(
-            0.0, decay_steps=steps - rise, warmup_target=peak, warmup_steps=rise
-        )
-
-    def _codebook(self, num_classes: int) -> "np.ndarray | None":
-        from keras_segen.layers import hadamard_codebook, random_codebook
-
-        if self.output_codes is None:
-            return None
-        if self.output_codes == "hadamard":
-            return hadamard_codebook(num_classes)
-        try:
-            return random_codebook(num_classes, int(self.output_codes), seed=self.seed)
-        except ValueError as error:
-            raise WrongUseError(f"--output-codes {self.output_codes}: {error}") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class FCN(Segmenter):
+class FCN(OnBackbone):
     """Fully convolutional network (Long, Shelhamer and Darrell, 2015)."""
 
     model: ClassVar[str] = "fcn"
-    least_steps: ClassVar[int] = 50
 
-    epochs: Count = 36
-    steps_per_epoch: CountOrNone = None
-    """Steps of an epoch. Default: one pass over the data, but 50 steps at least."""
-    batch_size: BatchSize = 8
-    image_size: Side = 320
-    """Side of the training crops, in pixels. Validation images have their own sizes."""
-    backbone: Backbone = "mobilenet"
     dropout: Dropout = 0.5
     stride: Literal[32, 16, 8] = 8
     """Stride of the finest scores: FCN-32s, -16s or -8s. --start-from may name a run with a greater one."""
@@ -239,7 +36,13 @@ class UNet(Segmenter):
     """U-Net (Ronneberger, Fischer and Brox, 2015), by its own way down or on a backbone."""
 
     model: ClassVar[str] = "unet"
-    structure: ClassVar[tuple[str, ...]] = (*Segmenter.structure, "filters", "decoder_filters", "padding")
+    structure: ClassVar[tuple[str, ...]] = (
+        *Segmenter.structure,
+        "filters",
+        "decoder_filters",
+        "padding",
+        "attention_gates",
+    )
 
     epochs: Count = 6
     batch_size: BatchSize = 16
@@ -253,6 +56,8 @@ class UNet(Segmenter):
     """Padding of the convolutions. valid, as in the paper, goes without a backbone."""
     deep_supervision: bool = False
     """Add losses at the coarser levels."""
+    attention_gates: bool = False
+    """Weight the maps of the way down, before they are joined, by attention gates (Oktay et al., 2018)."""
 
     def check(self) -> None:
         """Raise `WrongUseError` for settings that do not go together."""
@@ -283,6 +88,71 @@ class UNet(Segmenter):
             decoder_filters=self.decoder_filters,
             padding=self.padding,
             deep_supervision=self.deep_supervision,
+            attention_gates=self.attention_gates,
+            **self._shared(),
+        )
+        return self._compiled(network, class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepLabV3Plus(OnBackbone):
+    """DeepLabV3+ (Chen et al., 2018): an atrous backbone, pyramid pooling, and a join at stride 4."""
+
+    model: ClassVar[str] = "deeplab_v3_plus"
+    structure: ClassVar[tuple[str, ...]] = (
+        *Segmenter.structure,
+        "output_stride",
+        "atrous_rates",
+        "filters",
+        "low_level_filters",
+    )
+
+    dropout: Dropout = 0.1
+    output_stride: Literal[32, 16, 8] = 16
+    """Stride of the backbone's deepest map, whose last stages are made atrous for 16 and 8."""
+    atrous_rates: Widths = (6, 12, 18)
+    """Distances of the cells that pyramid pooling looks at, for --output-stride 16; 8 doubles and 32 halves them."""
+    filters: Width = 256
+    """Width of pyramid pooling and of the decoder."""
+    low_level_filters: Width = 48
+    """Width to which the map at stride 4 is brought."""
+
+    def build(self, class_names: Sequence[str]) -> "keras.Model":
+        """Return the compiled model."""
+        from keras_segen import models
+
+        network = models.deeplab_v3_plus(
+            self._channels(class_names),
+            output_stride=self.output_stride,
+            atrous_rates=self.atrous_rates,
+            filters=self.filters,
+            low_level_filters=self.low_level_filters,
+            **self._shared(),
+        )
+        return self._compiled(network, class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FPN(OnBackbone):
+    """Feature pyramid network with a segmentation branch (Kirillov et al., 2019)."""
+
+    model: ClassVar[str] = "fpn"
+    structure: ClassVar[tuple[str, ...]] = (*Segmenter.structure, "pyramid_filters", "segmentation_filters")
+
+    dropout: Dropout = 0.1
+    pyramid_filters: Width = 128
+    """Width of the pyramid. Half the paper's, for a CPU."""
+    segmentation_filters: Width = 64
+    """Width of the segmentation branch. Half the paper's, for a CPU."""
+
+    def build(self, class_names: Sequence[str]) -> "keras.Model":
+        """Return the compiled model."""
+        from keras_segen import models
+
+        network = models.fpn(
+            self._channels(class_names),
+            pyramid_filters=self.pyramid_filters,
+            segmentation_filters=self.segmentation_filters,
             **self._shared(),
         )
         return self._compiled(network, class_names)

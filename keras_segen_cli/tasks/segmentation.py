@@ -38,6 +38,7 @@ MEASURES: dict[str, tuple[str, Any]] = {
     "boundary_iou": ("boundary IoU", metrics.BoundaryIoU),
     "boundary_f1": ("boundary F1", metrics.BoundaryF1),
 }
+_QUANTIZATION_EXAMPLES = 50
 _RESULTS = ("{}.png", "{}_overlay.png")
 
 
@@ -108,7 +109,8 @@ class Segmentation(Task[Segmenter, SegmentationData]):
         if not frozen:
             return []
         rate = recipe.released_learning_rate or recipe.learning_rate / 10
-        return [FineTuning(frozen, recipe.rate(rate, recipe.epochs - frozen))]
+        schedule = recipe.rate(rate, recipe.epochs - frozen)
+        return [FineTuning(frozen, schedule, frozen_stages=recipe.frozen_stages)]
 
     def check_scoring(self, scoring: Scoring) -> None:
         """Raise `InputError` for options of generative models."""
@@ -142,6 +144,11 @@ class Segmentation(Task[Segmenter, SegmentationData]):
         figure = plotting.confusions(np.array(confusion), self.class_names)
         plotting.save_figure(figure, self.run.figures / "confusions.png")
         return picture
+
+    def quantization_examples(self) -> list[np.ndarray]:
+        """Return some training images, spread over all of them."""
+        data = self.load_data(self.recipe.data)
+        return [image for image, _ in examples(data.examples(_QUANTIZATION_EXAMPLES))]
 
     def predict(
         self, images: Sequence[str], out: Path, *, predicting: Predicting, skip_existing: bool, verbose: bool

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_segen import serving
 from keras_segen.errors import InputError
 from keras_segen.runs import Run
-from keras_segen_cli.options import Predicting, Scoring
+from keras_segen_cli.options import Predicting, Quantization, Scoring
 from keras_segen_cli.recipes import Recipe
 
 
@@ -131,6 +133,23 @@ class Task(abc.ABC, Generic[R, D]):
 
     def export(self, out: Path) -> Path:
         """Write the best model as a servable's next version; return that version's folder."""
-        from keras_segen import serving
-
         return serving.export(self.run.load_best(), out, class_names=self.class_names or None)
+
+    def convert(self, out: Path, *, quantization: Quantization | None) -> serving.Converted:
+        """Write the best model as an ONNX or LiteRT file, as the file's name ends.
+
+        Raises:
+            InputError: for a file that cannot be written, or numbers that differ from Keras's.
+        """
+        examples = None if quantization is None else self.quantization_examples()
+        model = self.run.load_best()
+        if out.suffix == ".onnx":
+            return serving.export_onnx(model, out, class_names=self.class_names or None)
+        return serving.export_litert(model, out, quantization=quantization, examples=examples)
+
+    def quantization_examples(self) -> list[np.ndarray]:
+        """Return images (height, width, channels) that say how large a network's numbers get."""
+        raise InputError(
+            f"{self.run.path}: its model is a {self.recipe.model}, and only segmenters are quantised: remove "
+            "--quantization"
+        )

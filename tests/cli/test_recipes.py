@@ -14,7 +14,7 @@ from keras_segen.models import _applications
 from keras_segen_cli.commands import app
 from keras_segen_cli.options import BACKBONES
 from keras_segen_cli.recipes import MODELS, NAMED, UNet, WrongUseError, by_present_names
-from keras_segen_cli.recipes.segmenters import Segmenter
+from keras_segen_cli.recipes.segmenter import Segmenter
 
 OF_TRAIN = {"out", "resume", "max_pixels"}
 
