@@ -145,7 +145,10 @@ class Segmenter(Recipe):
                 f"({', '.join(class_names)}): give one a class"
             )
         if self.frozen_stages:
-            models.freeze(network, stages=self.frozen_stages)
+            try:
+                models.freeze(network, stages=self.frozen_stages)
+            except ValueError as error:
+                raise WrongUseError(f"--frozen-stages {self.frozen_stages}: {error}") from error
         if self.refinement:
             network = models.refined(network)
         codebook = self._codebook(num_classes)

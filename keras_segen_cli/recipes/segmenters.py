@@ -120,15 +120,21 @@ class DeepLabV3Plus(OnBackbone):
     def build(self, class_names: Sequence[str]) -> "keras.Model":
         """Return the compiled model."""
         from keras_segen import models
+        from keras_segen.errors import InputError
 
-        network = models.deeplab_v3_plus(
-            self._channels(class_names),
-            output_stride=self.output_stride,
-            atrous_rates=self.atrous_rates,
-            filters=self.filters,
-            low_level_filters=self.low_level_filters,
-            **self._shared(),
-        )
+        try:
+            network = models.deeplab_v3_plus(
+                self._channels(class_names),
+                output_stride=self.output_stride,
+                atrous_rates=self.atrous_rates,
+                filters=self.filters,
+                low_level_filters=self.low_level_filters,
+                **self._shared(),
+            )
+        except InputError:
+            raise
+        except ValueError as error:  # of a backbone that cannot be made atrous
+            raise WrongUseError(f"--output-stride {self.output_stride}: {error}") from error
         return self._compiled(network, class_names)
 
 

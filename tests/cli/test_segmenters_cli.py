@@ -306,3 +306,90 @@ def test_wrong_options_are_said_in_one_line(root, capsys, arguments, message):
 def test_wrong_values_are_refused_in_one_line(arguments, capsys):
     assert run("train", arguments[0], "--data", "shapes", *arguments[1:]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+ONE_EPOCH = [*FCN, "--epochs", "1", "--backbone-weights", "none"]
+PYRAMID = ["train", "fpn", *ONE_EPOCH, "--pyramid-filters", "8", "--segmentation-filters", "8", "--frozen-stages", "2"]
+
+
+@pytest.fixture(scope="module")
+def pyramid(discs, tmp_path_factory):
+    """A folder with a run of an FPN."""
+    path = tmp_path_factory.mktemp("pyramid")
+    answer(path, *PYRAMID, "--data", discs, "--out", "run")
+    return path
+
+
+def test_frozen_stages_stay_frozen(pyramid):
+    frozen = [
+        layer.trainable for layer in keras.saving.load_model(pyramid / "run/final.keras").get_layer("backbone").layers
+    ]
+    assert not any(frozen[1:10])  # the first is the image
+    assert all(frozen[-10:])
+
+
+def test_an_onnx_file_is_checked_and_has_its_classes(pyramid):
+    import onnx
+
+    said = answer(pyramid, "export", "run", "--format", "onnx", "--out", "fpn.onnx").out
+    assert said.startswith("fpn.onnx: ")
+    assert said.endswith("100.00 % of the labels the same\n")
+    assert onnx.load(pyramid / "fpn.onnx").metadata_props[0].key == "class_names"
+
+
+@pytest.mark.slow
+def test_a_litert_file_in_8_bits_learns_its_ranges_from_the_training_images(pyramid):
+    said = answer(pyramid, "export", "run", "--format", "litert", "--quantization", "int8", "--out", "fpn.tflite").out
+    assert said.startswith("fpn.tflite: 0.")
+    assert said.endswith(" % of the labels the same\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["deeplab_v3_plus", *ONE_EPOCH, "--filters", "8", "--output-stride", "8", "--atrous-rates", "2", "4"],
+        ["unet", *SMALL, "--epochs", "1", "--filters", "4", "8", "--attention-gates"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_a_run_of_each_network_predicts(root, options):
+    assert run("train", *options, "--data", root, "--out", "run") == 0
+    assert run("predict", "run", root / "val/images", "--out", "predictions") == 0
+    assert len(list(Path("predictions").glob("*_overlay.png"))) == len(list((root / "val/images").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "unet", "--data", "discs", "--frozen-stages", "2"], 2, "--frozen-stages needs --backbone"),
+        (["export", "run", "--out", "f.tflite", "--format", "onnx"], 2, "must end in .onnx"),
+        (["export", "run", "--out", "f.onnx"], 2, "a servable is a folder: add --format onnx, or name a folder"),
+        (["export", "run", "--out", "f.onnx", "--quantization", "int8"], 2, "is for LiteRT: add --format litert"),
+    ],
+    ids=as_typed,
+)
+def test_wrong_use_of_formats_and_stages_is_said_in_one_line(root, capsys, arguments, status, message):
+    assert run(*(root if word == "discs" else word for word in arguments)) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["fpn", *ONE_EPOCH, "--frozen-stages", "6"], "--frozen-stages 6: The backbone has 5 stages"),
+        (
+            ["deeplab_v3_plus", *SMALL, "--backbone", "inception_v3", "--backbone-weights", "none"],
+            "cannot be made atrous: pooling has no spread windows. Use an output stride of 32",
+        ),
+    ],
+    ids=as_typed,
+)
+def test_what_a_backbone_cannot_do_is_said_in_one_line(root, capsys, options, message):
+    assert run("train", *options, "--data", root, "--out", "no") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("no/config.json").exists()
