@@ -17,7 +17,7 @@ from keras_segen_cli.recipes import NAMED, YOURS, Recipe
 def commands_page() -> str:
     """Return each command with its options, in Markdown; the named recipes have a page of their own."""
     page = app.generate_docs()
-    page = re.sub(r"^(keras-segen[a-z -]*) -m [\w.]+", r"\1", page, flags=re.MULTILINE)  # of `python -m`
+    page = re.sub(r"^(keras-segen[a-z0-9_ -]*) -m [\w.]+", r"\1", page, flags=re.MULTILINE)  # of `python -m`
     for name in NAMED:
         page = re.sub(rf"^ *[-*] \[`{name}`\].*\n", "", page, flags=re.MULTILINE)
         page = re.sub(rf"^### keras-segen train {name}\n.*?(?=^##)", "", page, flags=re.MULTILINE | re.DOTALL)

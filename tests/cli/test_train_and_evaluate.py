@@ -837,7 +837,7 @@ def test_wrong_use_is_one_line_and_status_2(full, capsys, arguments, named):
     ("arguments", "named"),
     [
         (["bogus"], "Unknown command"),
-        (["train"], "train needs a model (fcn, unet, dcgan, cgan, vae), a named recipe"),
+        (["train"], "train needs a model (fcn, unet, deeplab_v3_plus, fpn, dcgan, cgan, vae), a named recipe"),
         (["train", "gan", "--data", "x"], "gan: is not a model"),
         (["train", "unet"], "--data is missing"),
         (["train", "unet", "--data"], "--data needs a value"),

@@ -1,5 +1,6 @@
 """Every decoder on every family of keras.applications, the smallest of each: one test that all inherit."""
 
+import re
 from unittest import mock
 
 import keras
@@ -101,9 +102,11 @@ def narrow_fully_connected(monkeypatch):
 
 def test_the_families_are_those_of_keras_applications():
     def family(name):
-        return name.rstrip("_0123456789bsmlatinyrgexod").removesuffix("_mobile") or name
+        """Return a network's name without its size."""
+        return re.sub(r"(?<=[a-z])\d+|_(b\d|[sml]|tiny|small|base|large|xlarge|mobile)$", "", name.replace("_v", "_V"))
 
     assert {family(name) for name in BACKBONES} == {family(name) for name in FAMILIES}
+    assert len(FAMILIES) == len({family(name) for name in FAMILIES}) == 14
 
 
 @pytest.mark.slow

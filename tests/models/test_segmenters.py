@@ -184,13 +184,15 @@ class TestFCNMobileNet(SegmenterTests):
 
 
 @pytest.mark.slow
-class TestFCNVGG16(SegmenterTests):
+class TestFCNTransposed(SegmenterTests):
     def build(self, num_classes=CLASSES):
-        return fcn(num_classes, backbone="vgg16", backbone_weights=None, stride=8, up_sampling="transposed")
+        return fcn(num_classes, stride=8, up_sampling="transposed", **NARROW)
 
 
 @pytest.mark.slow
 class TestFCN32s(SegmenterTests):
+    xla = False
+
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, stride=32, **NARROW)
 
@@ -211,6 +213,8 @@ class TestUNetAttentionGates(SegmenterTests):
 
 @pytest.mark.slow
 class TestFPNMobileNet(SegmenterTests):
+    xla = False
+
     def build(self, num_classes=CLASSES):
         return fpn(num_classes, pyramid_filters=8, segmentation_filters=8, **NARROW)
 
