@@ -185,6 +185,8 @@ class TestFCNMobileNet(SegmenterTests):
 
 @pytest.mark.slow
 class TestFCNTransposed(SegmenterTests):
+    xla = False
+
     def build(self, num_classes=CLASSES):
         return fcn(num_classes, stride=8, up_sampling="transposed", **NARROW)
 
@@ -206,6 +208,7 @@ class TestFCNRefined(SegmenterTests):
 @pytest.mark.slow
 class TestUNetAttentionGates(SegmenterTests):
     blocky = True
+    xla = False
 
     def build(self, num_classes=CLASSES):
         return unet(num_classes, filters=(4, 8, 16), attention_gates=True)

@@ -34,15 +34,11 @@ NARROW = {"backbone": "mobilenet", "backbone_width": 0.25, "backbone_weights": N
 
 SEGMENTERS = {
     "fcn": lambda: fcn(3, **NARROW),
-    "fcn_transposed": lambda: fcn(3, stride=16, up_sampling="transposed", **NARROW),
     "unet": lambda: unet(3, filters=(4, 8, 16)),
     "unet_valid": lambda: unet(3, filters=(4, 8, 16), padding="valid"),
-    "unet_deep_supervision": lambda: unet(3, filters=(4, 8, 16), deep_supervision=True),
     "unet_attention_gates": lambda: unet(3, filters=(4, 8, 16), attention_gates=True),
-    "unet_mobilenet": lambda: unet(3, decoder_filters=(4, 4, 8, 8, 8), **NARROW),
     "refined": lambda: refined(unet(3, filters=(4, 8)), filters=4),
     "deeplab_v3_plus": lambda: deeplab_v3_plus(3, filters=8, **NARROW),
-    "deeplab_v3_plus_8": lambda: deeplab_v3_plus(3, filters=8, output_stride=8, **NARROW),
     "fpn": lambda: fpn(3, pyramid_filters=8, segmentation_filters=8, **NARROW),
 }
 WITHOUT_TOP = {"weights": None, "include_top": False}
@@ -59,33 +55,13 @@ def thin(stack, strides):
     return stages
 
 
-def unpadded():
-    """Return what Inception and Xception are made of: windows without padding, branches side by side."""
-    x = image = keras.Input((None, None, 3))
-    for channels in (4, 6, 8, 10, 12):
-        branch = keras.layers.SeparableConv2D(channels, 3, strides=2, activation="relu")(x)
-        x = keras.layers.Concatenate()([branch, keras.layers.MaxPooling2D(3, 2)(x)])
-        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(channels, 1)(x))
-    return keras.Model(image, x)
-
-
 # Families of keras.applications, as thin and shallow as their own code builds them: the operations are the same.
 FAMILIES = {
     "convnext": lambda: families.convnext.ConvNeXt([1] * 4, [8, 12, 16, 24], **WITHOUT_TOP),
-    "densenet": lambda: families.densenet.DenseNet([1] * 4, **WITHOUT_TOP),
     "efficientnet": lambda: families.efficientnet.EfficientNet(0.25, 0.2, 224, **WITHOUT_TOP),
-    "efficientnet_v2": lambda: families.efficientnet_v2.EfficientNetV2(
-        0.25, 0.2, 224, name="efficientnetv2-b0", **WITHOUT_TOP
-    ),
-    "mobilenet_v2": lambda: "mobilenet_v2",
-    "mobilenet_v3": lambda: "mobilenet_v3_small",
     "resnet": lambda: families.resnet.ResNet(
         thin(families.resnet.stack_residual_blocks_v1, (1, 2, 2, 2)), False, True, **WITHOUT_TOP
     ),
-    "resnet_v2": lambda: families.resnet.ResNet(
-        thin(families.resnet.stack_residual_blocks_v2, (2, 2, 2, 1)), True, True, **WITHOUT_TOP
-    ),
-    "unpadded": unpadded,
 }
 GENERATIVE = {
     "dcgan_generator": lambda: dcgan_generator(IMAGE, filters=8),
