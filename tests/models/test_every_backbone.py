@@ -1,4 +1,4 @@
-"""An FPN on the smallest of each family of keras.applications, and every decoder on the small ones: one test for all."""
+"""An FPN on the smallest of each family of keras.applications, and every decoder on the small ones: one test of all."""
 
 import re
 from unittest import mock
