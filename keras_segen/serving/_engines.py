@@ -115,7 +115,7 @@ def export_litert(
 ) -> Converted:
     """Write a network as a LiteRT (TensorFlow Lite) file, and check that LiteRT gives the same numbers.
 
-    Inputs and outputs are those of `export_onnx`. A quantised segmenter is about a quarter of the size. With
+    Inputs and outputs are those of `export_onnx`. A quantised segmenter is smaller. With
     "dynamic_range" it holds its weights in 8 bits, and still takes and returns float32. With "int8" it computes in 8
     bits throughout, as accelerators want it: it takes uint8 images, and returns int8 logits, whose order is that of the
     logits.

@@ -54,10 +54,10 @@ class Segmenter(Recipe):
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
     """Epochs at the start in which the backbone is frozen."""
-    frozen_stages: CountOrZero = 0
-    """First stages of the backbone that stay frozen. With most, the first ends at stride 2, the fifth at 32."""
     released_learning_rate: Rate | None = None
     """Learning rate after them. Default: a tenth of --learning-rate."""
+    frozen_stages: CountOrZero = 0
+    """First stages of the backbone that stay frozen. With most, the first ends at stride 2, the fifth at 32."""
     loss: Annotated[tuple[Loss, ...], Each] | None = None
     """Losses, which are added. Default: cross_entropy dice, or the loss of --output-codes."""
     class_weights: tuple[Weight, ...] | None = None
