@@ -25,7 +25,7 @@ from keras_segen.models import (
     vae_dense_encoder,
     vae_encoder,
 )
-from keras_segen.serving import _engines, export_litert, export_onnx
+from keras_segen.serving import _conversion, export_litert, export_onnx
 from keras_segen.training import GAN
 
 SIZES = [(97, 131), (64, 96)]
@@ -204,7 +204,7 @@ def test_an_onnx_file_holds_the_names_of_the_classes(tmp_path):
 
 
 def test_a_conversion_that_gives_other_numbers_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(_engines, "TOLERANCE", -1.0)
+    monkeypatch.setattr(_conversion, "TOLERANCE", -1.0)
     for write, name in ((export_onnx, "m.onnx"), (export_litert, "m.tflite")):
         with pytest.raises(InputError, match="of the greatest off after the conversion"):
             write(unet(2, filters=(4, 8)), tmp_path / name)
@@ -212,7 +212,7 @@ def test_a_conversion_that_gives_other_numbers_leaves_no_file(tmp_path, monkeypa
 
 
 def test_a_quantised_segmenter_that_gives_other_labels_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(_engines, "LABELS_QUANTIZED", 1.1)
+    monkeypatch.setattr(_conversion, "LABELS_QUANTIZED", 1.1)
     with pytest.raises(InputError, match="of the pixels other labels.*export it without quantisation"):
         export_litert(
             unet(2, filters=(4, 8)), tmp_path / "m.tflite", quantization="int8", examples=[images((32, 32))[0]]
