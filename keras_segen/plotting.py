@@ -1,10 +1,11 @@
-"""Plots and pictures of results: overlays, comparisons, confusion matrices, learning curves, grids of images."""
+"""Plots and pictures of results: overlays, heat, comparisons, confusion matrices, learning curves, grids of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
@@ -19,6 +20,7 @@ __all__ = [
     "confusions",
     "curves",
     "grid",
+    "heat_overlay",
     "labelled_rows",
     "overlay",
     "save_animation",
@@ -27,6 +29,7 @@ __all__ = [
     "voc_palette",
 ]
 
+_LUMA = (0.299, 0.587, 0.114)  # red, green and blue in the brightness of Rec. 601
 SHOWN = 512  # pixels of an image's longer side in a figure at most, more than its resolution shows
 
 
@@ -113,6 +116,36 @@ def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -
         share = opacity * ((ids != 0) & (ids != VOID))[..., None]
         mixed[top : top + 256] = np.round(strip * (1 - share) + palette[ids] * share)
     return mixed
+
+
+def heat_overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay heat over an image in grey, from dark to bright colours; where there is none the grey stays.
+
+    Args:
+        image: The image, (height, width, 3) in [0, 255].
+        heat: How hot each pixel is, (height, width), from 0 to 1, such as `inference.explain` gives.
+
+    Returns:
+        The picture, uint8 (height, width, 3).
+
+    Raises:
+        ValueError: For other shapes or ranges.
+
+    Example:
+        >>> image, heat = np.full((32, 48, 3), 128, np.uint8), np.zeros((32, 48))
+        >>> ks.plotting.heat_overlay(image, heat)[0, 0]
+        array([128, 128, 128], dtype=uint8)
+    """
+    if image.shape != (*heat.shape, 3):
+        raise ValueError(
+            f"An image (height, width, 3) needs heat (height, width). Received: shapes {image.shape} and {heat.shape}"
+        )
+    if heat.size and not 0 <= heat.min() <= heat.max() <= 1:  # False for NaN
+        raise ValueError(f"Heat lies from 0 to 1. Received: {heat.min()} to {heat.max()}")
+    grey = np.repeat(np.asarray(image, np.float32) @ np.array(_LUMA, np.float32)[:, None], 3, axis=-1)
+    share = 0.8 * np.sqrt(heat)[..., None]
+    colours = 255 * colormaps["inferno"](0.2 + 0.8 * heat)[..., :3]
+    return np.round(grey * (1 - share) + colours * share).clip(0, 255).astype(np.uint8)
 
 
 def comparison(

@@ -193,5 +193,17 @@ class Tiling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predicting(Augmented, Tiling):
+class Explaining:
+    """Why a segmenter gives a label."""
+
+    explain: Name | None = None
+    """Segmenters: class, by name or number, for which NAME_why_CLASS.png shows what speaks in each image (Grad-CAM)."""
+    explain_pixel: Annotated[tuple[CountOrZero, CountOrZero] | None, Parameter(show_default=False)] = None
+    """Row and column of the pixel whose label is explained. Default: all pixels of the class."""
+    explain_stride: Count | None = None
+    """Stride of the feature map that is looked at, in pixels. Default: the coarsest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting(Augmented, Tiling, Explaining):
     """How a model predicts."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from keras_segen import plotting
@@ -28,6 +29,25 @@ def test_overlay_of_a_high_image_is_that_of_its_rows():
     np.testing.assert_array_equal(
         drawn, [plotting.overlay(*row)[0] for row in zip(image[:, None], label_map[:, None], strict=True)]
     )
+
+
+def test_heat_lies_over_the_image_in_grey():
+    image = np.array([[[255, 0, 0], [10, 20, 30], [10, 20, 30]]], np.uint8)
+    drawn = plotting.heat_overlay(image, np.array([[0, 0.25, 1]], "float32"))[0].tolist()
+    assert drawn[0] == [76, 76, 76]  # 0.299 of red
+    grey = 0.299 * 10 + 0.587 * 20 + 0.114 * 30
+    for pixel, heat in zip(drawn[1:], (0.25, 1), strict=True):
+        share, colour = 0.8 * np.sqrt(heat), np.multiply(colormaps["inferno"](0.2 + 0.8 * heat)[:3], 255)
+        np.testing.assert_allclose(pixel, grey * (1 - share) + colour * share, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("heat", "message"),
+    [(np.zeros((2, 2)), "Received: shapes"), (np.full((1, 2), 1.5), "1.5"), (np.full((1, 2), np.nan), "from 0 to 1")],
+)
+def test_heat_of_other_shapes_or_ranges_is_refused(heat, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.heat_overlay(np.zeros((1, 2, 3), np.uint8), heat)
 
 
 def test_large_images_are_thinned_out_in_a_comparison():

@@ -45,13 +45,19 @@ def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
 
 def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None) -> None:
     """Raise `ValueError` for a model with too few or too many classes for label maps, and for numbers out of range."""
-    num_classes = model.output_shape[-1]
-    if not num_classes or not 2 <= num_classes <= 255:
-        raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {num_classes}")
+    require_classes(model)
     if tile < 1 or (batch_size is not None and batch_size < 1):
         raise ValueError(f"`tile` and `batch_size` must be at least 1. Received: tile={tile}, batch_size={batch_size}")
     if not 0 <= overlap < 1:
         raise ValueError(f"`overlap` must be in [0, 1). Received: overlap={overlap}")
+
+
+def require_classes(model: keras.Model) -> int:
+    """Return a model's number of classes; `ValueError` if they are too few or too many for label maps."""
+    num_classes = model.output_shape[-1]
+    if not num_classes or not 2 <= num_classes <= 255:
+        raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {num_classes}")
+    return int(num_classes)
 
 
 def pixels_of(model: keras.Model, image: Tensor, number: int = 0) -> np.ndarray:

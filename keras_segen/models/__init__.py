@@ -4,6 +4,7 @@ from keras_segen.models._cgan import cgan_discriminator, cgan_generator
 from keras_segen.models._classifier import classifier
 from keras_segen.models._dcgan import dcgan_discriminator, dcgan_generator
 from keras_segen.models._deeplab_v3_plus import deeplab_v3_plus
+from keras_segen.models._encoder_maps import EncoderMap, encoder_maps
 from keras_segen.models._fcn import fcn
 from keras_segen.models._fpn import fpn
 from keras_segen.models._freezing import freeze
@@ -13,12 +14,14 @@ from keras_segen.models._unet import unet
 from keras_segen.models._vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
 
 __all__ = [
+    "EncoderMap",
     "cgan_discriminator",
     "cgan_generator",
     "classifier",
     "dcgan_discriminator",
     "dcgan_generator",
     "deeplab_v3_plus",
+    "encoder_maps",
     "fcn",
     "fpn",
     "freeze",

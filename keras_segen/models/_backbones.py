@@ -105,7 +105,7 @@ def backbone(
         network = classifier(source, weights=weights, width=width, input_channels=colours)
         scaled = scaling(source)
     else:
-        network, scaled = _at_known_size(source), None
+        network, scaled = at_known_size(source), None
     if output_stride is not None:
         network = atrous(network, output_stride)
     encoder = _encoder(levels(network), scaled, network, input_channels)
@@ -119,7 +119,7 @@ def backbone(
     return replace(encoder, features=features)
 
 
-def _at_known_size(source: keras.Model) -> keras.Model:
+def at_known_size(source: keras.Model) -> keras.Model:
     """Return a user's network, with its own weights, for images of one known size."""
     source = functional(source)
     if not isinstance(source, keras.Model) or not hasattr(source, "_nodes_by_depth"):

@@ -32,6 +32,10 @@ def predict(
     """
     if not images:
         raise WrongUseError("predict needs an image or a folder of images, behind the run folder")
+    if predicting.explain is None and (predicting.explain_pixel or predicting.explain_stride):
+        raise WrongUseError(
+            f"{'--explain-pixel' if predicting.explain_pixel else '--explain-stride'} needs --explain CLASS"
+        )
     require_run(run)
     require_images(images)
     verbose = begin(max_pixels=max_pixels)

@@ -13,6 +13,7 @@ from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, require_place
 from keras_segen.ranges import to_uint8
 from keras_segen.training import LatentModel
+from keras_segen_cli.tasks.class_choice import chosen_class
 
 BATCH = 256
 MOST_IN_A_PICTURE = 4096
@@ -107,15 +108,7 @@ def labels_of(
     if label is None:
         ids = np.arange(count, dtype=np.int32) % len(class_names)
         return ids, [class_names[int(i)] for i in ids]
-    if label in class_names:
-        chosen = class_names.index(label)
-    elif label.isdecimal() and int(label) < len(class_names):
-        chosen = int(label)
-    else:
-        raise InputError(
-            f"--label {label}: is neither a class nor its number from 0 to {len(class_names) - 1}: "
-            f"the classes are {', '.join(class_names)}"
-        )
+    chosen = chosen_class("--label", label, class_names)
     return np.full(count, chosen, np.int32), [class_names[chosen]] * count
 
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 
-from keras_segen import inference, metrics, plotting
+from keras_segen import inference, metrics, models, plotting
 from keras_segen.callbacks import FineTuning
 from keras_segen.data import read_image
 from keras_segen.errors import InputError
@@ -22,7 +23,8 @@ from keras_segen.files import replacing
 from keras_segen.inference import label_maps
 from keras_segen_cli.options import Predicting, Scoring
 from keras_segen_cli.recipes import Segmenter
-from keras_segen_cli.tasks.images import due_images, read_images, require_results
+from keras_segen_cli.tasks.class_choice import chosen_class
+from keras_segen_cli.tasks.images import Source, due_images, read_images, require_results
 from keras_segen_cli.tasks.segmentation_data import SPLITS, SegmentationData, segmentation_data
 from keras_segen_cli.tasks.splits import scored_split
 from keras_segen_cli.tasks.task import Task
@@ -155,28 +157,63 @@ class Segmentation(Task[Segmenter, SegmentationData]):
     ) -> None:
         """Write `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
 
+        With `predicting.explain` also `NAME_why_CLASS.png`, what speaks for that class.
+
         Raises:
-            InputError: before anything is written, for files that are not images, share a name, or have a result.
+            InputError: before anything is written, for files that are not images, share a name, or have a result; and
+                for a class, a pixel, a stride or sizes that cannot be explained.
             OSError: at the end, for images that turned out to be damaged; the others have their results.
         """
-        model = self.run.load_best()
+        names = list(_RESULTS)
+        if predicting.explain is not None:
+            class_id = chosen_class("--explain", predicting.explain, self.class_names)
+            names.append("{}_why_" + re.sub(r"[^\w-]+", "_", self.class_names[class_id]) + ".png")
+        model = segmenter = self.run.load_best()
         if predicting.flip or predicting.scales:
             model = inference.augmented(model, flip=predicting.flip, scales=predicting.scales or [1.0])
         tiles = {"tile": predicting.tile, "overlap": predicting.overlap}
-        due = due_images(images, out, _RESULTS, skip_existing=skip_existing)
+        due = due_images(images, out, names, skip_existing=skip_existing)
+        if predicting.explain is not None:
+            _require_explainable(segmenter, due, predicting)
         failures: list[InputError] = []
         read = read_images(due, read_image, failures)
         given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
         for image, source, label_map in label_maps(model, read, count=len(due), verbose=verbose, **given):
             picture = Image.fromarray(label_map, mode="P")
             picture.putpalette(plotting.voc_palette().tobytes())
+            contents = [picture, Image.fromarray(plotting.overlay(image, label_map))]
+            if predicting.explain is not None:
+                pixel, stride = predicting.explain_pixel, predicting.explain_stride
+                if pixel is not None and not np.less(pixel, label_map.shape).all():
+                    raise InputError(
+                        f"--explain-pixel {pixel[0]} {pixel[1]}: {source.path} has {label_map.shape[0]} rows and "
+                        f"{label_map.shape[1]} columns"
+                    )
+                heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
+                contents.append(Image.fromarray(plotting.heat_overlay(image, heat)))
             source.results[0].parent.mkdir(parents=True, exist_ok=True)
-            contents = picture, Image.fromarray(plotting.overlay(image, label_map))
             for result, content in zip(source.results, contents, strict=True):
                 with replacing(result) as temporary:
                     content.save(temporary)
-        print(f"{len(due) - len(failures)} label maps and overlays in {out}")
+        explained = "" if predicting.explain is None else f", and explanations of {predicting.explain},"
+        print(f"{len(due) - len(failures)} label maps and overlays{explained} in {out}")
         require_results(failures, due)
+
+
+def _require_explainable(model: keras.Model, due: Sequence[Source], predicting: Predicting) -> None:
+    """Raise `InputError` for a stride or an image that `inference.explain` refuses."""
+    strides = list(models.encoder_maps(model))
+    if predicting.explain_stride not in (None, *strides):
+        raise InputError(
+            f"--explain-stride {predicting.explain_stride}: the model's encoder has maps of the strides "
+            f"{', '.join(map(str, strides))}"
+        )
+    for source in due:
+        if source.pixels > inference.WHOLE:
+            raise InputError(
+                f"{source.path}: has {source.pixels:,} pixels, and images of at most {inference.WHOLE:,} are "
+                "explained: make it smaller"
+            )
 
 
 def _are_names(class_names: Sequence[str]) -> bool:

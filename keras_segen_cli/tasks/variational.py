@@ -161,7 +161,9 @@ class Variational(Generative[vaes.VAE]):
                 "`VAE.log_likelihood(images, labels)`"
             )
         if predicting != Predicting():
-            raise InputError(f"{self.run.path}: its model is a VAE, which has no --tile, --overlap, --flip or --scales")
+            raise InputError(
+                f"{self.run.path}: its model is a VAE, which has no --tile, --overlap, --flip, --scales or --explain"
+            )
         posterior = self._kept_posterior(model)
         table = out / ANOMALIES
         rows = read_anomalies(table)

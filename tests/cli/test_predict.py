@@ -13,7 +13,9 @@ from PIL import Image
 
 from examples.commands import answer, run
 from keras_segen.data import read_ahead
+from keras_segen.inference import explain
 from keras_segen.models import unet, vae_decoder, vae_encoder
+from keras_segen.plotting import heat_overlay
 from keras_segen.training import VAE, Posterior
 from keras_segen_cli.tasks import anomalies, images
 from keras_segen_cli.tasks import segmentation as command
@@ -247,3 +249,38 @@ def test_images_with_a_score_are_skipped_on_request(in_parts):
 def test_a_vaes_scores_are_kept_and_joined(reconstructed):
     one, other = ((reconstructed / name / "anomalies.csv").read_text() for name in ("parts", "whole"))
     assert one == other
+
+
+def test_what_speaks_for_a_class_is_drawn(segmenter, tmp_path, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save("1.png")
+    options = ["--explain", "b", "--explain-pixel", 3, 4, "--explain-stride", 2]
+    assert run("predict", segmenter, "1.png", "--out", "out", *options) == 0
+    assert "1 label maps and overlays, and explanations of b, in out" in capsys.readouterr().out
+    assert files(tmp_path / "out") == ["1.png", "1_overlay.png", "1_why_b.png"]
+    image = np.asarray(Image.open("1.png"))
+    heat = explain(keras.saving.load_model(segmenter / "model.keras"), image, 1, region=(3, 4), stride=2)
+    np.testing.assert_array_equal(Image.open("out/1_why_b.png"), heat_overlay(image, heat))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--explain", "d"], "--explain d: is neither a class nor its number from 0 to 2: the classes are a, b, c"),
+        (["--explain", "b", "--explain-stride", 4], "--explain-stride 4: the model's encoder has maps of the strides"),
+        (["--explain", "b", "--explain-pixel", 20, 0], "--explain-pixel 20 0: 1.png has 20 rows and 30 columns"),
+        (["--explain-pixel", 2, 0], "--explain-pixel needs --explain CLASS"),
+        (["--explain-stride", 2], "--explain-stride needs --explain CLASS"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_in_one_line(segmenter, capsys, options, message):
+    Image.new("RGB", (30, 20)).save("1.png")
+    assert run("predict", segmenter, "1.png", "--out", "out", *options) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_too_large_an_image_is_not_explained(segmenter, capsys, monkeypatch):
+    monkeypatch.setattr(command.inference, "WHOLE", 599)
+    Image.new("RGB", (30, 20)).save("1.png")
+    assert run("predict", segmenter, "1.png", "--out", "out", "--explain", "b") == 2
+    assert "1.png: has 600 pixels, and images of at most 599 are explained: make it smaller" in capsys.readouterr().err
