@@ -55,14 +55,40 @@ def thin(stack, strides):
     return stages
 
 
+def unpadded():
+    """Return what Inception and Xception are made of: windows without padding, branches side by side."""
+    x = image = keras.Input((None, None, 3))
+    for channels in (4, 6, 8, 10, 12):
+        branch = keras.layers.SeparableConv2D(channels, 3, strides=2, activation="relu")(x)
+        x = keras.layers.Concatenate()([branch, keras.layers.MaxPooling2D(3, 2)(x)])
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(channels, 1)(x))
+    return keras.Model(image, x)
+
+
 # Families of keras.applications, as thin and shallow as their own code builds them: the operations are the same.
 FAMILIES = {
     "convnext": lambda: families.convnext.ConvNeXt([1] * 4, [8, 12, 16, 24], **WITHOUT_TOP),
+    "densenet": lambda: families.densenet.DenseNet([1] * 4, **WITHOUT_TOP),
     "efficientnet": lambda: families.efficientnet.EfficientNet(0.25, 0.2, 224, **WITHOUT_TOP),
+    "efficientnet_v2": lambda: families.efficientnet_v2.EfficientNetV2(
+        0.25, 0.2, 224, name="efficientnetv2-b0", **WITHOUT_TOP
+    ),
+    "mobilenet_v2": lambda: families.mobilenet_v2.MobileNetV2((224, 224, 3), 0.1, **WITHOUT_TOP),
+    "mobilenet_v3": lambda: families.mobilenet_v3.MobileNetV3Small((224, 224, 3), 0.1, **WITHOUT_TOP),
+    "nasnet": lambda: families.nasnet.NASNet(
+        (224, 224, 3), penultimate_filters=96, num_blocks=1, stem_block_filters=8, **WITHOUT_TOP
+    ),
     "resnet": lambda: families.resnet.ResNet(
         thin(families.resnet.stack_residual_blocks_v1, (1, 2, 2, 2)), False, True, **WITHOUT_TOP
     ),
+    "resnet_v2": lambda: families.resnet.ResNet(
+        thin(families.resnet.stack_residual_blocks_v2, (2, 2, 2, 1)), True, True, **WITHOUT_TOP
+    ),
+    "unpadded": unpadded,
 }
+ATROUS = ("convnext", "efficientnet", "mobilenet_v3", "resnet")
+
+
 GENERATIVE = {
     "dcgan_generator": lambda: dcgan_generator(IMAGE, filters=8),
     "dcgan_discriminator": lambda: dcgan_discriminator(IMAGE, filters=8),
@@ -140,11 +166,21 @@ def test_segmenters_give_the_same_logits_in_other_engines(name, tmp_path):
     require_equal(model, with_litert, litert.path)
 
 
+def narrow_fpn(backbone):
+    return fpn(3, backbone=backbone, pyramid_filters=8, segmentation_filters=4)
+
+
+def narrow_deeplab(backbone):
+    return deeplab_v3_plus(3, backbone=backbone, filters=8, low_level_filters=4)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
-def test_backbones_give_the_same_logits_in_other_engines(name, tmp_path):
-    backbone = FAMILIES[name]()
-    model = trained(fpn(3, backbone=backbone, backbone_weights=None, pyramid_filters=8, segmentation_filters=4))
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [*((narrow_fpn, name) for name in FAMILIES), *((narrow_deeplab, name) for name in ATROUS)],
+)
+def test_backbones_give_the_same_logits_in_other_engines(build, name, tmp_path):
+    model = trained(build(FAMILIES[name]()))
     require_equal(model, with_onnx_runtime, export_onnx(model, tmp_path / "model.onnx").path)
     require_equal(model, with_openvino, tmp_path / "model.onnx")
     require_equal(model, with_litert, export_litert(model, tmp_path / "model.tflite").path)
