@@ -28,6 +28,7 @@ from keras_segen import (
     ranges,
     runs,
     serving,
+    torch_file,
     training,
     types,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "ranges",
     "runs",
     "serving",
+    "torch_file",
     "training",
     "types",
 ]

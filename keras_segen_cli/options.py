@@ -104,11 +104,16 @@ def _unambiguous(_: Any, name: str | None) -> None:
 
 
 def _a_backbone(_: Any, name: str | None) -> None:
-    """Refuse a network that keras.applications does not have."""
-    if name is not None and name not in BACKBONES:
-        close = difflib.get_close_matches(name, BACKBONES, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise ValueError(f"{hint}Takes one of {', '.join(BACKBONES)}.")
+    """Refuse what is neither a network of keras.applications nor a file that may hold one."""
+    if name is None or name in BACKBONES:
+        return
+    if name.endswith(".keras"):
+        if not Path(name).is_file():
+            raise ValueError(f"{name} is not a file.")
+        return
+    close = difflib.get_close_matches(name, BACKBONES, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise ValueError(f"{hint}Takes a file NAME.keras, or one of {', '.join(BACKBONES)}.")
 
 
 def _checks(*checks: Callable[[Any, Any], None]) -> Parameter:

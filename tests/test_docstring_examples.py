@@ -21,7 +21,7 @@ import tensorflow as tf
 import keras_segen
 
 PARTS = ("callbacks", "classical", "data", "inference", "latents", "layers", "losses", "metrics", "models")
-PARTS += ("plotting", "ranges", "runs", "serving", "training")
+PARTS += ("plotting", "ranges", "runs", "serving", "torch_file", "training")
 DOWNLOADS = {
     "data.celeb_a",
     "data.cifar10",
@@ -35,6 +35,7 @@ DOWNLOADS = {
     "data.voc",
     "metrics.Reference.from_statistics",
     "metrics.inception_features",
+    "torch_file.read_state_dict",  # needs a file that PyTorch wrote
 }
 GLOBALS = {"ks": keras_segen, "keras": keras, "np": np, "tf": tf}
 HEADING = "Example:"

@@ -17,7 +17,7 @@ LIBRARY = [
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
     {"models", "losses", "metrics", "plotting"},
     {"layers", "_downloads"},
-    {"_codebooks", "files", "_autodiff", "_labels", "latents", "_masks", "_encoded", "ranges"},
+    {"_codebooks", "files", "_autodiff", "_labels", "latents", "_masks", "_encoded", "ranges", "torch_file"},
     {"errors", "types"},
 ]
 # Registers a data set of TensorFlow Datasets when it is imported: `import keras_segen` leaves that to the user.

@@ -7,7 +7,7 @@ import numpy as np
 from keras_segen._downloads import Download, fetch, sha256
 from keras_segen.errors import InputError
 from keras_segen.files import cache_folder
-from keras_segen.metrics._torch_file import read_state_dict
+from keras_segen.torch_file import read_state_dict
 
 # The weights of classify_image_graph_def.pb, as a file of 95,628,359 bytes that both projects distribute.
 FILE = "weights-inception-2015-12-05-6726825d.pth"

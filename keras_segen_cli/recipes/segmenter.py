@@ -1,6 +1,7 @@
 """What the recipes of all segmenters have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -45,7 +46,8 @@ class Segmenter(Recipe):
     data: Data
     """shapes, voc, voc_trainaug, voc2007, coco, oxford_iiit_pet, or a folder {train,val}/{images,masks}."""
     backbone: Backbone | None = None
-    """Network of keras.applications on which the segmenter stands, such as mobilenet_v2, efficientnet_b0, resnet50."""
+    """Network on which the segmenter stands: one of keras.applications, such as mobilenet_v2, efficientnet_b0; or a
+    file, NAME.keras, of a Functional model of images in [0, 255], with its weights."""
     backbone_weights: Name = "imagenet"
     """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
     backbone_width: Factor = 1.0
@@ -87,14 +89,18 @@ class Segmenter(Recipe):
                 raise WrongUseError(f"--output-codes {self.output_codes}: give hadamard, or bits from 1 to 4096")
             if self.loss is not None or self.class_weights is not None:
                 raise WrongUseError("--output-codes has a loss of its own: remove --loss and --class-weights")
-        if self.backbone_width != 1 and not (self.backbone or "").startswith("mobilenet"):
+        if self.backbone_width != 1 and (self._backbone_file or not (self.backbone or "").startswith("mobilenet")):
             raise WrongUseError(
                 f"--backbone-width {self.backbone_width:g} is for MobileNets: add --backbone mobilenet, or remove it"
             )
         if self.backbone is None and (self.frozen_epochs or self.frozen_stages):
             raise WrongUseError(f"{'--frozen-epochs' if self.frozen_epochs else '--frozen-stages'} needs --backbone")
-        if self.backbone is None and self.backbone_weights != "imagenet":
-            raise WrongUseError(f"--backbone-weights {self.backbone_weights} needs --backbone")
+        if self.backbone_weights != "imagenet" and (self.backbone is None or self._backbone_file):
+            raise WrongUseError(
+                f"--backbone-weights {self.backbone_weights} needs --backbone"
+                if self.backbone is None
+                else f"--backbone {self.backbone} brings its weights: remove --backbone-weights"
+            )
         if self.released_learning_rate is not None and not self.frozen_epochs:
             raise WrongUseError("--released-learning-rate needs --frozen-epochs")
         if self.frozen_epochs >= self.epochs:
@@ -116,15 +122,35 @@ class Segmenter(Recipe):
         if self.start_from is not None and self.backbone_weights != "imagenet":
             raise WrongUseError("--start-from brings the backbone's weights: remove --backbone-weights")
 
+    @property
+    def _backbone_file(self) -> str | None:
+        """The file of a backbone that is a user's own."""
+        return self.backbone if self.backbone is not None and self.backbone.endswith(".keras") else None
+
     def _shared(self) -> dict[str, Any]:
         """Return the arguments that all builders share."""
+        from keras_segen.runs import load_model
+
         no_weights = self.backbone_weights == "none" or self.start_from is not None
         return {
-            "backbone": self.backbone,
+            "backbone": load_model(self._backbone_file) if self._backbone_file else self.backbone,
             "backbone_weights": None if no_weights else self.backbone_weights,
             "backbone_width": self.backbone_width,
             "dropout": self.dropout,
         }
+
+    @contextmanager
+    def _refusals(self, *options: str) -> Iterator[None]:
+        """Name the options behind what a builder refuses."""
+        from keras_segen.errors import InputError
+
+        try:
+            yield
+        except InputError:  # of weights, which says all
+            raise
+        except ValueError as error:
+            given = options if self.backbone is None else (f"--backbone {self.backbone}", *options)
+            raise WrongUseError(f"{' '.join(given)}: {error}") from error
 
     def _channels(self, class_names: Sequence[str]) -> int:
         """Return how many logits a pixel has: one a class, or one a bit of its code."""

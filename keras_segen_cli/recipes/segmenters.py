@@ -26,9 +26,9 @@ class FCN(OnBackbone):
         """Return the compiled model."""
         from keras_segen import models
 
-        return self._compiled(
-            models.fcn(self._channels(class_names), stride=self.stride, **self._shared()), class_names
-        )
+        with self._refusals():
+            network = models.fcn(self._channels(class_names), stride=self.stride, **self._shared())
+        return self._compiled(network, class_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +82,16 @@ class UNet(Segmenter):
         """Return the compiled model."""
         from keras_segen import models
 
-        network = models.unet(
-            self._channels(class_names),
-            filters=self.filters if self.backbone is None else None,
-            decoder_filters=self.decoder_filters,
-            padding=self.padding,
-            deep_supervision=self.deep_supervision,
-            attention_gates=self.attention_gates,
-            **self._shared(),
-        )
+        with self._refusals():
+            network = models.unet(
+                self._channels(class_names),
+                filters=self.filters if self.backbone is None else None,
+                decoder_filters=self.decoder_filters,
+                padding=self.padding,
+                deep_supervision=self.deep_supervision,
+                attention_gates=self.attention_gates,
+                **self._shared(),
+            )
         return self._compiled(network, class_names)
 
 
@@ -120,9 +121,8 @@ class DeepLabV3Plus(OnBackbone):
     def build(self, class_names: Sequence[str]) -> "keras.Model":
         """Return the compiled model."""
         from keras_segen import models
-        from keras_segen.errors import InputError
 
-        try:
+        with self._refusals(f"--output-stride {self.output_stride}"):
             network = models.deeplab_v3_plus(
                 self._channels(class_names),
                 output_stride=self.output_stride,
@@ -131,10 +131,6 @@ class DeepLabV3Plus(OnBackbone):
                 low_level_filters=self.low_level_filters,
                 **self._shared(),
             )
-        except InputError:
-            raise
-        except ValueError as error:  # of a backbone that cannot be made atrous
-            raise WrongUseError(f"--output-stride {self.output_stride}: {error}") from error
         return self._compiled(network, class_names)
 
 
@@ -155,12 +151,13 @@ class FPN(OnBackbone):
         """Return the compiled model."""
         from keras_segen import models
 
-        network = models.fpn(
-            self._channels(class_names),
-            pyramid_filters=self.pyramid_filters,
-            segmentation_filters=self.segmentation_filters,
-            **self._shared(),
-        )
+        with self._refusals():
+            network = models.fpn(
+                self._channels(class_names),
+                pyramid_filters=self.pyramid_filters,
+                segmentation_filters=self.segmentation_filters,
+                **self._shared(),
+            )
         return self._compiled(network, class_names)
 
 

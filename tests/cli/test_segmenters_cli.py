@@ -268,8 +268,9 @@ def test_codes_longer_than_there_are_are_refused(root, capsys):
     [
         (["fcn", "--backbone-width", "0.5", "--backbone", "vgg16"], "add --backbone mobilenet"),
         (["unet", "--frozen-epochs", "1"], "needs --backbone"),
-        (["unet", "--backbone", "mobilenet2"], "Did you mean mobilenet? Takes one of convnext_base, convnext_large"),
+        (["unet", "--backbone", "mobilenet2"], "Did you mean mobilenet? Takes a file NAME.keras, or one of convnext_base"),
         (["unet", "--backbone-weights", "mine.h5"], "needs --backbone"),
+        (["unet", "--backbone", "mine.keras"], "mine.keras is not a file"),
         (["fcn", "--released-learning-rate", "0.1"], "needs --frozen-epochs"),
         (["fcn", "--frozen-epochs", "3", "--epochs", "3"], "leaves the whole network none of the 3 epochs"),
         (["fcn", "--backbone-weights", "nowhere.h5"], "nowhere.h5: is not a file"),
@@ -374,6 +375,43 @@ def test_wrong_use_of_formats_and_stages_is_said_in_one_line(root, capsys, argum
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def own_backbone(root):
+    """The file of a network of one's own, beside the test's folder of data."""
+    x = image = keras.Input((None, None, 3))
+    for channels in (4, 6, 8, 10, 12):
+        x = keras.layers.Conv2D(channels, 3, 2, "same", activation="relu")(x)
+    keras.Model(image, x).save("own.keras")
+    return keras.saving.load_model("own.keras")
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_a_backbone(root, own_backbone):
+    narrow = ["--pyramid-filters", 8, "--segmentation-filters", 8, "--frozen-stages", 5]
+    assert (
+        run("train", "fpn", "--data", root, *SMALL, *narrow, "--epochs", 1, "--backbone", "own.keras", "--out", "r")
+        == 0
+    )
+    ours = keras.saving.load_model("r/model.keras").get_layer("backbone")
+    for weight, theirs in zip(ours.get_weights(), own_backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, theirs)
+
+
+def test_what_a_network_of_ones_own_must_be_is_said_in_one_line(root, own_backbone, capsys):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save("dense.keras")
+    Path("text.keras").write_text("text")
+    for options, message in (
+        (["--backbone", "dense.keras"], "--backbone dense.keras: A backbone takes images"),
+        (["--backbone", "text.keras"], "text.keras: is damaged"),
+        (["--backbone", "own.keras", "--backbone-weights", "none"], "own.keras brings its weights"),
+        (["--backbone", "own.keras", "--backbone-width", 0.5], "is for MobileNets"),
+    ):
+        assert run("train", "fcn", "--data", root, *options, "--out", "no") == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from typing import IO, Any
 import numpy as np
 
 from keras_segen.errors import InputError
+from keras_segen.types import PathLike
+
+__all__ = ["read_state_dict"]
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what files before 1.6 begin with
 _TYPES = {
@@ -37,13 +40,26 @@ _DAMAGE = (
 )
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Read a dictionary of tensors.
+def read_state_dict(path: PathLike) -> dict[str, np.ndarray]:
+    """Read a dictionary of tensors, as `torch.save(model.state_dict(), path)` writes it.
+
+    A convolution's kernel is (out, in, height, width) there, and (height, width, in, out) in Keras; a dense layer's is
+    (out, in) there, and (in, out) in Keras.
+
+    Args:
+        path: The file, .pth or .pt.
+
+    Returns:
+        The tensors by their names.
 
     Raises:
         InputError: For a file that is damaged, holds something else, or would call something.
+
+    Example:
+        >>> state = ks.torch_file.read_state_dict("inception.pth")
+        >>> kernel = state["Conv2d_1a_3x3.conv.weight"].transpose(2, 3, 1, 0)
     """
-    file = io.BytesIO(path.read_bytes())
+    file = io.BytesIO(Path(path).read_bytes())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # pickletools' own, on damaged strings

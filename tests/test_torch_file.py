@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from examples.torch_files import write_torch_file
 from keras_segen.errors import InputError
-from keras_segen.metrics._torch_file import _Storage, _Tensor, read_state_dict
+from keras_segen.torch_file import _Storage, _Tensor, read_state_dict
 
 WRITTEN = Path(__file__).parents[1] / "examples"
 
