@@ -1,7 +1,7 @@
-"""Training step and prediction of FCN-8s and U-Net on a backbone, against the same network in PyTorch and the machine.
+"""Training step and prediction of segmenters on a backbone, against the same network in PyTorch and the machine.
 
-    python benchmarks/segmenters.py [--network fcn unet] [--backbone mobilenet resnet50] [--alpha 1] [--batch 8]
-                                    [--size 256] [--rounds 7] [--processor-time]       ten minutes on two cores
+    python benchmarks/segmenters.py [--network fcn unet deeplab_v3_plus fpn] [--backbone mobilenet resnet50] [--alpha 1]
+                                    [--batch 8] [--size 256] [--rounds 7] [--processor-time]
 
 The step is forward, backward and Adam, as `model.fit` runs it, on masks of which some pixels are void; prediction is
 the logits, as `model.predict` computes them. PyTorch has the same network in both memory layouts, with its fused Adam.
@@ -21,11 +21,11 @@ from gflop import convolutions_gflop
 from harness import Contender, command_line, compare, matrix_products, started
 
 from keras_segen.losses import CrossEntropy
-from keras_segen.models import fcn, unet
+from keras_segen.models import deeplab_v3_plus, fcn, fpn, unet
 
 CLASSES, VOID = 21, 255
-TITLES = {"fcn": "FCN-8s", "unet": "U-Net"}
-BUILDERS: dict[str, Any] = {"fcn": fcn, "unet": unet}
+TITLES = {"fcn": "FCN-8s", "unet": "U-Net", "deeplab_v3_plus": "DeepLabV3+", "fpn": "FPN"}
+BUILDERS: dict[str, Any] = {"fcn": fcn, "unet": unet, "deeplab_v3_plus": deeplab_v3_plus, "fpn": fpn}
 LAYOUTS = {"PyTorch, contiguous": "contiguous_format", "PyTorch, channels_last": "channels_last"}
 # Network, backbone, alpha and the weights of each layer that has some.
 Description = tuple[str, str, float, dict[str, list[np.ndarray]]]
@@ -33,7 +33,7 @@ Description = tuple[str, str, float, dict[str, list[np.ndarray]]]
 
 def main() -> None:
     parser = command_line("Time segmenters on backbones.", rounds=7)
-    parser.add_argument("--network", nargs="+", choices=["fcn", "unet"], default=["fcn", "unet"])
+    parser.add_argument("--network", nargs="+", choices=list(TITLES), default=list(TITLES))
     parser.add_argument("--backbone", nargs="+", choices=["mobilenet", "resnet50"], default=["mobilenet", "resnet50"])
     parser.add_argument("--alpha", type=float, default=1.0, help="MobileNet's width")
     parser.add_argument("--batch", type=int, default=8, help="images")

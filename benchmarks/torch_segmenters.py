@@ -1,4 +1,4 @@
-"""FCN-8s and U-Net on a backbone in PyTorch, see `segmenters`."""
+"""FCN-8s, U-Net, DeepLabV3+ and FPN on a backbone in PyTorch, see `segmenters`."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -72,15 +72,15 @@ def built(network: str, backbone: str, alpha: float, weights: dict[str, list[np.
 
 
 class TorchSegmenter(nn.Module):
-    """`keras_segen.models.fcn` or `unet` in PyTorch, whose modules are called as the Keras layers are."""
+    """A builder's network of `keras_segen.models` in PyTorch, whose modules are called as the Keras layers are."""
 
     def __init__(self, network: str, backbone: str, alpha: float) -> None:
         super().__init__()
-        self.backbone = MobileNet(alpha) if backbone == "mobilenet" else ResNet50()
+        atrous = network == "deeplab_v3_plus"
+        self.backbone = MobileNet(alpha, atrous=atrous) if backbone == "mobilenet" else ResNet50(atrous=atrous)
         # A coarse cell lies on the last of its pixels in MobileNet, which pads on one side, and on the first in ResNet.
         last = backbone == "mobilenet"
-        head = FCNHead if network == "fcn" else UNetHead
-        self.head = head(self.backbone.channels, last=last)
+        self.head = HEADS[network](self.backbone.channels, last=last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images (batch, 3, height, width) in [0, 255] -> logits (batch, classes, height, width)."""
@@ -88,19 +88,22 @@ class TorchSegmenter(nn.Module):
 
 
 class MobileNet(nn.Module):
-    """`keras.applications.MobileNet` without its top."""
+    """`keras.applications.MobileNet` without its top; if it is atrous, its last stage stays at stride 16."""
 
-    def __init__(self, alpha: float) -> None:
+    def __init__(self, alpha: float, *, atrous: bool) -> None:
         super().__init__()
         widths = [int(alpha * width) for width in (32, 64, 128, 128, 256, 256, *6 * (512,), 1024, 1024)]
         self.channels = [widths[i] for i in (1, 3, 5, 11, 13)]
         blocks = [convolution("conv1", "conv1_bn", (3, widths[0]), stride=2, activation=nn.ReLU6)]
         for i, (a, b) in enumerate(pairwise(widths), 1):
-            stride = 2 if i in (2, 4, 6, 12) else 1
+            stride = 2 if i in (2, 4, 6, 12) and not (atrous and i == 12) else 1
+            dilation = 2 if atrous and i == 13 else 1
             dw, pw = f"conv_dw_{i}", f"conv_pw_{i}"
             blocks += [
                 nn.Sequential(
-                    convolution(dw, f"{dw}_bn", (a, a), stride=stride, groups=a, activation=nn.ReLU6),
+                    convolution(
+                        dw, f"{dw}_bn", (a, a), stride=stride, groups=a, dilation=dilation, activation=nn.ReLU6
+                    ),
                     convolution(pw, f"{pw}_bn", (a, b), 1, activation=nn.ReLU6),
                 )
             ]
@@ -118,18 +121,19 @@ class MobileNet(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """`keras.applications.ResNet50` without its top."""
+    """`keras.applications.ResNet50` without its top; if it is atrous, its last stage stays at stride 16."""
 
     channels = (64, 256, 512, 1024, 2048)
 
-    def __init__(self) -> None:
+    def __init__(self, *, atrous: bool) -> None:
         super().__init__()
         self.register_buffer("means", torch.tensor([103.939, 116.779, 123.68])[:, None, None])
         self.stem = biased("conv1", (3, 64), 7, 2, activation=nn.ReLU)
         self.stages = nn.ModuleList()
         for i, ((a, b), blocks) in enumerate(zip(pairwise(self.channels), (3, 4, 6, 3), strict=True), 2):
-            first = Bottleneck(f"conv{i}_block1", a, b, stride=1 if i == 2 else 2)
-            rest = (Bottleneck(f"conv{i}_block{j}", b, b) for j in range(2, blocks + 1))
+            spread = 2 if atrous and i == 5 else 1
+            first = Bottleneck(f"conv{i}_block1", a, b, stride=1 if i == 2 or spread == 2 else 2, dilation=spread)
+            rest = (Bottleneck(f"conv{i}_block{j}", b, b, dilation=spread) for j in range(2, blocks + 1))
             self.stages.append(nn.Sequential(first, *rest))
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -145,12 +149,12 @@ class ResNet50(nn.Module):
 class Bottleneck(nn.Module):
     """A residual block: 1×1, 3×3, 1×1, and a convolution beside where the width changes."""
 
-    def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         narrow = outputs // 4
         self.main = nn.Sequential(
             biased(f"{name}_1", (inputs, narrow), 1, stride, activation=nn.ReLU),
-            biased(f"{name}_2", (narrow, narrow), 3, activation=nn.ReLU),
+            biased(f"{name}_2", (narrow, narrow), 3, dilation=dilation, activation=nn.ReLU),
             biased(f"{name}_3", (narrow, outputs), 1),
         )
         self.beside = biased(f"{name}_0", (inputs, outputs), 1, stride) if inputs != outputs else nn.Identity()
@@ -208,6 +212,92 @@ class UNetHead(nn.Module):
         return self.logits(x)
 
 
+class DeepLabHead(nn.Module):
+    """Atrous spatial pyramid pooling of the map at stride 16, joined with that at stride 4."""
+
+    def __init__(self, channels: Sequence[int], *, last: bool) -> None:
+        super().__init__()
+        self.last = last
+        inputs, width, low = channels[4], 256, 48
+        self.branches = nn.ModuleList([convolution("aspp1_conv", "aspp1_norm", (inputs, width), 1, activation=nn.ReLU)])
+        self.branches.extend(separable(f"aspp{i}", (inputs, width), 6 * (i - 1)) for i in (2, 3, 4))
+        self.mean = nn.Sequential(OrderedDict(aspp_mean_conv=nn.Conv2d(inputs, width, 1), relu=nn.ReLU()))
+        self.aspp_project_cells = nn.Conv2d(4 * width, width, 1, bias=False)
+        self.aspp_project_mean = nn.Conv2d(width, width, 1, bias=False)
+        self.aspp_project_norm = nn.BatchNorm2d(width, eps=1e-3)
+        self.low = convolution("low_level_conv", "low_level_norm", (channels[1], low), 1, activation=nn.ReLU)
+        self.decoder = nn.Sequential(separable("decoder1", (width + low, width)), separable("decoder2", (width, width)))
+        self.logits = nn.Conv2d(width, CLASSES, 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Maps -> logits."""
+        cells = self.aspp_project_cells(torch.cat([branch(maps[4]) for branch in self.branches], 1))
+        mean = self.aspp_project_mean(self.mean(maps[4].mean((2, 3), keepdim=True)))
+        x = functional.relu(self.aspp_project_norm(cells + mean), inplace=True)
+        x = torch.cat([enlarged(x, 4, self.last), self.low(maps[1])], 1)
+        return enlarged(self.logits(self.decoder(x)), 4, self.last)
+
+
+class FPNHead(nn.Module):
+    """The pyramid down from stride 32 to 4, and a branch of each level up to stride 4, which are summed."""
+
+    def __init__(self, channels: Sequence[int], *, last: bool) -> None:
+        super().__init__()
+        self.last = last
+        width, narrow = 256, 128
+        self.laterals = nn.ModuleDict({f"lateral{4 << i}": nn.Conv2d(n, width, 1) for i, n in enumerate(channels[1:])})
+        self.branches = nn.ModuleDict(
+            {"4": convolution("branch4_conv", "branch4_norm", (width, narrow), activation=nn.ReLU)}
+        )
+        for stride in (8, 16, 32):
+            steps = [s for s in (32, 16, 8) if s <= stride]
+            self.branches[str(stride)] = nn.ModuleList(
+                convolution(
+                    f"branch{stride}_at_{s}_conv",
+                    f"branch{stride}_at_{s}_norm",
+                    (width if s == stride else narrow, narrow),
+                    activation=nn.ReLU,
+                )
+                for s in steps
+            )
+        self.logits = nn.Conv2d(narrow, CLASSES, 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Maps -> logits."""
+        x, total = None, None
+        for stride, found in zip((32, 16, 8, 4), reversed(maps[1:]), strict=True):
+            lateral = self.laterals[f"lateral{stride}"](found)
+            x = lateral if x is None else lateral + enlarged(x, 2, self.last)
+            branch = self.branches[str(stride)]
+            if stride == 4:
+                y = branch(x)
+            else:
+                y = x
+                for step in branch:
+                    y = enlarged(step(y), 2, self.last)
+            total = y if total is None else total + y
+        return enlarged(self.logits(total), 4, self.last)
+
+
+HEADS = {"fcn": FCNHead, "unet": UNetHead, "deeplab_v3_plus": DeepLabHead, "fpn": FPNHead}
+
+
+def separable(name: str, channels: tuple[int, int], dilation: int = 1) -> nn.Sequential:
+    """A depthwise convolution, then one of all channels, each normalised."""
+    inputs = channels[0]
+    return nn.Sequential(
+        convolution(
+            f"{name}_depthwise",
+            f"{name}_depthwise_norm",
+            (inputs, inputs),
+            groups=inputs,
+            dilation=dilation,
+            activation=nn.ReLU,
+        ),
+        convolution(f"{name}_conv", f"{name}_norm", channels, 1, activation=nn.ReLU),
+    )
+
+
 def convolution(
     name: str,
     norm: str,
@@ -216,22 +306,29 @@ def convolution(
     stride: int = 1,
     *,
     groups: int = 1,
+    dilation: int = 1,
     activation: Activation = nn.Identity,
 ) -> nn.Sequential:
     """Convolution, batch normalisation, activation; one of stride 2 is padded below and to the right alone."""
     layers = OrderedDict({"pad": nn.ZeroPad2d((0, 1, 0, 1))} if stride == 2 else {})
-    padding = 0 if stride == 2 else size // 2
-    layers[name] = nn.Conv2d(*channels, size, stride, padding, groups=groups, bias=False)
+    padding = 0 if stride == 2 else dilation * (size // 2)
+    layers[name] = nn.Conv2d(*channels, size, stride, padding, dilation, groups, bias=False)
     layers[norm] = nn.BatchNorm2d(channels[1], eps=1e-3)
     layers["activation"] = activation(inplace=True)
     return nn.Sequential(layers)
 
 
 def biased(
-    name: str, channels: tuple[int, int], size: int, stride: int = 1, *, activation: Activation = nn.Identity
+    name: str,
+    channels: tuple[int, int],
+    size: int,
+    stride: int = 1,
+    *,
+    dilation: int = 1,
+    activation: Activation = nn.Identity,
 ) -> nn.Sequential:
     """What ResNet50 is made of: the convolution has a bias too, and is padded on both sides."""
-    layers = OrderedDict({f"{name}_conv": nn.Conv2d(*channels, size, stride, size // 2)})
+    layers = OrderedDict({f"{name}_conv": nn.Conv2d(*channels, size, stride, dilation * (size // 2), dilation)})
     layers[f"{name}_bn"] = nn.BatchNorm2d(channels[1], eps=1.001e-5)
     layers["activation"] = activation(inplace=True)
     return nn.Sequential(layers)

@@ -465,10 +465,10 @@ def test_the_servable_refuses_wrong_latents_and_labels(serve, wrong, message):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(copied_data, tmp_path, train_with_kills):
-    command = ["train", "cgan", "--data", str(copied_data), *SMALL, "--epochs", "8"]
+    command = ["train", "cgan", "--data", str(copied_data), *SMALL, "--epochs", "6"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_with_kills(command, killed, kills=3)
+    train_with_kills(command, killed, kills=2)
     assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):  # the best so far too
         assert_equal_models(whole / name, killed / name)

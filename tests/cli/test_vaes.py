@@ -385,10 +385,10 @@ def test_a_conditional_vae_does_not_start_from_another(copied_data, capsys):
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(copied_data, tmp_path, train_with_kills):
-    command = ["train", "vae", "--data", str(copied_data), *SMALL, "--epochs", "8", "--beta-warm-up", "10"]
+    command = ["train", "vae", "--data", str(copied_data), *SMALL, "--epochs", "6", "--beta-warm-up", "10"]
     assert run(*command, "--out", "whole") == 0
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_with_kills(command, killed, kills=3)
+    train_with_kills(command, killed, kills=2)
     assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
     for name in ("model.keras", "final.keras"):
         assert_equal_models(whole / name, killed / name)
