@@ -279,7 +279,12 @@ class FPNHead(nn.Module):
         return enlarged(self.logits(total), 4, self.last)
 
 
-HEADS = {"fcn": FCNHead, "unet": UNetHead, "deeplab_v3_plus": DeepLabHead, "fpn": FPNHead}
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "fcn": FCNHead,
+    "unet": UNetHead,
+    "deeplab_v3_plus": DeepLabHead,
+    "fpn": FPNHead,
+}
 
 
 def separable(name: str, channels: tuple[int, int], dilation: int = 1) -> nn.Sequential:
