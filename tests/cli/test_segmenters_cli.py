@@ -268,7 +268,10 @@ def test_codes_longer_than_there_are_are_refused(root, capsys):
     [
         (["fcn", "--backbone-width", "0.5", "--backbone", "vgg16"], "add --backbone mobilenet"),
         (["unet", "--frozen-epochs", "1"], "needs --backbone"),
-        (["unet", "--backbone", "mobilenet2"], "Did you mean mobilenet? Takes a file NAME.keras, or one of convnext_base"),
+        (
+            ["unet", "--backbone", "mobilenet2"],
+            "Did you mean mobilenet? Takes a file NAME.keras, or one of convnext_base",
+        ),
         (["unet", "--backbone-weights", "mine.h5"], "needs --backbone"),
         (["unet", "--backbone", "mine.keras"], "mine.keras is not a file"),
         (["fcn", "--released-learning-rate", "0.1"], "needs --frozen-epochs"),

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_segen import losses, metrics
 from keras_segen.models import _backbones as backbones
-from keras_segen.models import fcn, refined, unet
+from keras_segen.models import deeplab_v3_plus, fcn, fpn, refined, unet
 from keras_segen.serving import export
 
 CLASSES = 3
@@ -201,3 +201,26 @@ class TestFCN32s(SegmenterTests):
 class TestFCNRefined(SegmenterTests):
     def build(self, num_classes=CLASSES):
         return refined(fcn(num_classes, stride=16, **NARROW), filters=8)
+
+
+@pytest.mark.slow
+class TestUNetAttentionGates(SegmenterTests):
+    blocky = True
+    xla = False
+
+    def build(self, num_classes=CLASSES):
+        return unet(num_classes, filters=(4, 8, 16), attention_gates=True)
+
+
+@pytest.mark.slow
+class TestFPNMobileNet(SegmenterTests):
+    xla = False
+
+    def build(self, num_classes=CLASSES):
+        return fpn(num_classes, pyramid_filters=8, segmentation_filters=8, **NARROW)
+
+
+@pytest.mark.slow
+class TestDeepLabMobileNet(SegmenterTests):
+    def build(self, num_classes=CLASSES):
+        return deeplab_v3_plus(num_classes, filters=8, low_level_filters=4, output_stride=8, **NARROW)
