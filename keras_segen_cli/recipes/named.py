@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from keras_segen_cli.recipes.gans import CGAN, DCGAN
 from keras_segen_cli.recipes.recipe import Recipe
-from keras_segen_cli.recipes.segmenters import FCN, UNet
+from keras_segen_cli.recipes.segmenters import FCN, DeepLabV3Plus, UNet
 from keras_segen_cli.recipes.vaes import VAE
 
 YOURS = ""  # data that are a folder of yours: `train` asks for --data
@@ -139,6 +139,21 @@ NAMED: dict[str, Named] = {
         _ANIMALS,
         "mean IoU of seven classes 0.148",
         "18 minutes of processor time",
+    ),
+    "deeplab-voc-animals": Named(
+        DeepLabV3Plus(
+            data="voc",
+            filters=128,
+            dropout=0.3,
+            loss=("cross_entropy",),
+            frozen_epochs=3,
+            learning_rate=1e-3,
+            released_learning_rate=2e-4,
+            epochs=30,
+        ),
+        _ANIMALS,
+        "mean IoU of seven classes 0.653",
+        "about 41 minutes",
     ),
     "fcn8s-nuclei": Named(
         _FCN_NUCLEI, "nuclei of the 2018 Data Science Bowl, 264 images", "mean IoU 0.858", "5.5 minutes"
