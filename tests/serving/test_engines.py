@@ -196,6 +196,22 @@ def test_generative_networks_give_the_same_numbers_in_other_engines(name, tmp_pa
         assert converted.labels is None
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_depthwise_convolution_with_a_spread_kernel_is_one_operation(padding, tmp_path):
+    import onnx
+
+    x = image = keras.Input((None, None, 3), name="image")
+    for side, spread in ((3, 3), (5, 2)):
+        x = keras.layers.DepthwiseConv2D(side, padding=padding, dilation_rate=spread, bias_initializer="ones")(x)
+    model = keras.Model(image, x)
+    path = export_onnx(model, tmp_path / "m.onnx").path
+    spreads = [
+        list(value.ints) for node in onnx.load(path).graph.node for value in node.attribute if value.name == "dilations"
+    ]
+    assert spreads == [[3, 3], [2, 2]]
+    require_equal(model, with_openvino, path)
+
+
 def test_a_gan_is_exported_as_its_generator(tmp_path):
     import onnxruntime
 
