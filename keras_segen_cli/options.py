@@ -104,12 +104,8 @@ def _unambiguous(_: Any, name: str | None) -> None:
 
 
 def _a_backbone(_: Any, name: str | None) -> None:
-    """Refuse what is neither a network of keras.applications nor a file that may hold one."""
-    if name is None or name in BACKBONES:
-        return
-    if name.endswith(".keras"):
-        if not Path(name).is_file():
-            raise ValueError(f"{name} is not a file.")
+    """Refuse what is neither a network of keras.applications nor a file of a model."""
+    if name is None or name in BACKBONES or name.endswith(".keras"):
         return
     close = difflib.get_close_matches(name, BACKBONES, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""

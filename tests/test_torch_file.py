@@ -12,7 +12,7 @@ from examples.torch_files import write_torch_file
 from keras_segen.errors import InputError
 from keras_segen.torch_file import _Storage, _Tensor, read_state_dict
 
-WRITTEN = Path(__file__).parents[1] / "examples"
+WRITTEN = Path(__file__).parent / "examples"
 
 
 @pytest.mark.parametrize("name", ["state_dict.pth", "state_dict_before_1_6.pth"])

@@ -82,6 +82,7 @@ class Segmenter(Recipe):
     def check(self) -> None:
         """Raise `WrongUseError` for settings that do not go together."""
         super().check()
+        self._check_backbone()
         if self.output_codes is not None:
             if self.output_codes != "hadamard" and not (
                 self.output_codes.isdecimal() and 1 <= int(self.output_codes) <= 4096
@@ -89,18 +90,6 @@ class Segmenter(Recipe):
                 raise WrongUseError(f"--output-codes {self.output_codes}: give hadamard, or bits from 1 to 4096")
             if self.loss is not None or self.class_weights is not None:
                 raise WrongUseError("--output-codes has a loss of its own: remove --loss and --class-weights")
-        if self.backbone_width != 1 and (self._backbone_file or not (self.backbone or "").startswith("mobilenet")):
-            raise WrongUseError(
-                f"--backbone-width {self.backbone_width:g} is for MobileNets: add --backbone mobilenet, or remove it"
-            )
-        if self.backbone is None and (self.frozen_epochs or self.frozen_stages):
-            raise WrongUseError(f"{'--frozen-epochs' if self.frozen_epochs else '--frozen-stages'} needs --backbone")
-        if self.backbone_weights != "imagenet" and (self.backbone is None or self._backbone_file):
-            raise WrongUseError(
-                f"--backbone-weights {self.backbone_weights} needs --backbone"
-                if self.backbone is None
-                else f"--backbone {self.backbone} brings its weights: remove --backbone-weights"
-            )
         if self.released_learning_rate is not None and not self.frozen_epochs:
             raise WrongUseError("--released-learning-rate needs --frozen-epochs")
         if self.frozen_epochs >= self.epochs:
@@ -111,15 +100,24 @@ class Segmenter(Recipe):
             raise WrongUseError("--warm-up-steps needs --schedule cosine")
         if self.class_weights is not None and not any(self.class_weights):
             raise WrongUseError("--class-weights are all 0: give one class a weight at least")
-        if (
-            self.backbone is not None
-            and self.backbone_weights not in ("imagenet", "none")
-            and not Path(self.backbone_weights).is_file()
-        ):
-            raise WrongUseError(
-                f'--backbone-weights {self.backbone_weights}: is not a file: give "imagenet", "none", or a file'
-            )
-        if self.start_from is not None and self.backbone_weights != "imagenet":
+
+    def _check_backbone(self) -> None:
+        weights, width = self.backbone_weights, self.backbone_width
+        if width != 1 and (self._backbone_file or not (self.backbone or "").startswith("mobilenet")):
+            raise WrongUseError(f"--backbone-width {width:g} is for MobileNets: add --backbone mobilenet, or remove it")
+        if self.backbone is None and (self.frozen_epochs or self.frozen_stages):
+            raise WrongUseError(f"{'--frozen-epochs' if self.frozen_epochs else '--frozen-stages'} needs --backbone")
+        if self._backbone_file and not Path(self._backbone_file).is_file():
+            raise WrongUseError(f"--backbone {self.backbone}: is not a file")
+        if weights == "imagenet":
+            return
+        if self.backbone is None:
+            raise WrongUseError(f"--backbone-weights {weights} needs --backbone")
+        if self._backbone_file:
+            raise WrongUseError(f"--backbone {self.backbone} brings its weights: remove --backbone-weights")
+        if weights != "none" and not Path(weights).is_file():
+            raise WrongUseError(f'--backbone-weights {weights}: is not a file: give "imagenet", "none", or a file')
+        if self.start_from is not None:
             raise WrongUseError("--start-from brings the backbone's weights: remove --backbone-weights")
 
     @property

@@ -273,7 +273,7 @@ def test_codes_longer_than_there_are_are_refused(root, capsys):
             "Did you mean mobilenet? Takes a file NAME.keras, or one of convnext_base",
         ),
         (["unet", "--backbone-weights", "mine.h5"], "needs --backbone"),
-        (["unet", "--backbone", "mine.keras"], "mine.keras is not a file"),
+        (["unet", "--backbone", "mine.keras"], "--backbone mine.keras: is not a file"),
         (["fcn", "--released-learning-rate", "0.1"], "needs --frozen-epochs"),
         (["fcn", "--frozen-epochs", "3", "--epochs", "3"], "leaves the whole network none of the 3 epochs"),
         (["fcn", "--backbone-weights", "nowhere.h5"], "nowhere.h5: is not a file"),
