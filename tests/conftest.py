@@ -43,14 +43,17 @@ GROWTH = 150 * 2**20
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what runs every test."""
     parser.addoption("--all", action="store_true", help="run the slow tests too")
+    parser.addoption("--exhaustive", action="store_true", help="run all tests, those on every network too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tests out unless they are asked for."""
-    if not config.getoption("--all"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in set(slow)]
+    """Leave the slow and the exhaustive tests out unless they are asked for."""
+    if config.getoption("--exhaustive"):
+        return
+    marks = ["exhaustive"] if config.getoption("--all") else ["exhaustive", "slow"]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

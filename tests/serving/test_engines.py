@@ -86,7 +86,9 @@ FAMILIES = {
     ),
     "unpadded": unpadded,
 }
-ATROUS = ("efficientnet", "mobilenet_v3", "resnet")
+ATROUS = ("convnext", "efficientnet", "mobilenet_v3", "resnet")
+# These run with the slow tests, the others with the exhaustive ones.
+REPRESENTATIVE = ("convnext", "efficientnet", "resnet", "unpadded")
 
 
 GENERATIVE = {
@@ -177,7 +179,11 @@ def narrow_deeplab(backbone):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "name"),
-    [*((coarse_fcn, name) for name in FAMILIES), *((narrow_deeplab, name) for name in ATROUS)],
+    [
+        pytest.param(build, name, marks=() if name in REPRESENTATIVE else pytest.mark.exhaustive)
+        for build, names in ((coarse_fcn, FAMILIES), (narrow_deeplab, ATROUS))
+        for name in names
+    ],
 )
 def test_backbones_give_the_same_logits_in_other_engines(build, name, tmp_path):
     model = trained(build(FAMILIES[name]()))
