@@ -45,7 +45,9 @@ def test_a_grey_image_gives_the_logits_of_the_same_image_in_red_green_and_blue(d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "decoder", [pytest.param(name, marks=() if name == "unet" else pytest.mark.exhaustive) for name in DECODERS]
+)
 def test_a_network_of_five_channels_trains_and_is_saved(decoder, weights, tmp_path):
     model = build(decoder, weights, 5)
     (five,) = model.get_layer("backbone").get_layer("conv1").get_weights()
