@@ -1,6 +1,6 @@
 """A finished segmenter of another project on Pascal VOC, scored as ours are: a LiteRT file that gives a label map.
 
-    python benchmarks/peer_segmenter.py FILE.tflite --data-dir FOLDER        a minute on two cores
+    python benchmarks/peer_segmenter.py FILE.tflite --data-dir FOLDER
 
 The file takes one image of a fixed size and returns class ids, as DeepLabV3's do that TensorFlow published. An image is
 shrunk or enlarged until its longer side fits, and filled up with grey; of the label map the filling is cut off, and
