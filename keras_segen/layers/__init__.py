@@ -3,6 +3,7 @@
 from keras_segen._codebooks import check_codebook, hadamard_codebook, minimum_distance, random_codebook
 from keras_segen.layers._batch_normalization import FusedBatchNormalization
 from keras_segen.layers._bilinear_up_sampling import BilinearUpSampling
+from keras_segen.layers._depthwise_in_parts import DepthwiseInParts
 from keras_segen.layers._dropout import Dropout
 from keras_segen.layers._legacy_bilinear_resize import LegacyBilinearResize
 from keras_segen.layers._one_hot import OneHot
@@ -14,6 +15,7 @@ from keras_segen.layers._spectral_normalization import SpectralConv2D
 __all__ = [
     "BilinearUpSampling",
     "CropLike",
+    "DepthwiseInParts",
     "Dropout",
     "FusedBatchNormalization",
     "LegacyBilinearResize",

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_segen.layers import Dropout, FusedBatchNormalization, PadToStride
+from keras_segen.layers import DepthwiseInParts, Dropout, FusedBatchNormalization, PadToStride
 from keras_segen.models._applications import Scaling, classifier, scaling
 from keras_segen.models._atrous import atrous
 from keras_segen.models._levels import SIDE, Level, Place, functional, levels
@@ -208,7 +208,7 @@ def _rebuilt(network: keras.Model, found: Mapping[int, Level], like: np.ndarray)
         if _is_depthwise(layer):
             # Keras compiles its grouped convolutions with XLA, which other engines do not know.
             kept = {name: config[name] for name in _OF_A_WINDOW}
-            return layers.DepthwiseConv2D(**kept)
+            return DepthwiseInParts(**kept)
         if isinstance(layer, layers.Normalization):
             mean, variance = (np.asarray(value).ravel() for value in (layer.mean, layer.variance))
             if mean.size == known > 1:
@@ -277,7 +277,7 @@ def _fully_connected_vgg16(weights: PathLike | None, width: float, input_channel
 def _fully_connected(x: Tensor, dropout: float) -> Tensor:
     """Look around as far as VGG16's fc6 does; these classifiers average their deepest map instead."""
     channels = min(x.shape[-1], 512)
-    x = layers.DepthwiseConv2D(7, padding="same", use_bias=False, name="fc6")(x)
+    x = DepthwiseInParts(7, padding="same", use_bias=False, name="fc6")(x)
     x = FusedBatchNormalization(name="fc6_norm")(x)
     x = layers.ReLU(name="fc6_relu")(x)
     x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name="fc7")(x)

@@ -9,6 +9,7 @@ from keras.src.testing import TestCase as KerasTestCase
 from keras_segen.layers import (
     BilinearUpSampling,
     CropLike,
+    DepthwiseInParts,
     Dropout,
     FusedBatchNormalization,
     LegacyBilinearResize,
@@ -237,6 +238,27 @@ def test_frozen_batch_normalization_hands_on_the_same_gradients(jit_compile, pol
         results.append([tf.cast(value, "float32") for value in (y, *gradients)])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("channels", [8, 700, 1025])
+@pytest.mark.parametrize("bias", [False, True])
+def test_depthwise_in_parts_equals_keras_layer(channels, bias):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(2, 9, 8, channels)).astype("float32"))
+    upstream = rng.normal(size=x.shape).astype("float32")
+    options = {"padding": "same", "use_bias": bias, "activation": "relu", "bias_initializer": "normal"}
+    ours, theirs = DepthwiseInParts(7, **options), keras.layers.DepthwiseConv2D(7, **options)
+    ours(x), theirs(x)
+    theirs.set_weights(ours.get_weights())
+    results = []
+    for layer, how in ((ours, {"training": True}), (theirs, {})):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, **how)
+        results.append([y, *tape.gradient(y, [x, *layer.trainable_variables], upstream)])
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-5 * np.std(expected))
+    np.testing.assert_array_equal(ours(x), theirs(x))
 
 
 def test_frozen_batch_normalization_does_not_move():
