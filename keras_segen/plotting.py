@@ -19,6 +19,7 @@ __all__ = [
     "comparison",
     "confusions",
     "curves",
+    "displayable",
     "grid",
     "heat_overlay",
     "labelled_rows",
@@ -77,6 +78,38 @@ def class_ids(colours: np.ndarray) -> np.ndarray:
     if wrong.any():
         raise ValueError(f"Pascal VOC's palette has no colour {tuple(colours[wrong][0].tolist())}")
     return ids.astype(np.uint8)
+
+
+def displayable(image: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """Turn an image of any channels and range of values into one that can be looked at.
+
+    One channel becomes grey; two become red and green; of more than three the first three become red, green and blue.
+
+    Args:
+        image: The image, (height, width, channels).
+        value_range: The values that become black and white; by default 0 and 255.
+
+    Returns:
+        The picture, uint8 (height, width, 3).
+
+    Raises:
+        ValueError: For another shape.
+
+    Example:
+        >>> ks.plotting.displayable(np.full((32, 48, 1), 4095, np.uint16), (0, 4095))[0, 0]
+        array([255, 255, 255], dtype=uint8)
+    """
+    if image.ndim != 3 or not image.shape[-1]:
+        raise ValueError(f"An image is (height, width, channels). Received: shape {image.shape}")
+    channels = image[..., :3]
+    if value_range is not None:
+        low, high = value_range
+        channels = (np.clip(channels, low, high).astype(np.float32) - low) * (255 / (high - low))
+    if channels.dtype != np.uint8:
+        channels = np.clip(np.round(channels), 0, 255).astype(np.uint8)
+    if channels.shape[-1] == 1:
+        return np.repeat(channels, 3, axis=-1)
+    return np.pad(channels, [(0, 0), (0, 0), (0, 3 - channels.shape[-1])])
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:

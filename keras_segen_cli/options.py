@@ -145,6 +145,14 @@ Dropout = Annotated[float, _between(0.0, 0.99)]
 Weight = Annotated[float, _between(0.0, 1e6)]
 Positive = Annotated[float, _between(0.0, 1e12, over=True)]
 
+
+def _in_order(_: Any, pair: tuple[float, float] | None) -> None:
+    if pair is not None and not (pair[0] < pair[1] and abs(pair[0]) < float("inf") and abs(pair[1]) < float("inf")):
+        raise ValueError("Takes two numbers, the lower one first.")
+
+
+ValueRange = Annotated[tuple[float, float] | None, Parameter(validator=_in_order, show_default=False)]
+
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
 Quantization = Literal["dynamic_range", "int8"]

@@ -11,6 +11,7 @@ from keras_segen.data._batching import Batching
 from keras_segen.data._catalogue import class_names, splits
 from keras_segen.data._celeb_a import CROP as CELEB_A_CROP
 from keras_segen.data._celeb_a import celeb_a, read_celeb_a
+from keras_segen.data._channels import ImageKind, read_channels
 from keras_segen.data._cifar10 import cifar10, read_cifar10
 from keras_segen.data._class_folders import ClassFolders, read_class_folders
 from keras_segen.data._coco import coco, read_coco
@@ -34,6 +35,7 @@ __all__ = [
     "Batching",
     "ClassFolders",
     "Examples",
+    "ImageKind",
     "Pair",
     "Pairs",
     "celeb_a",
@@ -50,6 +52,7 @@ __all__ = [
     "oxford_iiit_pet",
     "read_ahead",
     "read_celeb_a",
+    "read_channels",
     "read_cifar10",
     "read_class_folders",
     "read_coco",

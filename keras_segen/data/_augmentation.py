@@ -59,12 +59,14 @@ class Variation(NamedTuple):
         window: The top, left, height and width of the part of the image that becomes the crop, int32 (..., 4). It may
             reach beyond the image.
         flip: Whether to mirror left and right, boolean (...).
-        matrix: The matrix that RGB rows are multiplied by, float32 (..., 3, 3).
+        contrast: The factor of images that are not RGB, float32 (...).
+        matrix: The matrix that RGB rows are multiplied by instead, float32 (..., 3, 3).
         offset: The number that is then added to the colours, float32 (...).
     """
 
     window: Any
     flip: Any
+    contrast: Any
     matrix: Any
     offset: Any
 
@@ -95,6 +97,7 @@ def vary(augmentation: Augmentation, height: Tensor, width: Tensor, size: int, d
     return Variation(
         window=tf.stack([place(height, top), place(width, left), side, side], -1),
         flip=(flip < 0.5) & augmentation.flip,
+        contrast=c,
         matrix=c[..., None, None] * saturate,
         offset=127.5 * (1 - c) + around(0, 255 * augmentation.brightness, brightness),
     )
@@ -133,10 +136,10 @@ def inside(window: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tenso
     return tf.concat([first, last - first], -1), tf.concat([padding, channels], -2)
 
 
-def place_image(part: Tensor, padding: Tensor, size: int, *, antialias: bool = False) -> Tensor:
-    """Pad uint8 (height, width, 3) with grey and resize it, bilinear, to float32 (size, size, 3)."""
+def place_image(part: Tensor, padding: Tensor, size: int, *, antialias: bool = False, fill: float = FILL) -> Tensor:
+    """Pad an image (height, width, channels) with grey and resize it, bilinear, to float32 (size, size, channels)."""
     part = tf.cast(part, tf.float32)  # TensorFlow resizes floats in half the time that bytes take
-    part = tf.cond(tf.reduce_any(padding > 0), lambda: tf.pad(part, padding, constant_values=FILL), lambda: part)
+    part = tf.cond(tf.reduce_any(padding > 0), lambda: tf.pad(part, padding, constant_values=fill), lambda: part)
     return tf.image.resize(part, [size, size], antialias=antialias)
 
 
@@ -182,19 +185,33 @@ def _cells(window: Tensor, size: int) -> Tensor:
 
 
 @tf.function(jit_compile=True, autograph=False)
-def flip_and_colour(images: Tensor, masks: Tensor, variation: Variation) -> tuple[Tensor, Tensor]:
-    """Mirror each of a batch of images and masks or not, vary the images' colours and keep them in [0, 255].
+def flip_and_colour(
+    images: Tensor, masks: Tensor, variation: Variation, *, low: float = 0.0, scale: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Mirror each of a batch of images and masks or not, vary the images' colours and keep them in their range.
 
     XLA makes one pass of it, a quarter of the time of the operations one by one.
 
     Args:
-        images: The images, float32 (batch, size, size, 3).
+        images: The images, float32 (batch, size, size, channels). If there are three channels, they are red, green and
+            blue.
         masks: The masks, uint8 (batch, size, size).
         variation: The variation of each.
+        low: The least value of the images.
+        scale: The factor that turns what is above it into [0, 255].
     """
-    flip, matrix = variation.flip[:, None, None], variation.matrix[:, None, None]
+    flip = variation.flip[:, None, None]
     masks = tf.where(flip, masks[:, :, ::-1], masks)
     images = tf.where(flip[..., None], images[:, :, ::-1], images)
-    red, green, blue = images[..., :1], images[..., 1:2], images[..., 2:]
-    mixed = red * matrix[..., 0, :] + green * matrix[..., 1, :] + blue * matrix[..., 2, :]
-    return tf.clip_by_value(mixed + variation.offset[:, None, None, None], 0, 255), masks
+    if (low, scale) != (0.0, 1.0):
+        images = (images - low) * scale
+    if images.shape[-1] == 3:
+        matrix = variation.matrix[:, None, None]
+        red, green, blue = images[..., :1], images[..., 1:2], images[..., 2:]
+        mixed = red * matrix[..., 0, :] + green * matrix[..., 1, :] + blue * matrix[..., 2, :]
+    else:
+        mixed = images * variation.contrast[:, None, None, None]
+    varied = tf.clip_by_value(mixed + variation.offset[:, None, None, None], 0, 255)
+    if (low, scale) != (0.0, 1.0):
+        varied = varied / scale + low
+    return varied, masks

@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Unpack
 
 import tensorflow as tf
 
 from keras_segen._masks import VOID
-from keras_segen.data import _class_folders, _images, _pairs
+from keras_segen.data import _class_folders, _images, _pairs, _windows
 from keras_segen.data._augmentation import Augmentation
 from keras_segen.data._batching import Batching, check_batching
+from keras_segen.data._channels import EXTENSIONS, ImageKind, check_channels, is_plain
 from keras_segen.data._image_files import is_hidden
 from keras_segen.data._in_threads import in_threads
 from keras_segen.data._split import ALL, TRAIN, VAL, choose, existing_folder, hint, normalized, require_split
@@ -28,6 +30,8 @@ def folder(
     image_size: int | None = None,
     target: Literal["mask", "label"] | None = "mask",
     val_fraction: float = 0.2,
+    channels: int | None = None,
+    value_range: tuple[float, float] | None = None,
     augmentation: Augmentation | None = None,
     verbose: bool = False,
     **batching: Unpack[Batching],
@@ -52,14 +56,17 @@ def folder(
             images keep their sizes, and come one by one if these differ.
         target: The target beside the image: "mask", "label" or None.
         val_fraction: The share in (0, 1] that is held out for validation if the folder has no splits of its own.
+        channels: The number of channels of images for segmentation, as for `read_folder`.
+        value_range: Their range of values, likewise.
         augmentation: The variation of training images for segmentation; by default `Augmentation()`.
         verbose: Whether to show a progress bar while files are read and checked.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`. With
             `image_size=None` a batch has 2^19 pixels at most, or one image.
 
     Returns:
-        Batches of (image float32 (batch, height, width, 3) in [0, 255], mask uint8 (batch, height, width)) for "mask";
-        of (image float32 in [-1, 1], label int32 (batch,)) for "label"; of images alone for None.
+        Batches of (image float32 (batch, height, width, channels) in [0, 255] or `value_range`, mask uint8 (batch,
+        height, width)) for "mask"; of (image float32 in [-1, 1], label int32 (batch,)) for "label"; of images alone for
+        None.
 
     Raises:
         InputError: For a folder, a file or a class id that cannot be used; the message names it.
@@ -74,8 +81,12 @@ def folder(
     """
     _check_target(target)
     check_batching(batching, image_size=image_size, crops=target == "mask")
+    if target != "mask" and (channels is not None or value_range is not None):
+        raise ValueError(f'`channels` and `value_range` are for `target="mask"`. Received: target={target!r}')
     if target == "mask":
-        pairs = read_folder(split, data_dir, val_fraction=val_fraction, verbose=verbose)
+        pairs = read_folder(
+            split, data_dir, val_fraction=val_fraction, channels=channels, value_range=value_range, verbose=verbose
+        )
         return pairs.dataset(image_size=image_size, augmentation=augmentation, **batching)
     files = _class_folders.read_class_folders(split, data_dir, val_fraction=val_fraction, verbose=verbose)
     return files.dataset(image_size=image_size, labels=target == "label", **batching)
@@ -86,15 +97,25 @@ def read_folder(
     data_dir: PathLike,
     *,
     val_fraction: float = 0.2,
+    channels: int | None = None,
+    value_range: tuple[float, float] | None = None,
     class_names: Sequence[str] | None = None,
     verbose: bool = False,
 ) -> _pairs.Pairs:
     """Find, read and check every image and mask of one split; see `folder` for the layout and the errors.
 
+    Pictures of 8 bits are read as RGB by `read_image`. If there are images of 16 bits, real numbers, several pages or
+    bands among them, or arrays (`.npy`), all are read as they are, by `read_channels`.
+
     Args:
         split: The split, as for `folder`.
         data_dir: The folder.
         val_fraction: The share kept for validation, as for `folder`.
+        channels: The number of channels of the images; None for RGB, or those that the images have if they are not
+            pictures of 8 bits. With 3 and without `value_range` they are read as RGB of 8 bits, whatever they are.
+        value_range: The values that become 0 and 255 in a network, (low, high), where images are not of 8 bits. None
+            for the range of all images of "train" or "all" together, without a thousandth of each image's pixels at
+            either end; for other splits give what was found in training, `pairs.value_range`.
         class_names: The names of the classes, if the folder has no classes.txt, which comes first.
         verbose: Whether to show a progress bar.
 
@@ -105,12 +126,13 @@ def read_folder(
         >>> next(iter(pairs.dataset()))[0].shape
         TensorShape([1, 32, 32, 3])
     """
+    check_channels(channels, value_range)
     root = existing_folder(data_dir)
     names = read_class_names(root / "classes.txt")
     if names is None and class_names is not None:
         names = _checked_names(class_names)
     paths = find_pairs(root, split, val_fraction)
-    read_pairs = in_threads(lambda paths_of_pair: _pairs.read_pair(*paths_of_pair), paths, verbose=verbose)
+    kind, read_pairs = _read_pairs(split, paths, channels, value_range, verbose=verbose)
     _images.warn_of_dim([pair.properties.peak for pair in read_pairs])
     ids_of = {pair.mask: pair.ids for pair in read_pairs}
     ids = _union(ids_of)
@@ -136,7 +158,46 @@ def read_folder(
         )
     if ids == {0, 1, VOID} and (names is None or len(names) == 2):
         _warn_of_white([pair.mask for pair in read_pairs if pair.ids == {0, VOID}], len(read_pairs))
-    return _pairs.Pairs(read_pairs, names, black_and_white)
+    return _pairs.Pairs(read_pairs, names, black_and_white, kind)
+
+
+def _read_pairs(
+    split: str,
+    paths: Sequence[tuple[Path, Path]],
+    channels: int | None,
+    value_range: tuple[float, float] | None,
+    *,
+    verbose: bool,
+) -> tuple[ImageKind, list[_pairs.Pair]]:
+    """Read pairs, and say how their images are read: as RGB, or as they are."""
+    images = [image for image, _ in paths]
+    if value_range is None and (channels == 3 or (channels is None and all(in_threads(is_plain, images)))):
+        return ImageKind(), in_threads(lambda both: _pairs.read_pair(*both), paths, verbose=verbose)
+
+    def read(both: tuple[Path, Path]) -> _pairs.Pair:
+        return _pairs.read_pair(*both, check_image=lambda path: _windows.check_as_it_is(path, channels))
+
+    read_pairs = in_threads(read, paths, verbose=verbose)
+    first = read_pairs[0]
+    for pair in read_pairs:
+        if pair.properties.channels != first.properties.channels:
+            raise InputError(
+                f"{pair.image}: has {pair.properties.channels} channels, and {first.image.name} has "
+                f"{first.properties.channels}: give all images the same, or say by --channels how many are wanted"
+            )
+    spans = [pair.properties.span for pair in read_pairs if pair.properties.span is not None]
+    if value_range is None and spans:
+        if split not in (TRAIN, ALL):
+            raise InputError(
+                f"{first.image}: is not of 8 bits, so that its range of values must be known: give `value_range`, that "
+                'of the training images, which `read_folder("train", …).value_range` is'
+            )
+        value_range = min(low for low, _ in spans), max(high for _, high in spans)
+        if value_range[0] == value_range[1]:
+            raise InputError(f"{first.image}: all images hold {value_range[0]:g} alone: there is nothing to learn")
+    kind = ImageKind(first.properties.channels, value_range)
+    # Arrays, or colours in planes, which `read_image` does not know.
+    return replace(kind, value_range=(0.0, 255.0)) if kind.is_rgb else kind, read_pairs
 
 
 def _checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -270,8 +331,8 @@ def _files_by_stem(path: Path) -> dict[str, Path]:
             raise InputError(f"{str(file)!a}: its name is not UTF-8: rename it") from error
         if file.is_dir():
             raise InputError(f"{file}: is a folder: put its images into {path} itself, or move it away")
-        if file.suffix.lower() not in _images.EXTENSIONS:
-            raise InputError(f"{file}: is not one of {', '.join(_images.EXTENSIONS)}: convert or remove it")
+        if file.suffix.lower() not in EXTENSIONS:
+            raise InputError(f"{file}: is not one of {', '.join(EXTENSIONS)}: convert or remove it")
         if not file.is_file():
             raise InputError(f"{file}: is neither a file nor a link to one: remove it")
         stem = normalized(file.stem)

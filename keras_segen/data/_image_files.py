@@ -4,11 +4,12 @@ import hashlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_segen.data._channels import EXTENSIONS as ALL_EXTENSIONS
 from keras_segen.data._images import EXTENSIONS, FORMATS, read_image
 from keras_segen.data._in_threads import in_threads
 from keras_segen.errors import InputError
@@ -23,25 +24,30 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name in SYSTEM
 
 
-def only_images(folder: Path, paths: Iterable[Path]) -> list[Path]:
+def only_images(folder: Path, paths: Iterable[Path], extensions: Sequence[str] = EXTENSIONS) -> list[Path]:
     """Return those files, in the order of their names, that end as images do; a warning counts and names the others.
 
     Args:
         folder: The folder that the warning names.
         paths: The paths of files; hidden ones are silently left out.
+        extensions: How images end.
     """
     visible = sorted(path for path in paths if not is_hidden(path))
-    image_paths = [path for path in visible if path.suffix.lower() in EXTENSIONS]
-    if skipped := Counter(path.suffix or path.name for path in visible if path.suffix.lower() not in EXTENSIONS):
+    image_paths = [path for path in visible if path.suffix.lower() in extensions]
+    if skipped := Counter(path.suffix or path.name for path in visible if path.suffix.lower() not in extensions):
         kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
         warnings.warn(f"{folder}: {skipped.total()} files that are not {FORMATS} are skipped: {kinds}", stacklevel=2)
     return image_paths
 
 
-def image_files(folder: PathLike) -> list[Path]:
+def image_files(folder: PathLike, *, arrays: bool = False) -> list[Path]:
     """Return the image files in a folder and its sub-folders, linked ones too, in the order of their names.
 
     A warning counts and names the files that are skipped.
+
+    Args:
+        folder: The folder.
+        arrays: Whether NumPy's arrays (`.npy`) count as images.
 
     Raises:
         InputError: If there are none.
@@ -64,9 +70,10 @@ def image_files(folder: PathLike) -> list[Path]:
         visited.add(place.resolve())
         sub_folders[:] = [name for name in sub_folders if not is_hidden(place / name)]
         paths += [place / name for name in names]
-    paths = only_images(folder, paths)
+    extensions = ALL_EXTENSIONS if arrays else EXTENSIONS
+    paths = only_images(folder, paths, extensions)
     if not paths:
-        raise InputError(f"{folder}: holds no image ({', '.join(EXTENSIONS)}): name a folder of images")
+        raise InputError(f"{folder}: holds no image ({', '.join(extensions)}): name a folder of images")
     return paths
 
 

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from keras_segen._masks import VOID
 from keras_segen.data import _augmentation, _images, _windows
 from keras_segen.data._batching import Batching, batches, check_batching
+from keras_segen.data._channels import ImageKind
 from keras_segen.data._order import AHEAD, BATCH
 from keras_segen.errors import InputError
 from keras_segen.types import Tensor
@@ -51,11 +53,15 @@ class Pair:
 
 
 def read_pair(
-    image_path: Path, mask_path: Path, *, read_mask: Callable[[Path], np.ndarray] = _images.read_mask
+    image_path: Path,
+    mask_path: Path,
+    *,
+    read_mask: Callable[[Path], np.ndarray] = _images.read_mask,
+    check_image: Callable[[Path], _windows.Checked] = _windows.check_image,
 ) -> Pair:
     """Read and wholly decode a pair; `InputError` if a file is bad or the sizes differ."""
     mask = read_mask(mask_path)
-    image = _windows.check_image(image_path)
+    image = check_image(image_path)
     if mask.shape != (image.height, image.width):
         raise InputError(
             f"{mask_path}: the mask is {mask.shape[1]}×{mask.shape[0]} pixels, but its image {image_path.name} is "
@@ -118,6 +124,7 @@ class Pairs:
         pairs: The images and masks, in the split's order.
         class_names: The name of each class, or None if nobody has named them.
         black_and_white: Whether the masks hold 0 and 255 in their files, which are read as 0 and 1.
+        kind: How the images are read.
 
     Example:
         >>> for name in ("images", "masks"):
@@ -130,9 +137,20 @@ class Pairs:
     pairs: Sequence[Pair]
     class_names: tuple[str, ...] | None = None
     black_and_white: bool = False
+    kind: ImageKind = _windows.RGB
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the images; a network takes it as `input_channels`."""
+        return self.kind.channels
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The values that become 0 and 255 in a network, which takes them as `value_range`; None for 8 bits."""
+        return self.kind.value_range
 
     @property
     def ids(self) -> frozenset[int]:
@@ -160,7 +178,8 @@ class Pairs:
     ) -> tf.data.Dataset:
         """Return the pairs in batches, ready for `fit`.
 
-        Images are float32 (batch, height, width, 3) in [0, 255], masks uint8 (batch, height, width).
+        Images are float32 (batch, height, width, channels) in [0, 255] or `value_range`, masks uint8 (batch, height,
+        width).
 
         Args:
             image_size: The side of the square crops in training. Otherwise the side of the square in whose middle each
@@ -193,6 +212,8 @@ class Pairs:
         widths = tf.constant([p.properties.width for p in pairs])
         packed = tf.constant([p.packed for p in pairs])
         among = {p.properties.way for p in pairs}
+        kind = self.kind
+        fill = kind.low + _augmentation.FILL / kind.scale
 
         def plan(indices: Tensor, draws: Tensor) -> tuple[Any, ...]:
             height, width = tf.gather(heights, indices), tf.gather(widths, indices)
@@ -207,11 +228,11 @@ class Pairs:
         ) -> tuple[Any, ...]:
             ids = tf.io.decode_raw(tf.io.decode_compressed(packed[index], "ZLIB"), tf.uint8)
             turned = tf.reshape(ids, [widths[index] + 1, heights[index] + 1])
-            image = _windows.load_window(image_paths[index], ways[index], part, among=among, quick=training)
+            image = _windows.load_window(image_paths[index], ways[index], part, among=among, quick=training, kind=kind)
             if image_size is None:
                 return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
-            image = _augmentation.place_image(image, padding, image_size, antialias=not training)
+            image = _augmentation.place_image(image, padding, image_size, antialias=not training, fill=fill)
             return image, _augmentation.place_mask(turned, window, image_size), *varied
 
-        finish = _augmentation.flip_and_colour if training else None
+        finish = partial(_augmentation.flip_and_colour, low=kind.low, scale=kind.scale) if training else None
         return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)

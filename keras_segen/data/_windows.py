@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen._encoded import plain_jpeg
+from keras_segen.data._channels import ImageKind, read_channels, span
 from keras_segen.data._images import Picture, decode, read_bytes, to_rgb
 from keras_segen.types import Tensor
 
 # The ways to read an image inside a graph.
 JPEG, PNG, OTHER = range(3)
+RGB = ImageKind()
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Checked:
         height: The height in pixels, after a camera's rotation.
         width: The width in pixels, after a camera's rotation.
         digest: The SHA-256 of the file.
-        peak: The greatest value, of 65535, in an image of 16 bits; None for others.
+        peak: The greatest value, of 65535, in an image of 16 bits that is read as RGB; None for others.
+        channels: The number of channels.
+        span: The range of values, but for a few pixels; None for images of 8 bits.
     """
 
     way: int
@@ -34,6 +38,8 @@ class Checked:
     width: int
     digest: bytes
     peak: int | None = None
+    channels: int = 3
+    span: tuple[float, float] | None = None
 
 
 def check_image(path: Path) -> Checked:
@@ -45,6 +51,15 @@ def check_image(path: Path) -> Checked:
         to_rgb(picture, path)  # which fails where reading would
     digest = hashlib.sha256(contents).digest()
     return Checked(way, picture.image.height, picture.image.width, digest, picture.peak)
+
+
+def check_as_it_is(path: Path, channels: int | None = None) -> Checked:
+    """Read an image of any channels and depth once, as `read_channels` does."""
+    pixels = read_channels(path, channels)
+    height, width, found = pixels.shape
+    digest = hashlib.sha256(read_bytes(path)).digest()
+    values = None if pixels.dtype == np.uint8 else span(pixels, path)
+    return Checked(OTHER, height, width, digest, channels=found, span=values)
 
 
 def _way(picture: Picture, contents: bytes) -> int:
@@ -64,7 +79,13 @@ def _read_encoded_path(encoded: np.ndarray) -> np.ndarray:
 
 
 def load_window(
-    path: Tensor, way: Tensor, window: Tensor, *, among: Collection[int] = (JPEG, PNG, OTHER), quick: bool = False
+    path: Tensor,
+    way: Tensor,
+    window: Tensor,
+    *,
+    among: Collection[int] = (JPEG, PNG, OTHER),
+    quick: bool = False,
+    kind: ImageKind = RGB,
 ) -> Tensor:
     """Read part of an image inside a TensorFlow graph.
 
@@ -77,10 +98,14 @@ def load_window(
         among: The possible values of `way`. If there is only one, the graph needs no switch, which takes time.
         quick: Whether to take a JPEG's nearest sample of colour instead of interpolating, which suffices for crops that
             are resized and recoloured anyway.
+        kind: How images are read; others than RGB are read in the way `OTHER` alone.
 
     Returns:
-        The part of the image, uint8 (height, width, 3).
+        The part of the image, uint8 (height, width, 3), or for other kinds than RGB float32 (height, width, channels).
     """
+
+    def read(encoded: np.ndarray) -> np.ndarray:
+        return kind.read(Path(np.asarray(encoded).item().decode())).astype(np.float32)
 
     def jpeg() -> Tensor:
         return decode_jpeg_window(tf.io.read_file(path), window, quick=quick)
@@ -89,14 +114,16 @@ def load_window(
         return cut(tf.io.decode_png(tf.io.read_file(path), channels=3))
 
     def other() -> Tensor:
-        return cut(tf.numpy_function(_read_encoded_path, [path], tf.uint8, stateful=False))
+        if kind.is_rgb:
+            return cut(tf.numpy_function(_read_encoded_path, [path], tf.uint8, stateful=False))
+        return cut(tf.numpy_function(read, [path], tf.float32, stateful=False))
 
     def cut(image: Tensor) -> Tensor:
-        return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], 3])
+        return tf.slice(image, [window[0], window[1], 0], [window[2], window[3], kind.channels])
 
     ways = {JPEG: jpeg, PNG: png, OTHER: other}
     image = ways[next(iter(among))]() if len(among) == 1 else tf.switch_case(way, ways)
-    return tf.ensure_shape(image, [None, None, 3])
+    return tf.ensure_shape(image, [None, None, kind.channels])
 
 
 def decode_jpeg_window(contents: Tensor, window: Tensor, *, quick: bool = False) -> Tensor:

@@ -11,6 +11,7 @@ from keras_segen.layers._output_codes import OutputCodes
 from keras_segen.layers._pad_and_crop import CropLike, MirrorPad, PadToStride, ShiftLike
 from keras_segen.layers._resize_like import ResizeLike
 from keras_segen.layers._spectral_normalization import SpectralConv2D
+from keras_segen.layers._value_range import ValueRange
 
 __all__ = [
     "BilinearUpSampling",
@@ -26,6 +27,7 @@ __all__ = [
     "ResizeLike",
     "ShiftLike",
     "SpectralConv2D",
+    "ValueRange",
     "check_codebook",
     "hadamard_codebook",
     "minimum_distance",

@@ -33,9 +33,7 @@ class DepthwiseInParts(keras.layers.DepthwiseConv2D):
         outputs = ops.concatenate(
             [
                 ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
-                for x, kernel in zip(
-                    ops.split(inputs, cuts, axis=3), ops.split(self.kernel, cuts, axis=2), strict=True
-                )
+                for x, kernel in zip(ops.split(inputs, cuts, axis=3), ops.split(self.kernel, cuts, axis=2), strict=True)
             ],
             axis=3,
         )

@@ -12,6 +12,7 @@ from keras_segen.models._refinement import refined
 from keras_segen.models._sngan import sngan_discriminator, sngan_generator
 from keras_segen.models._unet import unet
 from keras_segen.models._vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
+from keras_segen.models._value_range import value_range
 
 __all__ = [
     "EncoderMap",
@@ -33,4 +34,5 @@ __all__ = [
     "vae_dense_decoder",
     "vae_dense_encoder",
     "vae_encoder",
+    "value_range",
 ]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_segen.layers import DepthwiseInParts, Dropout, FusedBatchNormalization, PadToStride
+from keras_segen.layers import DepthwiseInParts, Dropout, FusedBatchNormalization, PadToStride, ValueRange
 from keras_segen.models._applications import Scaling, classifier, scaling
 from keras_segen.models._atrous import atrous
 from keras_segen.models._levels import SIDE, Level, Place, functional, levels
@@ -40,6 +40,16 @@ class Backbone:
     origins: tuple[float, ...]
     exact: tuple[bool, ...]
     score_scales: Mapping[int, float] = field(default_factory=dict)
+
+    def maps(self, image: Tensor, value_range: tuple[float, float] | None = None) -> dict[int, Any]:
+        """Return the feature maps of an image by their strides.
+
+        Args:
+            image: Images (batch, height, width, channels).
+            value_range: The values of the image that become 0 and 255; None if it is in [0, 255].
+        """
+        x = image if value_range is None else ValueRange(*value_range, name="value_range")(image)
+        return dict(zip(self.strides, self.features(self.preprocess(x)), strict=True))
 
     def origin(self, stride: int) -> float:
         """Return where the centre of the first cell of a map lies, in pixels; at stride 1 a cell is a pixel.

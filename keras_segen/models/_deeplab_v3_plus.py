@@ -10,7 +10,7 @@ from keras_segen.layers import Dropout, FusedBatchNormalization
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._convolution import convolution, separable_convolution
 from keras_segen.models._enlarged import enlarged
-from keras_segen.models._logits import on_image, require_counts
+from keras_segen.models._logits import check_arguments, on_image
 from keras_segen.types import PathLike, Tensor
 
 
@@ -21,6 +21,7 @@ def deeplab_v3_plus(
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
+    value_range: tuple[float, float] | None = None,
     dropout: float = 0.0,
     output_stride: Literal[32, 16, 8] = 16,
     atrous_rates: Sequence[int] = (6, 12, 18),
@@ -48,6 +49,8 @@ def deeplab_v3_plus(
         backbone_width: The width multiplier of MobileNets.
         input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
             blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
+        value_range: The values of the image that become 0 and 255 inside the network, such as (0, 4095) for a camera of
+            12 bits; what lies beyond is cut off. None for images in [0, 255].
         dropout: The share of the activations that is set to 0 in training, after atrous spatial pyramid pooling.
         output_stride: The stride of the backbone's deepest map: 16 or 8, or 32 for a backbone as it is. Those with
             pooling in their last stage, such as "inception_v3" and "nasnet_mobile", have 32 alone.
@@ -58,8 +61,9 @@ def deeplab_v3_plus(
         name: The name of the model.
 
     Returns:
-        A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits (batch, height,
-        width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] or `value_range` -> float32 logits
+        (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
+        freezes.
 
     Raises:
         InputError: For weights that cannot be downloaded or do not fit.
@@ -71,7 +75,7 @@ def deeplab_v3_plus(
         >>> model.output_shape
         (None, None, None, 21)
     """
-    require_counts(num_classes, input_channels)
+    check_arguments(num_classes, input_channels, value_range)
     if output_stride not in (32, 16, 8):
         raise ValueError(f"`output_stride` must be 32, 16 or 8. Received: output_stride={output_stride}")
     if filters < 1 or low_level_filters < 1 or not atrous_rates or min(atrous_rates) < 1:
@@ -95,7 +99,7 @@ def deeplab_v3_plus(
         )
 
     image = keras.Input((None, None, input_channels), name="image")
-    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    maps = encoder.maps(image, value_range)
     rates = [max(round(rate * 16 / deepest), 1) for rate in atrous_rates]
     x = _pyramid_pooling(maps[deepest], filters, rates)
     if dropout:

@@ -8,7 +8,7 @@ from keras import layers
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._enlarged import enlarged
-from keras_segen.models._logits import on_image, require_counts
+from keras_segen.models._logits import check_arguments, on_image
 from keras_segen.types import PathLike, Tensor
 
 
@@ -19,6 +19,7 @@ def fcn(
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
+    value_range: tuple[float, float] | None = None,
     dropout: float = 0.5,
     stride: Literal[32, 16, 8] = 8,
     up_sampling: Literal["bilinear", "transposed"] = "bilinear",
@@ -44,6 +45,8 @@ def fcn(
         backbone_width: The width multiplier of MobileNets.
         input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
             blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
+        value_range: The values of the image that become 0 and 255 inside the network, such as (0, 4095) for a camera of
+            12 bits; what lies beyond is cut off. None for images in [0, 255].
         dropout: The share of the activations of fc6 and fc7, or of what takes their place, that is set to 0 in
             training.
         stride: The stride of the finest map whose scores count: 32, 16 or 8.
@@ -54,8 +57,9 @@ def fcn(
         name: The name of the model.
 
     Returns:
-        A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits (batch, height,
-        width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning` freezes.
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] or `value_range` -> float32 logits
+        (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
+        freezes.
 
     Raises:
         InputError: For weights that cannot be downloaded or do not fit.
@@ -67,7 +71,7 @@ def fcn(
         >>> model.output_shape
         (None, None, None, 21)
     """
-    require_counts(num_classes, input_channels)
+    check_arguments(num_classes, input_channels, value_range)
     if stride not in (32, 16, 8):
         raise ValueError(f"`stride` must be 32, 16 or 8. Received: stride={stride}")
     if up_sampling not in ("bilinear", "transposed"):
@@ -83,7 +87,7 @@ def fcn(
     learned = up_sampling == "transposed"
 
     image = keras.Input((None, None, input_channels), name="image")
-    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    maps = encoder.maps(image, value_range)
     if missing := {8, 16, 32} - maps.keys():
         raise ValueError(f"FCN needs maps at strides 8, 16 and 32. Received: a backbone without {min(missing)}")
     logits = _score(maps[32], num_classes, 32, encoder)

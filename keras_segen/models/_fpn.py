@@ -10,7 +10,7 @@ from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._convolution import convolution
 from keras_segen.models._enlarged import enlarged
-from keras_segen.models._logits import on_image, require_counts
+from keras_segen.models._logits import check_arguments, on_image
 from keras_segen.types import PathLike, Tensor
 
 
@@ -21,6 +21,7 @@ def fpn(
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
+    value_range: tuple[float, float] | None = None,
     dropout: float = 0.0,
     pyramid_filters: int = 256,
     segmentation_filters: int = 128,
@@ -43,13 +44,15 @@ def fpn(
         backbone_width: The width multiplier of MobileNets.
         input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
             blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
+        value_range: The values of the image that become 0 and 255 inside the network, such as (0, 4095) for a camera of
+            12 bits; what lies beyond is cut off. None for images in [0, 255].
         dropout: The share of the activations of the levels' sum that is set to 0 in training.
         pyramid_filters: The channels of the pyramid.
         segmentation_filters: The channels of the segmentation branch.
         name: The name of the model.
 
     Returns:
-        A Functional model: images (batch, height, width, input_channels) in [0, 255], of any size -> float32 logits
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] or `value_range` -> float32 logits
         (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
         freezes.
 
@@ -63,7 +66,7 @@ def fpn(
         >>> model.output_shape
         (None, None, None, 21)
     """
-    require_counts(num_classes, input_channels)
+    check_arguments(num_classes, input_channels, value_range)
     if pyramid_filters < 1 or segmentation_filters < 1:
         raise ValueError(
             "`pyramid_filters` and `segmentation_filters` must be at least 1. "
@@ -72,7 +75,7 @@ def fpn(
     encoder = build_backbone(backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels)
 
     image = keras.Input((None, None, input_channels), name="image")
-    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    maps = encoder.maps(image, value_range)
     strides = sorted((stride for stride in maps if stride >= 4), reverse=True)
     if len(strides) < 2:
         raise ValueError(

@@ -8,12 +8,16 @@ from keras_segen.models._enlarged import enlarged
 from keras_segen.types import Tensor
 
 
-def require_counts(num_classes: int, input_channels: int) -> None:
-    """Raise `ValueError` for numbers of classes or channels that no segmenter has."""
+def check_arguments(num_classes: int, input_channels: int, value_range: tuple[float, float] | None) -> None:
+    """Raise `ValueError` for classes, channels or a range of values that no segmenter has."""
     if num_classes < 1 or input_channels < 1:
         raise ValueError(
             "`num_classes` and `input_channels` must be at least 1. "
             f"Received: num_classes={num_classes}, input_channels={input_channels}"
+        )
+    if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+        raise ValueError(
+            f"`value_range` must be two numbers in order, such as (0, 4095). Received: value_range={value_range!r}"
         )
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_segen.layers import CropLike, FusedBatchNormalization
+from keras_segen.layers import CropLike, FusedBatchNormalization, ValueRange
 
 
 def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
@@ -44,7 +44,9 @@ def refined(model: keras.Model, *, filters: int = 32) -> keras.Model:
             "Refinement is for a segmenter: images (batch, height, width, channels) -> logits (batch, height, width, "
             f"num_classes). Received: model={model.name!r}, {model.input_shape} -> {model.output_shape}"
         )
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="refine_scale")(image)
+    # Where the segmenter brings the image's values to [0, 255], this stage looks at these.
+    scaled = next((layer.output for layer in model.layers if isinstance(layer, ValueRange)), image)
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="refine_scale")(scaled)
     x = layers.Concatenate(name="refine_join")([x, logits])
     for i, (kernel, stride) in enumerate([(4, 2), (3, 1), (3, 1)], start=1):
         x = layers.Conv2D(

@@ -11,7 +11,7 @@ from keras_segen.models._backbones import Backbone
 from keras_segen.models._backbones import backbone as build_backbone
 from keras_segen.models._deep_supervision import DeeplySupervised
 from keras_segen.models._enlarged import enlarged
-from keras_segen.models._logits import require_counts
+from keras_segen.models._logits import check_arguments
 from keras_segen.models._unet_encoder import double_convolution, unet_encoder
 from keras_segen.types import PathLike, Tensor
 
@@ -26,6 +26,7 @@ def unet(
     backbone_weights: PathLike | None = "imagenet",
     backbone_width: float = 1.0,
     input_channels: int = 3,
+    value_range: tuple[float, float] | None = None,
     dropout: float = 0.0,
     filters: Sequence[int] | None = None,
     decoder_filters: Sequence[int] | None = None,
@@ -53,6 +54,8 @@ def unet(
         backbone_width: The width multiplier of MobileNets.
         input_channels: The channels of the image, from 1. A grey image is shown to a backbone of RGB as red, green and
             blue; of other numbers each channel gets the kernel of one of the three in turn, times 3 over the number.
+        value_range: The values of the image that become 0 and 255 inside the network, such as (0, 4095) for a camera of
+            12 bits; what lies beyond is cut off. None for images in [0, 255].
         dropout: The share of the deepest map's activations that is set to 0 in training (paper, section 3.1).
         filters: The channels of each level of the paper's own way down, top to bottom; their number is the depth. The
             default is the paper's 64, 128, 256, 512, 1024. A backbone brings channels of its own.
@@ -73,7 +76,7 @@ def unet(
         name: The name of the model.
 
     Returns:
-        A Functional model: images (batch, height, width, input_channels) in [0, 255] -> float32 logits
+        A Functional model: images (batch, height, width, input_channels) in [0, 255] or `value_range` -> float32 logits
         (batch, height, width, num_classes). Its layer "backbone" is the classifier, which `callbacks.FineTuning`
         freezes.
 
@@ -89,7 +92,7 @@ def unet(
         >>> model.predict(images, verbose=0).shape
         (4, 32, 32, 2)
     """
-    require_counts(num_classes, input_channels)
+    check_arguments(num_classes, input_channels, value_range)
     if padding not in ("same", "valid"):
         raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}')
     if backbone is None:
@@ -115,7 +118,7 @@ def unet(
     _check_decoder(decoder_filters, encoder, up_sampling, deep_supervision)
 
     image = keras.Input((None, None, input_channels), name="image")
-    maps = dict(zip(encoder.strides, encoder.features(encoder.preprocess(image)), strict=True))
+    maps = encoder.maps(image, value_range)
     x = maps.pop(encoder.strides[-1])
     if dropout:
         x = Dropout(dropout, name="bottom_dropout")(x)

@@ -35,6 +35,8 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
             arrays. If the sizes in a batch differ, the smaller label maps are padded below and to the right with 255,
             and their scores with 0. Bytes are decoded to exactly the pixels that `data.read_image` returns, or are
             refused with a message: other formats, a JPEG in CMYK, and a rotation that is given only in XMP.
+        A model with a `value_range` takes `image` as float32, with the values of the files. As bytes it takes PNGs of 8
+            or 16 bits with its 1 to 4 channels, which are decoded as `data.read_channels` does.
 
     Signature of a generator, which takes latents (batch, latent_dim), or [latents, labels], and returns images in
     [-1, 1]; of a GAN; and of a VAE's decoder:
@@ -51,8 +53,8 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
             are not a class. The names are also in the version folder, in `assets.extra/classes.txt`, one a line.
 
     Args:
-        model: A network from images (batch, height, width, channels) in [0, 255] to logits, or from latents, or
-            [latents, labels], to images in [-1, 1]; or a `training.GAN` or `training.VAE`.
+        model: A network from images (batch, height, width, channels) in [0, 255] or its `value_range` to logits; or from
+            latents, or [latents, labels], to images in [-1, 1]; or a `training.GAN` or `training.VAE`.
         to: The servable's folder, `saved_models/NAME`.
         class_names: The name of each class, in the order of their ids; None for a servable without names.
 

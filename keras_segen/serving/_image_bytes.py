@@ -28,6 +28,35 @@ def decode(contents: Tensor, channels: int) -> Tensor:
     return image if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
+def decode_deep(contents: Tensor, channels: int) -> Tensor:
+    """Decode a PNG of 8 or 16 bits as it is, to the same values as `data.read_channels`.
+
+    Args:
+        contents: The file's bytes, a string scalar.
+        channels: The number of channels, from 1 to 4. Grey becomes three equal channels.
+
+    Returns:
+        The image, float32 (height, width, channels).
+    """
+    header = _bytes(contents, 24, 2)
+    depth, colour = header[0], header[1]
+    # By PNG's kinds of colour: grey, RGB, palette, grey and alpha, RGB and alpha.
+    found = tf.gather(tf.constant([1, 0, 3, 0, 2, 0, 4]), tf.minimum(colour, 6))
+    fits = (found == channels) | ((channels == 3) & (found == 1))
+    checks = [
+        _require(tf.strings.substr(contents, 0, 8) == SIGNATURE, "is not a PNG, which this model takes"),
+        _require((depth >= 8) & (colour != 3), "is a PNG of fewer than 8 bits, or with a palette"),
+        _require(fits, f"is a PNG of other channels than {channels}"),
+    ]
+    with tf.control_dependencies(checks):
+        image = tf.cond(
+            depth == 16,
+            lambda: tf.cast(tf.io.decode_png(contents, channels, tf.uint16), tf.float32),
+            lambda: tf.cast(tf.io.decode_png(contents, channels), tf.float32),
+        )
+    return tf.ensure_shape(image, [None, None, channels])
+
+
 def _require(condition: Tensor, words: str) -> Tensor:
     return tf.debugging.Assert(condition, [f"image_bytes: {words}"])
 

@@ -6,15 +6,19 @@ import keras
 import tensorflow as tf
 
 from keras_segen._masks import VOID
-from keras_segen.serving._image_bytes import decode
+from keras_segen.models import value_range
+from keras_segen.serving._image_bytes import decode, decode_deep
 from keras_segen.types import Tensor
 
 
 def segmenter(model: keras.Model) -> dict[str, Any]:
     """Return the signatures of a network from images to logits; see `export`."""
     channels = model.input_shape[-1]
+    deep = value_range(model) is not None
+    dtype = tf.float32 if deep else tf.uint8
+    from_bytes = (1, 2, 3, 4) if deep else (1, 3)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8, "image")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], dtype, "image")])
     def serve_image(image: Tensor) -> dict[str, Any]:
         # A network of one size alone refuses others here; others may have any.
         images = tf.ensure_shape(tf.cast(image, tf.float32), model.input_shape)
@@ -23,7 +27,7 @@ def segmenter(model: keras.Model) -> dict[str, Any]:
         return {"label_map": label_map, "score": tf.reduce_max(tf.nn.softmax(logits), -1)}
 
     def serve_one(contents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        outputs = serve_image(decode(contents, channels)[None])
+        outputs = serve_image((decode_deep if deep else decode)(contents, channels)[None])
         label_map = outputs["label_map"][0]
         return label_map, outputs["score"][0], tf.io.encode_png(label_map[..., None])
 
@@ -42,7 +46,7 @@ def segmenter(model: keras.Model) -> dict[str, Any]:
         return {"label_map_bytes": _one_by_one(lambda contents: serve_one(contents)[2], image_bytes, tf.string)}
 
     signatures = {"serving_default": serve_image}
-    return signatures | ({"serve_bytes": serve_bytes, "serve_png": serve_png} if channels in (1, 3) else {})
+    return signatures | ({"serve_bytes": serve_bytes, "serve_png": serve_png} if channels in from_bytes else {})
 
 
 def _one_by_one(serve: Any, image_bytes: Tensor, kind: Any) -> Tensor:

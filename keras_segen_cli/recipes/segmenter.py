@@ -22,6 +22,7 @@ from keras_segen_cli.options import (
     Rate,
     Share,
     Side,
+    ValueRange,
     Weight,
 )
 from keras_segen_cli.recipes.losses import named
@@ -52,6 +53,11 @@ class Segmenter(Recipe):
     """Weights of the backbone: imagenet, which are downloaded, none, or a file."""
     backbone_width: Factor = 1.0
     """Width of a MobileNet (alpha)."""
+    channels: CountOrNone = None
+    """Channels of a folder's images. Default: 3 (RGB) for pictures of 8 bits, else as many as the files have."""
+    value_range: ValueRange = None
+    """Values of a folder's images that become black and white in the network, low and high. Default: 0 255 for 8 bits;
+    else the range of the training images, without a thousandth of each image's pixels at either end."""
     dropout: Dropout = 0.0
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
@@ -134,6 +140,8 @@ class Segmenter(Recipe):
             "backbone": load_model(self._backbone_file) if self._backbone_file else self.backbone,
             "backbone_weights": None if no_weights else self.backbone_weights,
             "backbone_width": self.backbone_width,
+            "input_channels": self.channels or 3,
+            "value_range": self.value_range,
             "dropout": self.dropout,
         }
 

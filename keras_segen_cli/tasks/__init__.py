@@ -34,7 +34,7 @@ def open_run(folder: str | Path) -> Task[Any, Any]:
         InputError: for a folder that is not a run.
     """
     run = Run(folder)
-    config = by_present_names(run.config())
+    config = {"channels": 3, **by_present_names(run.config())}  # version 0.1.0 had RGB alone
     if not isinstance(config["model"], str) or config["model"] not in MODELS:
         raise InputError(f"{run.config_json}: names a model that this version does not know: {config['model']}")
     try:

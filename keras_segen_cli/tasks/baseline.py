@@ -33,7 +33,10 @@ def load_data(name: str, *, verbose: bool) -> SegmentationData:
 
 def settings(baseline: str, loaded: SegmentationData, *, verbose: bool) -> dict[str, Any]:
     """Choose a method's settings on training images, and print them."""
-    examples = [(_middle(i.numpy()), _middle(m.numpy())) for i, m in loaded.examples(EXAMPLES).unbatch()]
+    examples = [
+        (_middle(_seen(image, loaded)), _middle(mask))
+        for image, mask in segmentation.examples(loaded.examples(EXAMPLES))
+    ]
     chosen, mean_iou = choose(METHODS[baseline], examples, verbose=verbose)
     listed = ", ".join(f"{name} {value}" for name, value in chosen.items())
     print(
@@ -50,7 +53,7 @@ def score(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, *, ve
 
     def predicted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for image, mask in segmentation.examples(loaded.val):
-            yield mask, METHODS[baseline](image, **chosen)
+            yield mask, METHODS[baseline](_seen(image, loaded), **chosen)
             if bar:
                 bar.add(1)
 
@@ -59,8 +62,15 @@ def score(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, *, ve
 
 def draw(baseline: str, chosen: dict[str, Any], loaded: SegmentationData, path: Path) -> None:
     """Draw what the method makes of some validation images."""
-    figure = segmentation.compare(lambda image: METHODS[baseline](image, **chosen), loaded, loaded.class_names)
+    figure = segmentation.compare(
+        lambda image: METHODS[baseline](_seen(image, loaded), **chosen), loaded, loaded.class_names
+    )
     plotting.save_figure(figure, path)
+
+
+def _seen(image: np.ndarray, loaded: SegmentationData) -> np.ndarray:
+    """Return an image as the methods take it, RGB in [0, 255]."""
+    return plotting.displayable(image, loaded.value_range).astype(np.float32)
 
 
 def _middle(pixels: np.ndarray) -> np.ndarray:

@@ -36,6 +36,8 @@ def due_images(
     skip_existing: bool,
     is_done: Callable[[Source], bool] = lambda source: True,
     further: Sequence[Path] = (),
+    read: Callable[[Path], np.ndarray] = read_image,
+    arrays: bool = False,
 ) -> list[Source]:
     """Return the images to predict on, checked by their headers.
 
@@ -46,18 +48,20 @@ def due_images(
         skip_existing: pass over images whose results are there; otherwise these are an error.
         is_done: whether an image whose files are all there has its results.
         further: files that are written too.
+        read: reads an image whose header does not tell its size.
+        arrays: whether a folder's NumPy arrays are images.
 
     Raises:
         InputError: for files that are not images, share a name, or have a result already.
     """
     require_place(out)
-    sources = _sources(images, out, names)
+    sources = _sources(images, out, names, arrays=arrays)
     if not skip_existing:
         for result in (*further, *(result for source in sources for result in source.results)):
             if result.exists():
                 raise InputError(f"{result}: exists already: give --out another folder, or add --skip-existing")
     due = [source for source in sources if not (all(result.exists() for result in source.results) and is_done(source))]
-    due = [_checked(source) for source in due]
+    due = [_checked(source, read) for source in due]
     if skip_existing:
         print(f"{len(sources) - len(due)} of {len(sources)} images have their results and are skipped", flush=True)
     return due
@@ -69,7 +73,7 @@ def require_results(failures: Sequence[InputError], due: Sequence[Source]) -> No
         raise OSError(f"{len(failures)} of {len(due)} images have no result: {failures[0]}")
 
 
-def _sources(images: Sequence[str], out: Path, names: Sequence[str]) -> list[Source]:
+def _sources(images: Sequence[str], out: Path, names: Sequence[str], *, arrays: bool) -> list[Source]:
     """Return each image with the files of its results; `InputError` if two would write the same file."""
     sources: list[Source] = []
     for given in map(Path, images):
@@ -77,7 +81,7 @@ def _sources(images: Sequence[str], out: Path, names: Sequence[str]) -> list[Sou
             sources.append(Source(given, tuple(out / name.format(given.stem) for name in names)))
             continue
         ours = out.resolve()  # earlier results below the folder are not images to predict on
-        for path in image_files(given):
+        for path in image_files(given, arrays=arrays):
             if not path.resolve().is_relative_to(ours):
                 place = out / path.relative_to(given).parent
                 sources.append(Source(path, tuple(place / name.format(path.stem) for name in names)))
@@ -93,7 +97,7 @@ def _sources(images: Sequence[str], out: Path, names: Sequence[str]) -> list[Sou
     return sources
 
 
-def _checked(source: Source) -> Source:
+def _checked(source: Source, read: Callable[[Path], np.ndarray]) -> Source:
     """Return the source with its size by the file's header; `InputError` for a file that is not an image."""
     try:
         with Image.open(source.path) as image:
@@ -101,7 +105,7 @@ def _checked(source: Source) -> Source:
             if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        pixels = read_image(source.path)[..., 0].size  # which says what is wrong
+        pixels = read(source.path)[..., 0].size  # which says what is wrong
     return Source(source.path, source.results, pixels)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from keras_segen import inference, metrics, models, plotting
 from keras_segen.callbacks import FineTuning
-from keras_segen.data import read_image
+from keras_segen.data import ImageKind
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
 from keras_segen.inference import label_maps
@@ -67,8 +67,13 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             data_dir=self.recipe.data_dir,
             split=split,
             known_classes=known,
+            channels=self.recipe.channels,
+            value_range=self.recipe.value_range,
             verbose=verbose,
         )
+        if data.channels != 3 or data.value_range is not None:
+            span = "8 bits" if data.value_range is None else "values from {:g} to {:g}".format(*data.value_range)
+            print(f"{data.name}: images of {data.channels} channel{'s' * (data.channels != 1)}, {span}", flush=True)
         if data.black_and_white:
             print(f"{data.name}: its masks are black and white (0 and 255): white counts as class 1, not as void")
         if known and len(data.class_names) > len(known):
@@ -172,16 +177,18 @@ class Segmentation(Task[Segmenter, SegmentationData]):
         if predicting.flip or predicting.scales:
             model = inference.augmented(model, flip=predicting.flip, scales=predicting.scales or [1.0])
         tiles = {"tile": predicting.tile, "overlap": predicting.overlap}
-        due = due_images(images, out, names, skip_existing=skip_existing)
+        kind = ImageKind(self.recipe.channels or 3, self.recipe.value_range)
+        due = due_images(images, out, names, skip_existing=skip_existing, read=kind.read, arrays=not kind.is_rgb)
         if predicting.explain is not None:
             _require_explainable(segmenter, due, predicting)
         failures: list[InputError] = []
-        read = read_images(due, read_image, failures)
+        read = read_images(due, kind.read, failures)
         given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
         for image, source, label_map in label_maps(model, read, count=len(due), verbose=verbose, **given):
             picture = Image.fromarray(label_map, mode="P")
             picture.putpalette(plotting.voc_palette().tobytes())
-            contents = [picture, Image.fromarray(plotting.overlay(image, label_map))]
+            shown = plotting.displayable(image, kind.value_range)
+            contents = [picture, Image.fromarray(plotting.overlay(shown, label_map))]
             if predicting.explain is not None:
                 pixel, stride = predicting.explain_pixel, predicting.explain_stride
                 if pixel is not None and not np.less(pixel, label_map.shape).all():
@@ -190,7 +197,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
                         f"{label_map.shape[1]} columns"
                     )
                 heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
-                contents.append(Image.fromarray(plotting.heat_overlay(image, heat)))
+                contents.append(Image.fromarray(plotting.heat_overlay(shown, heat)))
             source.results[0].parent.mkdir(parents=True, exist_ok=True)
             for result, content in zip(source.results, contents, strict=True):
                 with replacing(result) as temporary:
@@ -301,7 +308,7 @@ def compare(
     """Draw the first validation images beside their truths and what `predict` makes of one image, a label map."""
     images, truths, predictions = [], [], []
     for image, mask in itertools.islice(examples(loaded.val), count):
-        images.append(image)
+        images.append(plotting.displayable(image, loaded.value_range))
         truths.append(mask)
         predictions.append(predict(image))
     return plotting.comparison(images, truths, predictions, class_names)

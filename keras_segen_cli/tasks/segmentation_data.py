@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -47,6 +48,8 @@ class SegmentationData:
         val_count: validation images.
         examples: n -> batches of up to n training images, spread over all of them, as `val` has its own.
         black_and_white: whether a folder's masks hold 255 in their files where class 1 is.
+        channels: of the images.
+        value_range: the values that become 0 and 255 in the network; None for images of 8 bits.
         kept_aside: further images; none, as these are the validation images.
     """
 
@@ -60,7 +63,14 @@ class SegmentationData:
     val_count: int
     examples: Callable[[int], tf.data.Dataset]
     black_and_white: bool = False
+    channels: int = 3
+    value_range: tuple[float, float] | None = None
     kept_aside: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a recipe that follow from the data."""
+        return {"channels": self.channels, "value_range": self.value_range}
 
 
 def segmentation_data(
@@ -71,6 +81,8 @@ def segmentation_data(
     data_dir: Path | str | None = None,
     split: str | None = None,
     known_classes: Sequence[str] | None = None,
+    channels: int | None = None,
+    value_range: tuple[float, float] | None = None,
     verbose: bool = True,
 ) -> SegmentationData:
     """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
@@ -82,6 +94,8 @@ def segmentation_data(
         data_dir: where named data sets lie.
         split: read this one alone, to score a model on it; None: train on one and validate on another.
         known_classes: the classes that a folder's masks hold, if a model knows them; None: they follow from the folder.
+        channels: of a folder's images; None: they follow from the folder.
+        value_range: the values of a folder's images that become 0 and 255; None: likewise.
         verbose: show progress.
 
     Raises:
@@ -90,6 +104,9 @@ def segmentation_data(
     if split and name in SPLITS:
         require_named_split(name, split, SPLITS[name])
     trained, scored = split or TRAIN, split or VAL
+    if name in SPLITS and (channels not in (None, 3) or value_range is not None):
+        option = f"--channels {channels}" if channels not in (None, 3) else "--value-range"
+        raise InputError(f"{option} is for a folder's images: those of {name} are RGB of 8 bits")
     if name == "shapes":
         return SegmentationData(
             name=name,
@@ -117,7 +134,13 @@ def segmentation_data(
         val = train if split else read_voc(scored, data_dir, year=year, verbose=verbose)
         return _from_sources(name, class_names("voc"), train, val, image_size=image_size, seed=seed)
     return _from_folder(
-        Path(name).resolve(), split, image_size=image_size, seed=seed, known_classes=known_classes, verbose=verbose
+        Path(name).resolve(),
+        split,
+        image_size=image_size,
+        seed=seed,
+        known_classes=known_classes,
+        kind=(channels, value_range),
+        verbose=verbose,
     )
 
 
@@ -128,11 +151,18 @@ def _from_folder(
     image_size: int,
     seed: int,
     known_classes: Sequence[str] | None,
+    kind: tuple[int | None, tuple[float, float] | None],
     verbose: bool,
 ) -> SegmentationData:
     trained, scored = split or TRAIN, split or VAL
-    train = read_folder(trained, root, class_names=known_classes, verbose=verbose)
-    val = train if split else read_folder(scored, root, class_names=known_classes, verbose=verbose)
+
+    def read(its_split: str, channels: int | None, value_range: tuple[float, float] | None) -> Pairs:
+        return read_folder(
+            its_split, root, channels=channels, value_range=value_range, class_names=known_classes, verbose=verbose
+        )
+
+    train = read(trained, *kind)
+    val = train if split else read(scored, train.channels, train.value_range)
     for its_split, pairs in ((trained, train), (scored, val)):
         if pairs.ids == {VOID}:
             raise InputError(f"{root}: all masks for {its_split} are void (255) all over: draw class ids from 0")
@@ -145,7 +175,7 @@ def _from_folder(
     if len(names) > VOID:
         raise InputError(f"{root / 'classes.txt'}: names {len(names)} classes: a mask has room for {VOID}")
     data = _from_sources(str(root), names, train, val, image_size=image_size, seed=seed)
-    return replace(data, black_and_white=train.black_and_white)
+    return replace(data, black_and_white=train.black_and_white, channels=train.channels, value_range=train.value_range)
 
 
 def _from_sources(

@@ -26,6 +26,7 @@ class Data(Protocol):
         fingerprint: the same if and only if the data are.
         count: training images.
         kept_aside: further images that are not trained on.
+        settings: the settings of a recipe that follow from the data.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
     """
 
@@ -39,6 +40,8 @@ class Data(Protocol):
     def count(self) -> int: ...  # noqa: D102
     @property
     def kept_aside(self) -> int: ...  # noqa: D102
+    @property
+    def settings(self) -> dict[str, Any]: ...  # noqa: D102
     @property
     def train(self) -> Callable[[int, int], tf.data.Dataset]: ...  # noqa: D102
 

@@ -25,6 +25,8 @@ from keras_segen_cli.tasks.task import Data
 
 # Settings that may differ between a run and its resumption.
 _INCIDENTAL = ("data", "data_dir", "early_stopping")
+# Settings that follow from the data where they are not given.
+_LEFT_TO_THE_DATA = ("steps_per_epoch", "channels", "value_range")
 
 
 def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Run:
@@ -55,7 +57,7 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
         _make_repeatable(recipe.seed, recipe.precision, deterministic=recipe.deterministic)
         data: Data = task_of(run, recipe).load_data(recipe.data, verbose=verbose)
         steps = recipe.steps_per_epoch or max(recipe.least_steps, data.count // recipe.batch_size)
-        recipe = replace(recipe, data=data.name, steps_per_epoch=steps)
+        recipe = replace(recipe, data=data.name, steps_per_epoch=steps, **data.settings)
         task = task_of(run, recipe, classes=data.class_names, fingerprint=data.fingerprint)
         if before is not None:
             _require_same_data(before, task)
@@ -219,7 +221,7 @@ def _require_same(run: Run, before: Recipe, asked: Recipe) -> None:
         )
     theirs, ours = before.settings(), asked.settings()
     for name, value in ours.items():
-        left_to_the_data = name == "steps_per_epoch" and value is None
+        left_to_the_data = name in _LEFT_TO_THE_DATA and value is None
         if name not in (*_INCIDENTAL, "epochs") and not left_to_the_data and theirs[name] != value:
             raise InputError(
                 f"{run.path}: was begun with {as_typed(name, theirs[name])} and cannot go on with "

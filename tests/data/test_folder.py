@@ -109,7 +109,7 @@ def test_a_png_without_its_last_bytes_is_named_at_the_start(make_folder):
         folder("val", data_dir=root)
 
 
-def test_images_of_twelve_bits_are_told_of(make_folder):
+def test_images_of_twelve_bits_that_are_wanted_as_rgb_are_told_of(make_folder):
     root = make_folder(val=2)
     for i, most in enumerate((4095, 3000)):
         (root / f"val/images/{i}.jpg").unlink()
@@ -117,7 +117,7 @@ def test_images_of_twelve_bits_are_told_of(make_folder):
     with pytest.warns(
         UserWarning, match=r"^2 images have 16 bits, but no value over 4095: .*multiply the values by 16 "
     ):
-        read_folder("val", root)
+        read_folder("val", root, channels=3)
 
 
 def test_the_same_seed_gives_the_same_batches(make_folder):
