@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # Imports run one way, from the first row down; `models` and `training` are strangers to each other.
 LIBRARY = [
-    {"training", "data", "callbacks", "inference", "serving", "runs", "classical"},
+    {"training", "data", "callbacks", "inference", "serving", "runs", "classical", "geotiff"},
     {"models", "losses", "metrics", "plotting"},
     {"layers", "_downloads"},
     {"_codebooks", "files", "_autodiff", "_labels", "latents", "_masks", "_encoded", "ranges", "torch_file"},

@@ -32,6 +32,11 @@ class ImageKind:
         channels: The number of channels.
         value_range: The values that become 0 and 255 in the network, (low, high); None for images of 8 bits, which
             have that range by themselves. Images of 3 channels are then read as `read_image` does, whatever they are.
+
+    Example:
+        >>> np.save("image.npy", np.zeros((32, 48, 2), "uint16"))
+        >>> ks.data.ImageKind(channels=2, value_range=(0, 4095)).read("image.npy").shape
+        (32, 48, 2)
     """
 
     channels: int = 3

@@ -53,8 +53,8 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
             are not a class. The names are also in the version folder, in `assets.extra/classes.txt`, one a line.
 
     Args:
-        model: A network from images (batch, height, width, channels) in [0, 255] or its `value_range` to logits; or from
-            latents, or [latents, labels], to images in [-1, 1]; or a `training.GAN` or `training.VAE`.
+        model: A network from images (batch, height, width, channels) in [0, 255], or its `value_range`, to logits; or
+            from latents, or [latents, labels], to images in [-1, 1]; or a `training.GAN` or `training.VAE`.
         to: The servable's folder, `saved_models/NAME`.
         class_names: The name of each class, in the order of their ids; None for a servable without names.
 

@@ -38,6 +38,7 @@ def due_images(
     further: Sequence[Path] = (),
     read: Callable[[Path], np.ndarray] = read_image,
     arrays: bool = False,
+    names_of: Callable[[Path], Sequence[str]] = lambda path: (),
 ) -> list[Source]:
     """Return the images to predict on, checked by their headers.
 
@@ -50,12 +51,13 @@ def due_images(
         further: files that are written too.
         read: reads an image whose header does not tell its size.
         arrays: whether a folder's NumPy arrays are images.
+        names_of: the names of the results that an image has beside those of all.
 
     Raises:
         InputError: for files that are not images, share a name, or have a result already.
     """
     require_place(out)
-    sources = _sources(images, out, names, arrays=arrays)
+    sources = _sources(images, out, lambda path: (*names, *names_of(path)), arrays=arrays)
     if not skip_existing:
         for result in (*further, *(result for source in sources for result in source.results)):
             if result.exists():
@@ -73,18 +75,20 @@ def require_results(failures: Sequence[InputError], due: Sequence[Source]) -> No
         raise OSError(f"{len(failures)} of {len(due)} images have no result: {failures[0]}")
 
 
-def _sources(images: Sequence[str], out: Path, names: Sequence[str], *, arrays: bool) -> list[Source]:
+def _sources(
+    images: Sequence[str], out: Path, names_of: Callable[[Path], Sequence[str]], *, arrays: bool
+) -> list[Source]:
     """Return each image with the files of its results; `InputError` if two would write the same file."""
     sources: list[Source] = []
     for given in map(Path, images):
         if not given.is_dir():
-            sources.append(Source(given, tuple(out / name.format(given.stem) for name in names)))
+            sources.append(Source(given, tuple(out / name.format(given.stem) for name in names_of(given))))
             continue
         ours = out.resolve()  # earlier results below the folder are not images to predict on
         for path in image_files(given, arrays=arrays):
             if not path.resolve().is_relative_to(ours):
                 place = out / path.relative_to(given).parent
-                sources.append(Source(path, tuple(place / name.format(path.stem) for name in names)))
+                sources.append(Source(path, tuple(place / name.format(path.stem) for name in names_of(path))))
     becoming: dict[Path, Path] = {}
     for source in sources:
         for result in source.results:

@@ -1,6 +1,7 @@
 """Segmentation: what a run of FCN, U-Net or any other segmenter can do."""
 
 import functools
+import importlib.util
 import itertools
 import json
 import re
@@ -15,7 +16,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 
-from keras_segen import inference, metrics, models, plotting
+from keras_segen import geotiff, inference, metrics, models, plotting
 from keras_segen.callbacks import FineTuning
 from keras_segen.data import ImageKind
 from keras_segen.errors import InputError
@@ -162,6 +163,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
     ) -> None:
         """Write `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
 
+        Of a GeoTIFF also `NAME.tif`, the label map on the same grid, if rasterio is installed.
         With `predicting.explain` also `NAME_why_CLASS.png`, what speaks for that class.
 
         Raises:
@@ -178,7 +180,15 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             model = inference.augmented(model, flip=predicting.flip, scales=predicting.scales or [1.0])
         tiles = {"tile": predicting.tile, "overlap": predicting.overlap}
         kind = ImageKind(self.recipe.channels or 3, self.recipe.value_range)
-        due = due_images(images, out, names, skip_existing=skip_existing, read=kind.read, arrays=not kind.is_rgb)
+        due = due_images(
+            images,
+            out,
+            names,
+            skip_existing=skip_existing,
+            read=kind.read,
+            arrays=not kind.is_rgb,
+            names_of=_maps_of,
+        )
         if predicting.explain is not None:
             _require_explainable(segmenter, due, predicting)
         failures: list[InputError] = []
@@ -199,12 +209,27 @@ class Segmentation(Task[Segmenter, SegmentationData]):
                 heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
                 contents.append(Image.fromarray(plotting.heat_overlay(shown, heat)))
             source.results[0].parent.mkdir(parents=True, exist_ok=True)
-            for result, content in zip(source.results, contents, strict=True):
+            for result, content in zip(source.results, contents, strict=False):
                 with replacing(result) as temporary:
                     content.save(temporary)
+            if source.results[-1].suffix == ".tif":
+                geotiff.save_label_map(label_map, source.results[-1], like=source.path)
         explained = "" if predicting.explain is None else f", and explanations of {predicting.explain},"
         print(f"{len(due) - len(failures)} label maps and overlays{explained} in {out}")
         require_results(failures, due)
+
+
+@functools.cache
+def _has_rasterio() -> bool:
+    if importlib.util.find_spec("rasterio") is not None:
+        return True
+    warn("GeoTIFFs get no label maps on their grid: pip install 'keras-segen[geo]'")
+    return False
+
+
+def _maps_of(path: Path) -> Sequence[str]:
+    """Return the names of results that only a GeoTIFF has."""
+    return ("{}.tif",) if geotiff.is_geotiff(path) and _has_rasterio() else ()
 
 
 def _require_explainable(model: keras.Model, due: Sequence[Source], predicting: Predicting) -> None:

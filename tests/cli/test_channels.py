@@ -118,3 +118,20 @@ def test_other_images_are_refused(run, tmp_path, capsys):
     assert main(["predict", str(run / "run"), str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert f"photo.png: has 3 channels, and {channels_of(run)}" in said
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # of rasterio's own code
+def test_a_geotiff_becomes_one_on_the_same_grid(run, tmp_path):
+    if channels_of(run) != 4:
+        pytest.skip("one kind of image will do")
+    import rasterio
+
+    pixels = data.read_channels(image_of(run))
+    grid = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(399960, 5000040, 10, 10)}
+    layout = {"driver": "GTiff", "height": 48, "width": 56, "count": 4, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "field.tif", "w", **layout, **grid) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+    assert not main(["predict", str(run / "run"), str(tmp_path / "field.tif"), "--out", str(tmp_path / "out")])
+    with rasterio.open(tmp_path / "out/field.tif") as file:
+        assert (file.crs, file.transform, file.count, file.dtypes) == (grid["crs"], grid["transform"], 1, ("uint8",))
+        np.testing.assert_array_equal(file.read(1), np.asarray(Image.open(tmp_path / "out/field.png")))
