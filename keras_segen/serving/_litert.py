@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.files import replacing
+from keras_segen.models import value_range
 from keras_segen.serving._conversion import (
     Converted,
     compared,
@@ -35,13 +36,13 @@ def export_litert(
     Inputs and outputs are those of `export_onnx`. A quantised segmenter is smaller. With
     "dynamic_range" it holds its weights in 8 bits, and still takes and returns float32. With "int8" it computes in 8
     bits throughout, as accelerators want it: it takes uint8 images, and returns int8 logits, whose order is that of the
-    logits.
+    logits. If the network has a `value_range`, 0 and 255 stand for its ends.
 
     Args:
         model: A Functional network; or a `training.GAN` or `training.VAE`, whose generator or decoder is written.
         to: The file, NAME.tflite. There must be none.
         quantization: How weights and numbers are kept, for segmenters alone; None for float32.
-        examples: Images (height, width, channels) in [0, 255], such as a hundred of the training images, from which
+        examples: Images (height, width, channels) in [0, 255] or the `value_range`, such as a hundred of the training images, from which
             "int8" learns the ranges of all numbers, and on which a quantised network is checked.
 
     Returns:
@@ -70,7 +71,8 @@ def export_litert(
     if quantization is not None and not examples:
         raise ValueError(f"Quantisation needs `examples`. Received: quantization={quantization!r}, examples={examples}")
     require_target(to, ".tflite", extra="litert", needed=("ai_edge_litert",))
-    images = [{"image": np.asarray(image, "float32")[None]} for image in examples or []]
+    low, high = value_range(network) or (0.0, 255.0)
+    images = [{"image": np.asarray(image, "float32")[None].clip(low, high)} for image in examples or []]
 
     module = tf.Module()
     module.variables_to_save = [variable.value for variable in network.variables]
@@ -79,7 +81,10 @@ def export_litert(
     if quantization is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "int8":
-        converter.representative_dataset = lambda: iter(images)
+        # With both ends among the examples, the levels of the input are those of 8 bits.
+        ends = images[0]["image"].copy()
+        ends.flat[0], ends.flat[-1] = low, high
+        converter.representative_dataset = lambda: iter([{"image": ends}, *images])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.int8
     with warnings.catch_warnings():
@@ -104,10 +109,16 @@ def _interpreted(path: Path, network: keras.Model) -> Callable[..., list[np.ndar
             interpreter.resize_tensor_input(detail["index"], inputs[name].shape)
         runner = interpreter.get_signature_runner()
         kinds, results = runner.get_input_details(), runner.get_output_details()
-        answer = runner(**{name: value.astype(kinds[name]["dtype"]) for name, value in inputs.items()})
+        answer = runner(**{name: _as_input(value, kinds[name]) for name, value in inputs.items()})
         return [_as_float(answer[name], results[name]) for name in output_names(network)]
 
     return run
+
+
+def _as_input(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Return numbers as a tensor takes them, which may be quantised."""
+    scale, zero = detail["quantization"]
+    return (np.round(values / scale + zero) if scale else values).astype(detail["dtype"])
 
 
 def _as_float(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
