@@ -5,7 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-DRAWS = 7
+# The numbers of each sample's augmentation. Those that came with further kinds of it are drawn apart, so that the first
+# stay what they were.
+FIRST, DRAWS = 7, 33
+FURTHER_KEY = (0, 2**40)
 # Images at their own sizes share a batch, and are read ahead, as long as they have no more pixels than these together;
 # one alone may have more.
 BATCH = 2**19
@@ -46,7 +49,13 @@ def order(
     def one_pass(number: Any) -> tf.data.Dataset:
         key = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
         indices = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
-        draws = tf.random.stateless_uniform([count, DRAWS], key)
+        draws = tf.concat(
+            [
+                tf.random.stateless_uniform([count, FIRST], key),
+                tf.random.stateless_uniform([count, DRAWS - FIRST], key + FURTHER_KEY),
+            ],
+            -1,
+        )
         return tf.data.Dataset.from_tensor_slices(plan(indices, draws))
 
     if start is None:

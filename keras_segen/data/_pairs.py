@@ -7,7 +7,6 @@ import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,6 +18,7 @@ from keras_segen.data import _augmentation, _images, _windows
 from keras_segen.data._batching import Batching, batches, check_batching
 from keras_segen.data._channels import ImageKind
 from keras_segen.data._order import AHEAD, BATCH
+from keras_segen.data._variation import varying
 from keras_segen.errors import InputError
 from keras_segen.types import Tensor
 
@@ -194,6 +194,7 @@ class Pairs:
             ValueError: For training without `image_size`, or one that is not a whole number.
         """
         check_batching(batching, image_size=image_size, crops=True)
+        augmentation = augmentation or _augmentation.Augmentation()
         pairs = self.pairs
         training = batching.get("training", False)
         if training and image_size:
@@ -212,6 +213,7 @@ class Pairs:
         widths = tf.constant([p.properties.width for p in pairs])
         packed = tf.constant([p.packed for p in pairs])
         among = {p.properties.way for p in pairs}
+        side = (image_size or 0) + 2 * (augmentation.margin(image_size or 0) if training else 0)
         kind = self.kind
         fill = kind.low + _augmentation.FILL / kind.scale
 
@@ -231,8 +233,10 @@ class Pairs:
             image = _windows.load_window(image_paths[index], ways[index], part, among=among, quick=training, kind=kind)
             if image_size is None:
                 return tf.cast(image, tf.float32), tf.transpose(turned[:-1, :-1])
-            image = _augmentation.place_image(image, padding, image_size, antialias=not training, fill=fill)
-            return image, _augmentation.place_mask(turned, window, image_size), *varied
+            image = _augmentation.place_image(image, padding, side, antialias=not training, fill=fill)
+            return image, _augmentation.place_mask(turned, window, side), *varied
 
-        finish = partial(_augmentation.flip_and_colour, low=kind.low, scale=kind.scale) if training else None
+        finish = None
+        if training:
+            finish = varying(augmentation, image_size or 0, low=kind.low, scale=kind.scale)
         return batches(len(pairs), sample, **batching, plan=plan, parallel=parallel, finish=finish)

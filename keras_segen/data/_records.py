@@ -19,6 +19,7 @@ import tensorflow as tf
 from keras_segen.data import _augmentation, _windows
 from keras_segen.data._batching import Batching, batches, check_batching
 from keras_segen.data._in_threads import in_threads
+from keras_segen.data._variation import varying
 from keras_segen.errors import InputError
 from keras_segen.types import Tensor
 
@@ -134,12 +135,14 @@ class Examples:
     ) -> tf.data.Dataset:
         """Return the examples in batches, as `Pairs.dataset` does; with `image_size=None` they always come singly."""
         check_batching(batching, image_size=image_size, crops=True)
+        augmentation = augmentation or _augmentation.Augmentation()
         training = batching.get("training", False)
         parallel = tf.data.AUTOTUNE
         if image_size is None:
             batching, parallel = {**batching, "batch_size": 1}, min(READERS, os.cpu_count() or 1)
         from tensorflow_datasets import decode
 
+        side = (image_size or 0) + 2 * (augmentation.margin(image_size or 0) if training else 0)
         encoded = {name: decode.SkipDecoding() for name in ("image", self.mask)}
 
         @tf.autograph.experimental.do_not_convert
@@ -155,12 +158,12 @@ class Examples:
             image = _windows.decode_jpeg_window(example["image"], part, quick=training)
             if image_size is None:
                 return tf.cast(image, tf.float32), self.class_ids(pixels, example)
-            image = _augmentation.place_image(image, padding, image_size, antialias=not training)
+            image = _augmentation.place_image(image, padding, side, antialias=not training)
             # Cut out first: fewer pixels are left to be looked up.
-            placed = _augmentation.place_pixels(pixels, window, image_size, void=self.void)
+            placed = _augmentation.place_pixels(pixels, window, side, void=self.void)
             return image, self.class_ids(placed, example), *varied
 
-        finish = _augmentation.flip_and_colour if training else None
+        finish = varying(augmentation, image_size or 0) if training else None
         return batches(len(self.records), sample, **batching, parallel=parallel, finish=finish)
 
 

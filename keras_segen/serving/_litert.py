@@ -42,8 +42,8 @@ def export_litert(
         model: A Functional network; or a `training.GAN` or `training.VAE`, whose generator or decoder is written.
         to: The file, NAME.tflite. There must be none.
         quantization: How weights and numbers are kept, for segmenters alone; None for float32.
-        examples: Images (height, width, channels) in [0, 255] or the `value_range`, such as a hundred of the training images, from which
-            "int8" learns the ranges of all numbers, and on which a quantised network is checked.
+        examples: Images (height, width, channels) in [0, 255] or the `value_range`, such as a hundred of the training
+            images, from which "int8" learns the ranges of all numbers, and on which a quantised network is checked.
 
     Returns:
         The file, and how far its numbers are from Keras's.

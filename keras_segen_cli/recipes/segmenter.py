@@ -22,6 +22,7 @@ from keras_segen_cli.options import (
     Rate,
     Share,
     Side,
+    Strength,
     ValueRange,
     Weight,
 )
@@ -58,6 +59,11 @@ class Segmenter(Recipe):
     value_range: ValueRange = None
     """Values of a folder's images that become black and white in the network, low and high. Default: 0 255 for 8 bits;
     else the range of the training images, without a thousandth of each image's pixels at either end."""
+    augmentation: Literal["photo", "microscopy", "aerial", "none"] = "photo"
+    """Variation of the training images. photo: scale, mirror, colours; what is up stays up. microscopy: also turned,
+    deformed, blurred, with noise. aerial: also turned. none: crops alone."""
+    augmentation_strength: Strength = 1.0
+    """Factor of how far they are varied."""
     dropout: Dropout = 0.0
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
@@ -89,6 +95,8 @@ class Segmenter(Recipe):
         """Raise `WrongUseError` for settings that do not go together."""
         super().check()
         self._check_backbone()
+        if self.data == "shapes" and (self.augmentation, self.augmentation_strength) != ("photo", 1):
+            raise WrongUseError("--augmentation: shapes are drawn anew for each training: remove the option")
         if self.output_codes is not None:
             if self.output_codes != "hadamard" and not (
                 self.output_codes.isdecimal() and 1 <= int(self.output_codes) <= 4096

@@ -18,7 +18,7 @@ from PIL import Image
 
 from keras_segen import geotiff, inference, metrics, models, plotting
 from keras_segen.callbacks import FineTuning
-from keras_segen.data import ImageKind
+from keras_segen.data import Augmentation, ImageKind
 from keras_segen.errors import InputError
 from keras_segen.files import replacing
 from keras_segen.inference import label_maps
@@ -70,6 +70,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             known_classes=known,
             channels=self.recipe.channels,
             value_range=self.recipe.value_range,
+            augmentation=Augmentation.of(self.recipe.augmentation, strength=self.recipe.augmentation_strength),
             verbose=verbose,
         )
         if data.channels != 3 or data.value_range is not None:

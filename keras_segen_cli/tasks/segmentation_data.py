@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_segen.data import (
     SHAPES_COUNTS,
     VOID,
+    Augmentation,
     Examples,
     Pairs,
     class_names,
@@ -83,6 +84,7 @@ def segmentation_data(
     known_classes: Sequence[str] | None = None,
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
+    augmentation: Augmentation | None = None,
     verbose: bool = True,
 ) -> SegmentationData:
     """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
@@ -96,6 +98,7 @@ def segmentation_data(
         known_classes: the classes that a folder's masks hold, if a model knows them; None: they follow from the folder.
         channels: of a folder's images; None: they follow from the folder.
         value_range: the values of a folder's images that become 0 and 255; None: likewise.
+        augmentation: of the training images, shapes aside; None: the default.
         verbose: show progress.
 
     Raises:
@@ -127,12 +130,16 @@ def segmentation_data(
         read = PREPARED[name]
         train = read(trained, data_dir, verbose=verbose)
         val = train if split else read(scored, data_dir, verbose=verbose)
-        return _from_sources(name, class_names(name), train, val, image_size=image_size, seed=seed)
+        return _from_sources(
+            name, class_names(name), train, val, image_size=image_size, seed=seed, augmentation=augmentation
+        )
     if name in VOC:
         year, train_split = VOC[name]
         train = read_voc(split or train_split, data_dir, year=year, verbose=verbose)
         val = train if split else read_voc(scored, data_dir, year=year, verbose=verbose)
-        return _from_sources(name, class_names("voc"), train, val, image_size=image_size, seed=seed)
+        return _from_sources(
+            name, class_names("voc"), train, val, image_size=image_size, seed=seed, augmentation=augmentation
+        )
     return _from_folder(
         Path(name).resolve(),
         split,
@@ -140,6 +147,7 @@ def segmentation_data(
         seed=seed,
         known_classes=known_classes,
         kind=(channels, value_range),
+        augmentation=augmentation,
         verbose=verbose,
     )
 
@@ -152,6 +160,7 @@ def _from_folder(
     seed: int,
     known_classes: Sequence[str] | None,
     kind: tuple[int | None, tuple[float, float] | None],
+    augmentation: Augmentation | None,
     verbose: bool,
 ) -> SegmentationData:
     trained, scored = split or TRAIN, split or VAL
@@ -174,7 +183,7 @@ def _from_folder(
     names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
     if len(names) > VOID:
         raise InputError(f"{root / 'classes.txt'}: names {len(names)} classes: a mask has room for {VOID}")
-    data = _from_sources(str(root), names, train, val, image_size=image_size, seed=seed)
+    data = _from_sources(str(root), names, train, val, image_size=image_size, seed=seed, augmentation=augmentation)
     return replace(data, black_and_white=train.black_and_white, channels=train.channels, value_range=train.value_range)
 
 
@@ -186,6 +195,7 @@ def _from_sources(
     *,
     image_size: int,
     seed: int,
+    augmentation: Augmentation | None,
 ) -> SegmentationData:
     present = train.ids
     return SegmentationData(
@@ -195,7 +205,12 @@ def _from_sources(
         count=len(train),
         absent=() if present is None else tuple(name for i, name in enumerate(class_names) if i not in present),
         train=lambda batch_size, start: train.dataset(
-            image_size=image_size, batch_size=batch_size, training=True, seed=seed, start=start
+            image_size=image_size,
+            augmentation=augmentation,
+            batch_size=batch_size,
+            training=True,
+            seed=seed,
+            start=start,
         ),
         val=val.dataset(),
         val_count=len(val),
