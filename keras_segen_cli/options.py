@@ -107,8 +107,9 @@ def _a_backbone(_: Any, name: str | None) -> None:
     """Refuse what is neither a network of keras.applications nor a file of a model."""
     if name is None or name in BACKBONES or name.endswith(".keras"):
         return
-    close = difflib.get_close_matches(name, BACKBONES, n=1)
-    hint = f"Did you mean {close[0]}? " if close else ""
+    plain = {backbone.replace("_", ""): backbone for backbone in BACKBONES}
+    close = difflib.get_close_matches(name.lower().replace("_", "").replace("-", ""), plain, n=1)
+    hint = f"Did you mean {plain[close[0]]}? " if close else ""
     raise ValueError(f"{hint}Takes a file NAME.keras, or one of {', '.join(BACKBONES)}.")
 
 

@@ -59,7 +59,7 @@ def explain(
             f"Explanations need gradients by TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     num_classes = require_classes(model)
-    if not 0 <= class_id < num_classes:
+    if not isinstance(class_id, int | np.integer) or not 0 <= class_id < num_classes:
         raise ValueError(f"The model knows the classes from 0 to {num_classes - 1}. Received: class_id={class_id}")
     pixels = pixels_of(model, image)
     size = pixels.shape[:2]
@@ -94,7 +94,8 @@ def explain(
 def _chosen(region: Any, size: tuple[int, ...]) -> np.ndarray:
     """Return a region as a mask of an image's size."""
     if isinstance(region, tuple):
-        if len(region) != 2 or not all(0 <= place < side for place, side in zip(region, size, strict=True)):
+        whole = len(region) == 2 and all(isinstance(place, int | np.integer) for place in region)
+        if not whole or not all(0 <= place < side for place, side in zip(region, size, strict=True)):
             raise ValueError(f"A pixel is a row and a column of the image, {size}. Received: region={region}")
         mask = np.zeros(size, bool)
         mask[region] = True

@@ -91,8 +91,9 @@ def classifier(
         if weights == "imagenet":
             raise InputError(
                 f"the ImageNet weights of {name} could not be had ({error}): fetch the file that this names, and give "
-                "it as `backbone_weights`"
+                "it as `backbone_weights` (by command --backbone-weights FILE)"
             ) from error
         if weights is None:
             raise
-        raise InputError(f"{weights}: holds no weights for this {name}: {str(error).splitlines()[0]}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{weights}: holds no weights for this {name}: {reason[:300]}") from error

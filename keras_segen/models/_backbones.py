@@ -11,7 +11,7 @@ from keras import layers, ops
 from keras_segen.layers import DepthwiseInParts, Dropout, FusedBatchNormalization, PadToStride, ValueRange
 from keras_segen.models._applications import Scaling, classifier, scaling
 from keras_segen.models._atrous import atrous
-from keras_segen.models._levels import SIDE, Level, Place, functional, levels
+from keras_segen.models._levels import SIDE, Level, Place, Trace, functional, levels
 from keras_segen.types import PathLike, Tensor
 
 _OF_A_WINDOW = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias", "name")
@@ -142,11 +142,25 @@ def at_known_size(source: keras.Model) -> keras.Model:
             "A backbone takes images (batch, height, width, channels). Received: "
             f"backbone={source.name!r}, which takes {source.input_shape}"
         )
+    if not all(np.isfinite(weight).all() for weight in source.get_weights()):
+        raise ValueError(
+            f"A backbone's weights are finite numbers. Received: backbone={source.name!r}, which has others"
+        )
     image = keras.Input((SIDE, SIDE, source.inputs[0].shape[-1]))
-    part = keras.Model(source.inputs[0], source.outputs, name=source.name)
+    part = keras.Model(source.inputs[0], _maps_of(source), name=source.name)
     copy = keras.models.clone_model(part, input_tensors=image)
     copy.set_weights(part.get_weights())
     return copy
+
+
+def _maps_of(network: keras.Model) -> list[Any]:
+    """Return a network's outputs, or its last feature map if they are no maps: a classifier's top has one size."""
+    if all(len(output.shape) == 4 for output in network.outputs):
+        return list(network.outputs)
+    tensors = [step.output for step in Trace(network, Place(1, 0)).steps if len(step.output.shape) == 4]
+    if not tensors:
+        raise ValueError(f"A backbone has feature maps. Received: backbone={network.name!r}, which has none")
+    return [tensors[-1]]
 
 
 def _encoder(
@@ -155,7 +169,10 @@ def _encoder(
     """Make the encoder of a network that was built for images of a known size, from its maps by their strides."""
     known = network.inputs[0].shape[-1]
     if known not in (input_channels, 3):
-        raise ValueError(f"The backbone takes {known} channels. Received: input_channels={input_channels}")
+        raise ValueError(
+            f"The backbone takes {known} channel{'s' * (known != 1)}: give images of as many (by command --channels "
+            f"{known}). Received: input_channels={input_channels}"
+        )
     as_rgb = input_channels == 1 and known == 3
     channels = 3 if as_rgb else input_channels
     flipped = colours is not None and colours.flipped

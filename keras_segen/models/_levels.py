@@ -150,7 +150,9 @@ class Trace:
         if output.shape[1:3] == tensor.shape[1:3]:
             met = [(same, other) for same, other in placed if same.shape[1:3] == tensor.shape[1:3]]
             return _met(operation, [same.shape[-1] for same, _ in met], [other for _, other in met])
-        return place.of_windows(*_measured(operation, tensor)) if len(inputs) == 1 else None
+        # Where something enlarges a map, the encoder has ended.
+        known = len(inputs) == 1 and output.shape[1] <= tensor.shape[1]
+        return place.of_windows(*_measured(operation, tensor)) if known else None
 
 
 def _met(operation: Any, channels: Sequence[int], places: Sequence[Place]) -> Place:

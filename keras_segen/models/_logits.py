@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from keras_segen.layers import CropLike
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._enlarged import enlarged
@@ -10,9 +12,9 @@ from keras_segen.types import Tensor
 
 def check_arguments(num_classes: int, input_channels: int, value_range: tuple[float, float] | None) -> None:
     """Raise `ValueError` for classes, channels or a range of values that no segmenter has."""
-    if num_classes < 1 or input_channels < 1:
+    if not all(isinstance(count, int | np.integer) and count >= 1 for count in (num_classes, input_channels)):
         raise ValueError(
-            "`num_classes` and `input_channels` must be at least 1. "
+            "`num_classes` and `input_channels` must be whole numbers of at least 1. "
             f"Received: num_classes={num_classes}, input_channels={input_channels}"
         )
     if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):

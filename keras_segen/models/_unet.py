@@ -112,7 +112,7 @@ def unet(
         encoder = build_backbone(
             backbone, weights=backbone_weights, width=backbone_width, input_channels=input_channels
         )
-        widths = BACKBONES_DECODER_FILTERS
+        widths = BACKBONES_DECODER_FILTERS[: encoder.strides[-1].bit_length() - 1]
         up_sampling = up_sampling or "bilinear"
     decoder_filters = widths if decoder_filters is None else tuple(decoder_filters)
     _check_decoder(decoder_filters, encoder, up_sampling, deep_supervision)

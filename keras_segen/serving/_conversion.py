@@ -1,7 +1,9 @@
 """What a network is to another engine, and the check that it gives the same numbers there."""
 
 import importlib
+import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen.errors import InputError
-from keras_segen.files import require_place
+from keras_segen.files import replacing, require_place
 from keras_segen.serving._generator import label_count
 from keras_segen.types import Tensor
 
@@ -42,13 +44,26 @@ class Converted(NamedTuple):
 
 def network_of(model: keras.Model) -> keras.Model:
     """Return the network of a GAN or VAE that generates, or the network itself."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"A file for another engine takes a model. Received: {model!r}")
     network = model.sampler() if hasattr(model, "sampler") else model
     if not getattr(network, "inputs", None):
         raise ValueError(
             "A file for another engine takes a Functional model, or a Sequential one that begins with its Input, for "
             f"their shapes are known. Received: {network.name}, a {type(network).__name__} without them"
         )
-    return network
+    return _in_float32(network)
+
+
+def _in_float32(network: keras.Model) -> keras.Model:
+    """Return the network without layers that compute in 16 bits, which engines do not know alike."""
+    config = json.dumps(keras.saving.serialize_keras_object(network))
+    plain = config.replace('"mixed_bfloat16"', '"float32"').replace('"mixed_float16"', '"float32"')
+    if plain == config:
+        return network
+    copy = keras.saving.deserialize_keras_object(json.loads(plain))
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def is_segmenter(network: keras.Model) -> bool:
@@ -120,7 +135,8 @@ def compared(
     """Return the largest difference of an engine's numbers, and the share of labels that are the same.
 
     Raises:
-        InputError: If the numbers differ by too much, though they are not quantised, or too many labels do.
+        InputError: If the numbers are not finite, differ by too much, though they are not quantised, or too many labels
+            do.
     """
     difference, same, pixels = 0.0, 0, 0
     for inputs in examples:
@@ -130,6 +146,9 @@ def compared(
         for ours, theirs in zip(expected, run(**inputs), strict=True):
             if ours.shape != theirs.shape:
                 raise InputError(f"{network.name}: gives {theirs.shape} instead of {ours.shape} after its conversion")
+            for values, whose in ((ours, ""), (theirs, " after the conversion")):
+                if not np.isfinite(values).all():
+                    raise InputError(f"{network.name}: gives numbers that are not finite{whose}")
             difference = max(difference, float(np.abs(ours - theirs).max() / max(np.abs(ours).max(), 1e-12)))
             same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
             pixels += ours[..., 0].size
@@ -157,7 +176,6 @@ def require_target(to: Path, suffix: str, *, extra: str, needed: Sequence[str]) 
     if to.exists():
         raise InputError(f"{to}: exists: name another file, or remove it first")
     require_place(to.parent)
-    to.parent.mkdir(parents=True, exist_ok=True)
     for name in needed:
         try:
             importlib.import_module(name)
@@ -165,3 +183,18 @@ def require_target(to: Path, suffix: str, *, extra: str, needed: Sequence[str]) 
             raise InputError(
                 f"{to}: needs {name}, which cannot be imported ({error}): pip install 'keras-segen[{extra}]'"
             ) from error
+
+
+@contextmanager
+def writing(to: Path) -> Iterator[Path]:
+    """Yield a temporary path beside a new file, as `replacing`; folders made for one that fails go again."""
+    new = [place for place in to.parents if not place.exists()]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with replacing(to) as temporary:
+            yield temporary
+    finally:
+        if not to.exists():
+            with suppress(OSError):
+                for place in new:
+                    place.rmdir()

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.files import replacing
 from keras_segen.models import value_range
 from keras_segen.serving._conversion import (
     Converted,
@@ -20,6 +19,7 @@ from keras_segen.serving._conversion import (
     network_of,
     output_names,
     require_target,
+    writing,
 )
 from keras_segen.types import PathLike
 
@@ -68,11 +68,18 @@ def export_litert(
         raise ValueError(
             f"Only segmenters are quantised; images that are generated show each rounding. Received: {network.name}"
         )
+    examples = [] if examples is None else [np.asarray(image, "float32") for image in examples]
     if quantization is not None and not examples:
-        raise ValueError(f"Quantisation needs `examples`. Received: quantization={quantization!r}, examples={examples}")
+        raise ValueError(f"Quantisation needs `examples`. Received: quantization={quantization!r}, and no examples")
+    channels = network.input_shape[-1] if examples else None
+    for image in examples:
+        if image.ndim != 3 or image.shape[-1] != channels or not image.size or not np.isfinite(image).all():
+            raise ValueError(
+                f"`examples` are images (height, width, {channels}) of finite numbers. Received: shape {image.shape}"
+            )
     require_target(to, ".tflite", extra="litert", needed=("ai_edge_litert",))
     low, high = value_range(network) or (0.0, 255.0)
-    images = [{"image": np.asarray(image, "float32")[None].clip(low, high)} for image in examples or []]
+    images = [{"image": image[None].clip(low, high)} for image in examples]
 
     module = tf.Module()
     module.variables_to_save = [variable.value for variable in network.variables]
@@ -91,7 +98,7 @@ def export_litert(
         warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is deprecated")  # the converter's own use of it
         content = converter.convert()
 
-    with replacing(to) as temporary:
+    with writing(to) as temporary:
         temporary.write_bytes(content)
         inputs = examples_of(network) if quantization is None else iter(images)
         run, quantized = _interpreted(temporary, network), quantization is not None

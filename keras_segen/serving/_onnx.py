@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_segen.files import replacing
 from keras_segen.serving._conversion import (
     Converted,
     compared,
@@ -16,6 +15,7 @@ from keras_segen.serving._conversion import (
     network_of,
     output_names,
     require_target,
+    writing,
 )
 from keras_segen.types import PathLike
 
@@ -70,7 +70,7 @@ def export_onnx(model: keras.Model, to: PathLike, *, class_names: Sequence[str] 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         return lambda **inputs: session.run(output_names(network), inputs)
 
-    with replacing(to) as temporary:
+    with writing(to) as temporary:
         temporary.write_bytes(proto.SerializeToString())
         difference, labels = compared(network, run(temporary), examples_of(network))
     return Converted(to, difference, labels)

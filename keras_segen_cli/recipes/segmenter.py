@@ -117,17 +117,17 @@ class Segmenter(Recipe):
 
     def _check_backbone(self) -> None:
         weights, width = self.backbone_weights, self.backbone_width
-        if width != 1 and (self._backbone_file or not (self.backbone or "").startswith("mobilenet")):
+        if width != 1 and (self.backbone_file or not (self.backbone or "").startswith("mobilenet")):
             raise WrongUseError(f"--backbone-width {width:g} is for MobileNets: add --backbone mobilenet, or remove it")
         if self.backbone is None and (self.frozen_epochs or self.frozen_stages):
             raise WrongUseError(f"{'--frozen-epochs' if self.frozen_epochs else '--frozen-stages'} needs --backbone")
-        if self._backbone_file and not Path(self._backbone_file).is_file():
-            raise WrongUseError(f"--backbone {self.backbone}: is not a file")
+        if self.backbone_file and not Path(self.backbone_file).is_file():
+            raise WrongUseError(f"--backbone {self.backbone}: is not a file: name one that keras.Model.save wrote")
         if weights == "imagenet":
             return
         if self.backbone is None:
             raise WrongUseError(f"--backbone-weights {weights} needs --backbone")
-        if self._backbone_file:
+        if self.backbone_file:
             raise WrongUseError(f"--backbone {self.backbone} brings its weights: remove --backbone-weights")
         if weights != "none" and not Path(weights).is_file():
             raise WrongUseError(f'--backbone-weights {weights}: is not a file: give "imagenet", "none", or a file')
@@ -135,23 +135,35 @@ class Segmenter(Recipe):
             raise WrongUseError("--start-from brings the backbone's weights: remove --backbone-weights")
 
     @property
-    def _backbone_file(self) -> str | None:
+    def backbone_file(self) -> str | None:
         """The file of a backbone that is a user's own."""
         return self.backbone if self.backbone is not None and self.backbone.endswith(".keras") else None
 
     def _shared(self) -> dict[str, Any]:
         """Return the arguments that all builders share."""
-        from keras_segen.runs import load_model
-
         no_weights = self.backbone_weights == "none" or self.start_from is not None
         return {
-            "backbone": load_model(self._backbone_file) if self._backbone_file else self.backbone,
+            "backbone": self.backbone if self.backbone_file is None else self._backbone_of_file(self.backbone_file),
             "backbone_weights": None if no_weights else self.backbone_weights,
             "backbone_width": self.backbone_width,
             "input_channels": self.channels or 3,
             "value_range": self.value_range,
             "dropout": self.dropout,
         }
+
+    @staticmethod
+    def _backbone_of_file(file: str) -> "keras.Model":
+        from keras_segen.errors import InputError
+        from keras_segen.runs import load_model
+
+        try:
+            return load_model(file)
+        except InputError as error:
+            reason = str(error.__cause__).strip().splitlines()[0]
+            raise WrongUseError(
+                f"--backbone {file}: cannot be loaded ({reason}): save a Functional model that is made of Keras's own "
+                "layers"
+            ) from error
 
     @contextmanager
     def _refusals(self, *options: str) -> Iterator[None]:
@@ -160,7 +172,7 @@ class Segmenter(Recipe):
 
         try:
             yield
-        except InputError:  # of weights, which says all
+        except (InputError, WrongUseError):  # which say all
             raise
         except ValueError as error:
             given = options if self.backbone is None else (f"--backbone {self.backbone}", *options)

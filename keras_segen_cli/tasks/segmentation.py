@@ -156,7 +156,10 @@ class Segmentation(Task[Segmenter, SegmentationData]):
 
     def quantization_examples(self) -> list[np.ndarray]:
         """Return some training images, spread over all of them."""
-        data = self.load_data(self.recipe.data)
+        try:
+            data = self.load_data(self.recipe.data)
+        except InputError as error:
+            raise InputError(f"--quantization learns from the run's training images: {error}") from error
         return [image for image, _ in examples(data.examples(_QUANTIZATION_EXAMPLES))]
 
     def predict(
@@ -191,7 +194,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             names_of=_maps_of,
         )
         if predicting.explain is not None:
-            _require_explainable(segmenter, due, predicting)
+            _require_explainable(segmenter, due, predicting, kind.read)
         failures: list[InputError] = []
         read = read_images(due, kind.read, failures)
         given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
@@ -202,18 +205,14 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             contents = [picture, Image.fromarray(plotting.overlay(shown, label_map))]
             if predicting.explain is not None:
                 pixel, stride = predicting.explain_pixel, predicting.explain_stride
-                if pixel is not None and not np.less(pixel, label_map.shape).all():
-                    raise InputError(
-                        f"--explain-pixel {pixel[0]} {pixel[1]}: {source.path} has {label_map.shape[0]} rows and "
-                        f"{label_map.shape[1]} columns"
-                    )
                 heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
                 contents.append(Image.fromarray(plotting.heat_overlay(shown, heat)))
             source.results[0].parent.mkdir(parents=True, exist_ok=True)
             for result, content in zip(source.results, contents, strict=False):
-                with replacing(result) as temporary:
-                    content.save(temporary)
-            if source.results[-1].suffix == ".tif":
+                if not result.exists():  # what --skip-existing has found stays
+                    with replacing(result) as temporary:
+                        content.save(temporary)
+            if source.results[-1].suffix == ".tif" and not source.results[-1].exists():
                 geotiff.save_label_map(label_map, source.results[-1], like=source.path)
         explained = "" if predicting.explain is None else f", and explanations of {predicting.explain},"
         print(f"{len(due) - len(failures)} label maps and overlays{explained} in {out}")
@@ -233,7 +232,9 @@ def _maps_of(path: Path) -> Sequence[str]:
     return ("{}.tif",) if geotiff.is_geotiff(path) and _has_rasterio() else ()
 
 
-def _require_explainable(model: keras.Model, due: Sequence[Source], predicting: Predicting) -> None:
+def _require_explainable(
+    model: keras.Model, due: Sequence[Source], predicting: Predicting, read: Callable[[Path], np.ndarray]
+) -> None:
     """Raise `InputError` for a stride or an image that `inference.explain` refuses."""
     strides = list(models.encoder_maps(model))
     if predicting.explain_stride not in (None, *strides):
@@ -246,6 +247,16 @@ def _require_explainable(model: keras.Model, due: Sequence[Source], predicting: 
             raise InputError(
                 f"{source.path}: has {source.pixels:,} pixels, and images of at most {inference.WHOLE:,} are "
                 "explained: make it smaller"
+            )
+    if predicting.explain_pixel is None:
+        return
+    row, column = predicting.explain_pixel
+    for source in due:
+        rows, columns, _ = read(source.path).shape
+        if not (row < rows and column < columns):
+            raise InputError(
+                f"--explain-pixel {row} {column}: {source.path} has {rows} rows and {columns} columns: name a pixel "
+                "that all images have, or explain them one by one"
             )
 
 

@@ -87,6 +87,8 @@ def _with_whole_paths(recipe: Recipe) -> Recipe:
     paths = {name: getattr(recipe, name) for name in ("data_dir", "start_from")}
     if isinstance(recipe, Segmenter) and recipe.backbone_weights not in ("imagenet", "none"):
         paths["backbone_weights"] = recipe.backbone_weights
+    if isinstance(recipe, Segmenter) and recipe.backbone_file is not None:
+        paths["backbone"] = recipe.backbone_file
     whole: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
     return replace(recipe, **whole)
 

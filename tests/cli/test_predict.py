@@ -159,7 +159,9 @@ def test_images_are_read_ahead_by_pixels_and_no_further(segmenter, photos, monke
     two_of_them = 20 * 30 + 21 * 30
     monkeypatch.setattr(images, "read_ahead", functools.partial(read_ahead, most=two_of_them))
     read, most = [], []
-    monkeypatch.setattr(command, "read_image", lambda path: read.append(path) or np.zeros((20, 30, 3), np.uint8))
+    monkeypatch.setattr(
+        command.ImageKind, "read", lambda kind, path: read.append(path) or np.zeros((20, 30, 3), np.uint8)
+    )
     plain = command.label_maps
 
     def spy(model, examples, **options):
@@ -284,3 +286,20 @@ def test_too_large_an_image_is_not_explained(segmenter, capsys, monkeypatch):
     Image.new("RGB", (30, 20)).save("1.png")
     assert run("predict", segmenter, "1.png", "--out", "out", "--explain", "b") == 2
     assert "1.png: has 600 pixels, and images of at most 599 are explained: make it smaller" in capsys.readouterr().err
+
+
+def test_a_second_explanation_leaves_what_is_there(segmenter, photos):
+    (photo, *_) = sorted(Path(photos).iterdir())
+    assert run("predict", segmenter, photo, "--out", "twice") == 0
+    label_map = Path("twice") / f"{photo.stem}.png"
+    label_map.write_bytes(b"mine")
+    assert run("predict", segmenter, photo, "--out", "twice", "--explain", 1, "--skip-existing") == 0
+    assert label_map.read_bytes() == b"mine"
+    assert len(list(Path("twice").iterdir())) == 3
+
+
+def test_a_pixel_that_an_image_lacks_is_told_of_before_anything_is_written(segmenter, photos, capsys):
+    larger, smaller = photos / "right/2.png", photos / "1.png"
+    assert run("predict", segmenter, larger, smaller, "--out", "lacking", "--explain", 1, "--explain-pixel", 21, 0) == 2
+    assert "name a pixel that all images have" in capsys.readouterr().err
+    assert not Path("lacking").exists()

@@ -270,7 +270,7 @@ def test_codes_longer_than_there_are_are_refused(root, capsys):
         (["unet", "--frozen-epochs", "1"], "needs --backbone"),
         (
             ["unet", "--backbone", "mobilenet2"],
-            "Did you mean mobilenet? Takes a file NAME.keras, or one of convnext_base",
+            "Did you mean mobilenet_v2? Takes a file NAME.keras, or one of convnext_base",
         ),
         (["unet", "--backbone-weights", "mine.h5"], "needs --backbone"),
         (["unet", "--backbone", "mine.keras"], "--backbone mine.keras: is not a file"),
@@ -406,8 +406,8 @@ def test_what_a_network_of_ones_own_must_be_is_said_in_one_line(root, own_backbo
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save("dense.keras")
     Path("text.keras").write_text("text")
     for options, message in (
-        (["--backbone", "dense.keras"], "--backbone dense.keras: A backbone takes images"),
-        (["--backbone", "text.keras"], "text.keras: is damaged"),
+        (["--backbone", "dense.keras"], "dense.keras: A backbone takes images"),
+        (["--backbone", "text.keras"], "text.keras: cannot be loaded (not a zip file): save a Functional model"),
         (["--backbone", "own.keras", "--backbone-weights", "none"], "own.keras brings its weights"),
         (["--backbone", "own.keras", "--backbone-width", 0.5], "is for MobileNets"),
     ):

@@ -105,7 +105,9 @@ def test_wrong_arguments_of_backbones_are_named():
     with pytest.raises(ValueError, match="which takes \\(None, 5\\)"):
         backbone(keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]))
     four = keras.Sequential([keras.Input((None, None, 4)), keras.layers.Conv2D(2, 2, strides=2)])
-    with pytest.raises(ValueError, match="The backbone takes 4 channels. Received: input_channels=3"):
+    with pytest.raises(
+        ValueError, match="The backbone takes 4 channels: give images of as many .*Received: input_channels=3"
+    ):
         backbone(four)
     with pytest.raises(ValueError, match="FCN needs maps at strides 8, 16 and 32. Received: a backbone without 8"):
         fcn(2, backbone=four, input_channels=4)
@@ -213,3 +215,39 @@ def test_names_are_the_applications_in_snake_case():
     assert {"convnext_tiny", "densenet121", "efficientnet_b7", "efficientnet_v2_b0", "efficientnet_v2_s"} < {*BACKBONES}
     assert {"inception_resnet_v2", "inception_v3", "mobilenet_v3_small", "nasnet_large"} < {*BACKBONES}
     assert {"resnet152_v2", "vgg19", "xception"} < {*BACKBONES}
+
+
+def strided(x, count):
+    for _ in range(count):
+        x = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(x)
+    return x
+
+
+def test_a_network_that_enlarges_again_is_a_backbone_up_to_there():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2DTranspose(4, 2, strides=2)(strided(image, 5))
+    network = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(x))
+    assert fcn(3, backbone=network).output_shape == (None, None, None, 3)
+
+
+def test_a_classifier_of_one_size_is_a_backbone_without_its_top():
+    image = keras.Input((64, 64, 3))
+    network = keras.Model(image, keras.layers.Dense(5)(keras.layers.Flatten()(strided(image, 5))))
+    segmenter = fcn(3, backbone=network)
+    assert segmenter.output_shape == (None, None, None, 3)
+    kernel = network.layers[1].get_weights()[0]
+    np.testing.assert_array_equal(segmenter.get_layer("backbone").layers[1].get_weights()[0], kernel)
+
+
+def test_a_shallow_backbone_has_fewer_levels():
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, strided(image, 2))
+    assert unet(2, backbone=network).output_shape == (None, None, None, 2)
+
+
+def test_weights_that_are_not_finite_are_refused():
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, strided(image, 5))
+    network.set_weights([np.full_like(weight, np.nan) for weight in network.get_weights()])
+    with pytest.raises(ValueError, match="A backbone's weights are finite numbers"):
+        fcn(2, backbone=network)

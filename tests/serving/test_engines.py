@@ -313,3 +313,54 @@ def test_a_missing_extra_is_named(write, name, module, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"needs {module}.*pip install 'keras-segen\[(onnx|litert)\]'"):
         write(unet(2, filters=(4, 8)), tmp_path / name)
+
+
+@pytest.mark.parametrize("write", [export_onnx, export_litert])
+def test_numbers_that_are_not_finite_are_refused(write, tmp_path):
+    model = unet(2, filters=(4, 8))
+    *weights, bias = model.get_weights()
+    model.set_weights([*weights, np.full_like(bias, np.nan)])
+    path = tmp_path / "new" / ("m.onnx" if write is export_onnx else "m.tflite")
+    with pytest.raises(InputError, match="unet: gives numbers that are not finite$"):
+        write(model, path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_engine_whose_numbers_are_not_finite_is_refused(wrong):
+    model = unet(2, filters=(4, 8))
+    with pytest.raises(InputError, match="not finite after the conversion"):
+        _conversion.compared(
+            model,
+            lambda image: [np.full((*image.shape[:3], 2), wrong, np.float32)],
+            iter([{"image": images((32, 32))}]),
+        )
+
+
+@pytest.mark.parametrize(("write", "name"), [(export_onnx, "m.onnx"), (export_litert, "m.tflite")])
+def test_a_network_in_bfloat16_is_written_in_float32(write, name, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = unet(3, filters=(4, 8))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert write(model, tmp_path / name).difference < 1e-4
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((32, 32, 1)), np.zeros((32, 32)), np.full((32, 32, 3), np.nan)])
+def test_wrong_examples_are_refused(wrong, tmp_path):
+    with pytest.raises(ValueError, match="`examples` are images"):
+        export_litert(unet(2, filters=(4, 8)), tmp_path / "m.tflite", quantization="int8", examples=[wrong])
+
+
+def test_8_bits_stand_for_the_range_of_values(tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = trained(unet(2, filters=(4, 8), value_range=(100, 4195)))
+    examples = [np.random.default_rng(0).uniform(0, 3000, (48, 64, 3))]
+    path = export_litert(model, tmp_path / "small.tflite", quantization="int8", examples=examples).path
+    (image,) = Interpreter(str(path)).get_input_details()
+    scale, zero = image["quantization"]
+    # 0 belongs to the range that LiteRT keeps.
+    assert scale == pytest.approx(4195 / 255, rel=0.02)
+    assert zero == 0
