@@ -144,7 +144,9 @@ Factor = Annotated[float, _between(0.0, 8.0, over=True)]
 Share = Annotated[float, _between(0.0, 1.0)]
 Strength = Annotated[float, _between(0.0, 2.0)]
 Dropout = Annotated[float, _between(0.0, 0.99)]
-Weight = Annotated[float, _between(0.0, 1e6)]
+MOST_WEIGHT = 1e6
+Weight = Annotated[float, _between(0.0, MOST_WEIGHT)]
+ClassWeights = Annotated[tuple[float | str, ...] | None, Parameter(show_default=False)]
 Positive = Annotated[float, _between(0.0, 1e12, over=True)]
 
 

@@ -140,7 +140,7 @@ def read_folder(
     if maybe_binary or (names is None and not _dense(ids)):
         # By chance this split may hold few of the classes: the others tell.
         other_masks = sorted({mask for _, mask in find_pairs(root, ALL)} - ids_of.keys())
-        read_ids = in_threads(lambda mask: _pairs.class_ids(_images.read_mask(mask)), other_masks)
+        read_ids = in_threads(lambda mask: frozenset(_pairs.pixels_of(_images.read_mask(mask))), other_masks)
         ids_of |= dict(zip(other_masks, read_ids, strict=True))
         ids = _union(ids_of)
     black_and_white = maybe_binary and ids == {0, VOID}

@@ -5,7 +5,8 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -33,7 +34,7 @@ class Pair:
         properties: What is known of the image, its height and width above all; the mask's are the same.
         packed: The mask's class ids, transposed, with a last row and column of void, (width + 1, height + 1), deflated.
             TensorFlow's PNG decoder knows no palettes, and this is quicker.
-        ids: The class ids that occur.
+        pixels: The number of pixels of each class id that occurs.
         digest: The SHA-256 of both files' contents.
 
     Example:
@@ -48,8 +49,13 @@ class Pair:
     mask: Path
     properties: _windows.Checked
     packed: bytes
-    ids: frozenset[int]
+    pixels: Mapping[int, int]
     digest: bytes
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The class ids that occur."""
+        return frozenset(self.pixels)
 
 
 def read_pair(
@@ -68,7 +74,7 @@ def read_pair(
             f"{image.width}×{image.height}: give both the same size"
         )
     digest = hashlib.sha256(image.digest + mask.tobytes()).digest()
-    return Pair(image_path, mask_path, image, _pack(mask), class_ids(mask), digest)
+    return Pair(image_path, mask_path, image, _pack(mask), pixels_of(mask), digest)
 
 
 def _pack(mask: np.ndarray) -> bytes:
@@ -80,9 +86,10 @@ def _unpack(pair: Pair) -> np.ndarray:
     return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1].T
 
 
-def class_ids(mask: np.ndarray) -> frozenset[int]:
-    """Return the ids that occur in a uint8 mask, void's among them."""
-    return frozenset(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+def pixels_of(mask: np.ndarray) -> dict[int, int]:
+    """Return how many pixels each id has that occurs in a uint8 mask, void's among them."""
+    counts = np.bincount(mask.ravel(), minlength=256)
+    return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 def check_ids(pairs: Sequence[Pair], num_classes: int) -> None:
@@ -100,7 +107,9 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
     """Number black-and-white masks, 0 and 255, as 0 and 1."""
 
     def renumbered(pair: Pair) -> Pair:
-        return replace(pair, packed=_pack(_unpack(pair) // 255), ids=frozenset(i // 255 for i in pair.ids))
+        return replace(
+            pair, packed=_pack(_unpack(pair) // 255), pixels={i // 255: count for i, count in pair.pixels.items()}
+        )
 
     return [renumbered(pair) for pair in pairs]
 
@@ -164,6 +173,61 @@ class Pairs:
         for pair in self.pairs:
             digest.update(pair.image.name.encode() + pair.digest)
         return digest.hexdigest()
+
+    def class_weights(self, num_classes: int) -> list[float]:
+        """Return weights of the classes by median frequency balancing (Eigen and Fergus, 2015, arXiv:1411.4734).
+
+        A class's frequency is its share of the pixels, void aside, of those images in which it occurs; its weight is
+        the median of all frequencies over its own. A class that does not occur has weight 1.
+
+        Args:
+            num_classes: The number of classes.
+
+        Example:
+            >>> mask = np.array([[0, 0, 0, 1]], "uint8")
+            >>> for name in ("images", "masks"):
+            ...     ks.plotting.save_image(mask, f"my_folder/{name}/0.png")
+            >>> [round(weight, 3) for weight in ks.data.read_folder("all", "my_folder").class_weights(2)]
+            [0.667, 2.0]
+        """
+        own, around = np.zeros(num_classes), np.zeros(num_classes)
+        for pair in self.pairs:
+            counted = {i: count for i, count in pair.pixels.items() if i != VOID}
+            for i, count in counted.items():
+                own[i] += count
+                around[i] += sum(counted.values())
+        frequency = own[own > 0] / around[own > 0]
+        weights = np.ones(num_classes)
+        weights[own > 0] = np.median(frequency) / frequency
+        return [float(weight) for weight in weights]
+
+    def oversampled(self, threshold: float, *, seed: int = 0) -> "Pairs":
+        """Return pairs of which those with rare classes are repeated (Gupta et al., 2019, arXiv:1908.03195, section 5).
+
+        A class in a share `f` of the images wants each of these `max(1, sqrt(threshold / f))` times, and an image
+        gets the most that one of its classes wants. What is left over of a whole number is drawn.
+
+        Args:
+            threshold: The share of images below which a class is rare.
+            seed: The seed of the draw.
+
+        Raises:
+            ValueError: For a threshold that is not from 0 to 1.
+
+        Example:
+            >>> for name in ("images", "masks"):
+            ...     ks.plotting.save_image(np.eye(32, dtype="uint8"), f"my_folder/{name}/0.png")
+            >>> len(ks.data.read_folder("all", "my_folder").oversampled(0.1))
+            1
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"`threshold` is a share from 0 to 1. Received: threshold={threshold}")
+        images = Counter(i for pair in self.pairs for i in pair.ids - {VOID})
+        wanted = {i: max(1.0, math.sqrt(threshold * len(self) / count)) for i, count in images.items()}
+        factors = [max((wanted[i] for i in pair.ids - {VOID}), default=1.0) for pair in self.pairs]
+        drawn = np.random.default_rng(seed).random(len(self))
+        times = [int(factor + draw) for factor, draw in zip(factors, drawn, strict=True)]
+        return replace(self, pairs=[pair for pair, count in zip(self.pairs, times, strict=True) for _ in range(count)])
 
     def sample(self, count: int) -> "Pairs":
         """Return `count` pairs at most, spread evenly over all of them."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from keras_segen_cli.options import (
+    MOST_WEIGHT,
     SEGMENTATION_SETS,
     Backbone,
     BatchSize,
+    ClassWeights,
     Count,
     CountOrNone,
     CountOrZero,
@@ -24,7 +26,6 @@ from keras_segen_cli.options import (
     Side,
     Strength,
     ValueRange,
-    Weight,
 )
 from keras_segen_cli.recipes.losses import named
 from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
@@ -74,8 +75,12 @@ class Segmenter(Recipe):
     """First stages of the backbone that stay frozen. With most, the first ends at stride 2, the fifth at 32."""
     loss: Annotated[tuple[Loss, ...], Each] | None = None
     """Losses, which are added. Default: cross_entropy dice, or the loss of --output-codes."""
-    class_weights: tuple[Weight, ...] | None = None
-    """Weights of the classes in the loss, one a class. Default: 1."""
+    class_weights: ClassWeights = None
+    """Weights of the classes in the loss, one a class; a file that holds them, one a line; or balanced: the median of
+    the classes' frequencies over each one's own. Default: 1."""
+    oversampling: Share = 0.0
+    """Share of the training images below which a class is rare: images with rare classes come more often. 0.1 is a
+    start."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer. adam with --weight-decay is AdamW; sgd has momentum 0.9."""
     weight_decay: Share = 0.0
@@ -112,8 +117,38 @@ class Segmenter(Recipe):
             )
         if self.warm_up_steps and self.schedule != "cosine":
             raise WrongUseError("--warm-up-steps needs --schedule cosine")
-        if self.class_weights is not None and not any(self.class_weights):
+        self._check_class_weights()
+        if self.oversampling and self.data == "shapes":
+            raise WrongUseError("--oversampling: shapes are drawn anew for each training: remove the option")
+
+    def _check_class_weights(self) -> None:
+        weights = self.class_weights
+        if weights is None:
+            return
+        words = [weight for weight in weights if isinstance(weight, str)]
+        if words and len(weights) > 1:
+            raise WrongUseError(f"--class-weights {words[0]}: give numbers alone, or balanced, or one file")
+        if words and words[0] != "balanced":
+            self.weights_of_file(words[0])
+        if not words and not all(0 <= weight <= MOST_WEIGHT for weight in weights if not isinstance(weight, str)):
+            raise WrongUseError(f"--class-weights must be numbers from 0 to {MOST_WEIGHT:,.0f}")
+        if not any(weights):
             raise WrongUseError("--class-weights are all 0: give one class a weight at least")
+
+    @staticmethod
+    def weights_of_file(file: str) -> tuple[float, ...]:
+        """Read the weights of the classes, one a line; `WrongUseError` for what is no such file."""
+        try:
+            weights = tuple(float(line) for line in Path(file).read_text(encoding="utf-8-sig").split())
+        except (OSError, ValueError) as error:
+            raise WrongUseError(
+                f"--class-weights {file}: is neither balanced nor a file of numbers, one a line ({error})"
+            ) from error
+        if not weights or not all(0 <= weight <= MOST_WEIGHT for weight in weights) or not any(weights):
+            raise WrongUseError(
+                f"--class-weights {file}: must hold numbers from 0 to {MOST_WEIGHT:,.0f}, not all of them 0"
+            )
+        return weights
 
     def _check_backbone(self) -> None:
         weights, width = self.backbone_weights, self.backbone_width
@@ -213,7 +248,7 @@ class Segmenter(Recipe):
             )
             objective = losses.OutputCodeCrossEntropy(bits)
         else:
-            weights = None if self.class_weights is None else list(self.class_weights)
+            weights = None if self.class_weights is None else [float(weight) for weight in self.class_weights]
             parts = [named(name)(class_weights=weights) for name in self.loss or _DEFAULT_LOSS]
             objective = losses.Sum(parts)
         rate = self.learning_rate if self.frozen_epochs else self.rate(self.learning_rate, self.epochs)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -66,11 +65,6 @@ class GenerationData:
     kept_aside: int = 0
     held_out: np.ndarray = field(default_factory=lambda: NO_IMAGES)
     held_out_labels: np.ndarray | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of a recipe that follow from the data: none."""
-        return {}
 
     @property
     def val(self) -> tf.data.Dataset | None:

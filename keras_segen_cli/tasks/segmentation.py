@@ -71,6 +71,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             channels=self.recipe.channels,
             value_range=self.recipe.value_range,
             augmentation=Augmentation.of(self.recipe.augmentation, strength=self.recipe.augmentation_strength),
+            oversampling=self.recipe.oversampling,
             verbose=verbose,
         )
         if data.channels != 3 or data.value_range is not None:
@@ -94,6 +95,28 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             more = f" and {len(data.absent) - 5} more" if len(data.absent) > 5 else ""
             warn(f"no training mask holds {', '.join(data.absent[:5])}{more}: the model cannot learn that")
         return data
+
+    def settings_of(self, data: SegmentationData) -> dict[str, Any]:
+        """Return how the images are read, and the classes' weights as numbers."""
+        return {
+            "channels": data.channels,
+            "value_range": data.value_range,
+            "class_weights": self._weights(data),
+        }
+
+    def _weights(self, data: SegmentationData) -> tuple[float | str, ...] | None:
+        given = self.recipe.class_weights
+        if given is None or not isinstance(given[0], str):
+            return given
+        if given[0] != "balanced":
+            return self.recipe.weights_of_file(given[0])
+        if data.balanced is None:
+            raise InputError(
+                f"--class-weights balanced: how many pixels the classes of {data.name} have is not known: give numbers"
+            )
+        listed = ", ".join(f"{name} {w:.3g}" for name, w in zip(data.class_names, data.balanced, strict=True))
+        print(f"class weights: {listed}", flush=True)
+        return data.balanced
 
     def default_split(self, name: str) -> str | None:
         """Return the split of other data that is scored if none is named; `InputError` for a folder with several.

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -51,6 +51,7 @@ class SegmentationData:
         black_and_white: whether a folder's masks hold 255 in their files where class 1 is.
         channels: of the images.
         value_range: the values that become 0 and 255 in the network; None for images of 8 bits.
+        balanced: the classes' weights by their frequencies, if these are known.
         kept_aside: further images; none, as these are the validation images.
     """
 
@@ -66,12 +67,8 @@ class SegmentationData:
     black_and_white: bool = False
     channels: int = 3
     value_range: tuple[float, float] | None = None
+    balanced: tuple[float, ...] | None = None
     kept_aside: int = 0
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings of a recipe that follow from the data."""
-        return {"channels": self.channels, "value_range": self.value_range}
 
 
 def segmentation_data(
@@ -85,6 +82,7 @@ def segmentation_data(
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     augmentation: Augmentation | None = None,
+    oversampling: float = 0.0,
     verbose: bool = True,
 ) -> SegmentationData:
     """Read and check the data that `--data` names: "shapes", one of `VOC` or `PREPARED`, or a folder's path.
@@ -99,6 +97,7 @@ def segmentation_data(
         channels: of a folder's images; None: they follow from the folder.
         value_range: the values of a folder's images that become 0 and 255; None: likewise.
         augmentation: of the training images, shapes aside; None: the default.
+        oversampling: share of training images below which a class is rare, and its images are repeated.
         verbose: show progress.
 
     Raises:
@@ -124,43 +123,33 @@ def segmentation_data(
             val_count=SHAPES_COUNTS[scored],
             examples=lambda count: shapes(trained, image_size=image_size, count=count),
         )
+    made = partial(
+        _from_sources, image_size=image_size, seed=seed, augmentation=augmentation, oversampling=oversampling
+    )
     train: Pairs | Examples
     val: Pairs | Examples
     if name in PREPARED:
         read = PREPARED[name]
         train = read(trained, data_dir, verbose=verbose)
         val = train if split else read(scored, data_dir, verbose=verbose)
-        return _from_sources(
-            name, class_names(name), train, val, image_size=image_size, seed=seed, augmentation=augmentation
-        )
+        return made(name, class_names(name), train, val)
     if name in VOC:
         year, train_split = VOC[name]
         train = read_voc(split or train_split, data_dir, year=year, verbose=verbose)
         val = train if split else read_voc(scored, data_dir, year=year, verbose=verbose)
-        return _from_sources(
-            name, class_names("voc"), train, val, image_size=image_size, seed=seed, augmentation=augmentation
-        )
+        return made(name, class_names("voc"), train, val)
     return _from_folder(
-        Path(name).resolve(),
-        split,
-        image_size=image_size,
-        seed=seed,
-        known_classes=known_classes,
-        kind=(channels, value_range),
-        augmentation=augmentation,
-        verbose=verbose,
+        Path(name).resolve(), split, made, known_classes=known_classes, kind=(channels, value_range), verbose=verbose
     )
 
 
 def _from_folder(
     root: Path,
     split: str | None,
+    made: Callable[..., SegmentationData],
     *,
-    image_size: int,
-    seed: int,
     known_classes: Sequence[str] | None,
     kind: tuple[int | None, tuple[float, float] | None],
-    augmentation: Augmentation | None,
     verbose: bool,
 ) -> SegmentationData:
     trained, scored = split or TRAIN, split or VAL
@@ -183,7 +172,7 @@ def _from_folder(
     names = train.class_names or tuple(f"class_{i}" for i in range(num_classes))
     if len(names) > VOID:
         raise InputError(f"{root / 'classes.txt'}: names {len(names)} classes: a mask has room for {VOID}")
-    data = _from_sources(str(root), names, train, val, image_size=image_size, seed=seed, augmentation=augmentation)
+    data = made(str(root), names, train, val)
     return replace(data, black_and_white=train.black_and_white, channels=train.channels, value_range=train.value_range)
 
 
@@ -196,15 +185,22 @@ def _from_sources(
     image_size: int,
     seed: int,
     augmentation: Augmentation | None,
+    oversampling: float,
 ) -> SegmentationData:
     present = train.ids
+    shown = train
+    if oversampling:
+        if not isinstance(train, Pairs):
+            raise InputError(f"--oversampling: which classes the images of {name} hold is not known: remove the option")
+        shown = train.oversampled(oversampling)
+        print(f"oversampling: {len(shown) - len(train)} repeats of images with rare classes", flush=True)
     return SegmentationData(
         name=name,
         class_names=class_names,
         fingerprint=f"{train.fingerprint}-{val.fingerprint}",
-        count=len(train),
+        count=len(shown),
         absent=() if present is None else tuple(name for i, name in enumerate(class_names) if i not in present),
-        train=lambda batch_size, start: train.dataset(
+        train=lambda batch_size, start: shown.dataset(
             image_size=image_size,
             augmentation=augmentation,
             batch_size=batch_size,
@@ -212,6 +208,7 @@ def _from_sources(
             seed=seed,
             start=start,
         ),
+        balanced=tuple(train.class_weights(len(class_names))) if isinstance(train, Pairs) else None,
         val=val.dataset(),
         val_count=len(val),
         examples=lambda count: train.sample(count).dataset(),

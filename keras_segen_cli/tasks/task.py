@@ -26,7 +26,6 @@ class Data(Protocol):
         fingerprint: the same if and only if the data are.
         count: training images.
         kept_aside: further images that are not trained on.
-        settings: the settings of a recipe that follow from the data.
         train: (batch_size, start) -> batches without end, beginning behind `start` samples.
     """
 
@@ -40,8 +39,6 @@ class Data(Protocol):
     def count(self) -> int: ...  # noqa: D102
     @property
     def kept_aside(self) -> int: ...  # noqa: D102
-    @property
-    def settings(self) -> dict[str, Any]: ...  # noqa: D102
     @property
     def train(self) -> Callable[[int, int], tf.data.Dataset]: ...  # noqa: D102
 
@@ -97,6 +94,10 @@ class Task(abc.ABC, Generic[R, D]):
     @abc.abstractmethod
     def default_split(self, name: str) -> str | None:
         """Return the split of other data than the run's own on which its model is scored if none is named."""
+
+    def settings_of(self, data: D) -> dict[str, Any]:
+        """Return the recipe's settings that follow from the data."""
+        return {}
 
     @abc.abstractmethod
     def validate(self, model: keras.Model, data: D) -> dict[str, float]:

@@ -26,7 +26,7 @@ from keras_segen_cli.tasks.task import Data
 # Settings that may differ between a run and its resumption.
 _INCIDENTAL = ("data", "data_dir", "early_stopping")
 # Settings that follow from the data where they are not given.
-_LEFT_TO_THE_DATA = ("steps_per_epoch", "channels", "value_range")
+_LEFT_TO_THE_DATA = ("steps_per_epoch", "channels", "value_range", "class_weights")
 
 
 def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Run:
@@ -55,9 +55,10 @@ def train(recipe: Recipe, *, out: str | None, resume: bool, verbose: bool) -> Ru
         else:
             _require_same(run, before.recipe, recipe)
         _make_repeatable(recipe.seed, recipe.precision, deterministic=recipe.deterministic)
-        data: Data = task_of(run, recipe).load_data(recipe.data, verbose=verbose)
+        asked = task_of(run, recipe)
+        data: Data = asked.load_data(recipe.data, verbose=verbose)
         steps = recipe.steps_per_epoch or max(recipe.least_steps, data.count // recipe.batch_size)
-        recipe = replace(recipe, data=data.name, steps_per_epoch=steps, **data.settings)
+        recipe = replace(recipe, data=data.name, steps_per_epoch=steps, **asked.settings_of(data))
         task = task_of(run, recipe, classes=data.class_names, fingerprint=data.fingerprint)
         if before is not None:
             _require_same_data(before, task)
@@ -223,12 +224,17 @@ def _require_same(run: Run, before: Recipe, asked: Recipe) -> None:
         )
     theirs, ours = before.settings(), asked.settings()
     for name, value in ours.items():
-        left_to_the_data = name in _LEFT_TO_THE_DATA and value is None
+        left_to_the_data = name in _LEFT_TO_THE_DATA and (value is None or _is_word(value))
         if name not in (*_INCIDENTAL, "epochs") and not left_to_the_data and theirs[name] != value:
             raise InputError(
                 f"{run.path}: was begun with {as_typed(name, theirs[name])} and cannot go on with "
                 f"{as_typed(name, value)}: repeat its options, or begin a new run"
             )
+
+
+def _is_word(value: Any) -> bool:
+    """Say whether a setting names what it stands for, such as the class weights of a file."""
+    return isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str)
 
 
 def _require_same_data(before: Task[Any, Any], now: Task[Any, Any]) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import MISSING, fields, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -204,6 +205,25 @@ def test_class_weights_reach_the_losses():
     assert [loss.class_weights for loss in losses] == [[1.0, 3.0]] * 2
     with pytest.raises(WrongUseError, match="--class-weights has 2 weights, and the data have 3 classes"):
         recipe.build(["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ((1.0, "balanced"), "--class-weights balanced: give numbers alone, or balanced, or one file"),
+        (("nowhere.txt",), "--class-weights nowhere.txt: is neither balanced nor a file of numbers"),
+        ((-1.0, 2.0), "--class-weights must be numbers from 0 to 1,000,000"),
+        ((float("nan"), 2.0), "--class-weights must be numbers from 0"),
+        (("zeros.txt",), "--class-weights zeros.txt: must hold numbers from 0 to 1,000,000, not all of them 0"),
+        (("words.txt",), "--class-weights words.txt: is neither balanced nor a file of numbers"),
+    ],
+)
+def test_wrong_class_weights_are_said(weights, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("zeros.txt").write_text("0\n0\n")
+    Path("words.txt").write_text("one\ntwo\n")
+    with pytest.raises(WrongUseError, match=re.escape(words)):
+        UNet(data="x", class_weights=weights).check()
 
 
 @pytest.mark.parametrize("model", ["dcgan", "cgan"])

@@ -11,6 +11,7 @@ import pytest
 import keras_segen_cli
 from examples.commands import answer, as_typed, assert_equal_models, read_json, run
 from keras_segen.callbacks import Checkpoint
+from keras_segen.data import read_folder
 
 SMALL = ["--epochs", "3", "--steps-per-epoch", "2", "--batch-size", "2", "--image-size", "32"]
 FCN = ["--backbone", "mobilenet", "--backbone-width", "0.25", *SMALL]
@@ -434,3 +435,24 @@ def test_what_a_backbone_cannot_do_is_said_in_one_line(root, capsys, options, me
     assert message in error
     assert error.count("\n") == 1
     assert not Path("no/config.json").exists()
+
+
+BALANCED = ["train", "unet", "--filters", "4", "8", *SMALL, "--oversampling", "0.9"]
+
+
+@pytest.mark.parametrize("weights", [["balanced"], ["weights.txt"]], ids=as_typed)
+def test_class_weights_and_repeats_are_written_down_and_resumed(root, capsys, weights):
+    Path("weights.txt").write_text("1\n2.5\n")
+    command = [*BALANCED, "--data", root, "--out", "run", "--class-weights", *weights]
+    assert run(*command, "--epochs", "1") == 0
+    assert "repeats of images with rare classes" in capsys.readouterr().out
+    expected = read_folder("train", root).class_weights(2) if weights == ["balanced"] else [1, 2.5]
+    assert read_json("run/config.json")["class_weights"] == pytest.approx(expected)
+    assert run(*command, "--epochs", "2", "--resume") == 0
+    assert read_json("run/config.json")["epochs"] == 2
+
+
+@pytest.mark.parametrize("option", [["--class-weights", "balanced"], ["--oversampling", "0.1"]], ids=as_typed)
+def test_drawn_shapes_are_not_balanced(root, capsys, option):
+    assert run("train", "unet", "--data", "shapes", *SMALL, *option, "--out", "no") == 2
+    assert capsys.readouterr().err.count("\n") == 1

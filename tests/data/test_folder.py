@@ -9,6 +9,7 @@ from keras_segen.data import Augmentation, folder
 from keras_segen.data._folder import read_folder
 from keras_segen.data._split import choose
 from keras_segen.errors import InputError
+from keras_segen.plotting import save_image
 
 
 def write_mask(path, ids):
@@ -441,3 +442,37 @@ def test_real_membranes_have_one_channel(real_data):
     image, mask = next(iter(folder("val", data_dir=real_data("membranes"))))
     assert image.shape[1:] == (512, 512, 3)
     assert set(np.unique(mask)) == {0, 1}
+
+
+def classes_in(*masks):
+    """A folder whose masks hold these ids, one a row."""
+
+    def draw(root):
+        for i, mask in enumerate(masks):
+            ids = np.array(mask, np.uint8)
+            save_image(np.zeros((*ids.shape, 3), np.uint8), root / f"images/{i}.png")
+            save_image(ids, root / f"masks/{i}.png")
+        return read_folder("all", root)
+
+    return draw
+
+
+def test_class_weights_are_the_median_frequency_over_each_classs_own(tmp_path):
+    # Class 0: 6 of the 10 pixels of both images; class 1: 2 of 6; class 2: 2 of 4. Void does not count.
+    found = classes_in([[0, 0, 0], [0, 1, 1]], [[0, 0, 2, 255], [2, 255, 255, 255]])(tmp_path)
+    frequencies = [6 / 10, 2 / 6, 2 / 4]
+    assert found.class_weights(4) == pytest.approx([*(0.5 / frequency for frequency in frequencies), 1])
+
+
+def test_oversampling_repeats_images_with_rare_classes(tmp_path):
+    # Class 1 is in one of 16 images: sqrt(0.25 * 16) = 2 times.
+    found = classes_in([[0, 1]], *[[[0, 2]]] * 15)(tmp_path)
+    names = [pair.image.stem for pair in found.oversampled(0.25).pairs]
+    assert names.count("0") == 2
+    assert len(names) == 17
+    assert found.oversampled(0).pairs == found.pairs
+    # sqrt(0.14 * 16) = 1.497 times: what is left over is drawn.
+    often = np.mean([len(found.oversampled(0.14, seed=seed)) - 15 for seed in range(200)])
+    assert often == pytest.approx(1.497, abs=0.15)
+    with pytest.raises(ValueError, match=r"`threshold` is a share from 0 to 1. Received: threshold=2"):
+        found.oversampled(2)
