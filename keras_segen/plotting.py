@@ -109,7 +109,8 @@ def displayable(image: np.ndarray, value_range: tuple[float, float] | None = Non
         channels = np.clip(np.round(channels), 0, 255).astype(np.uint8)
     if channels.shape[-1] == 1:
         return np.repeat(channels, 3, axis=-1)
-    return np.pad(channels, [(0, 0), (0, 0), (0, 3 - channels.shape[-1])])
+    missing = 3 - channels.shape[-1]
+    return np.pad(channels, [(0, 0), (0, 0), (0, missing)]) if missing else channels
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:

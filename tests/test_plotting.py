@@ -140,3 +140,16 @@ def test_confusions_are_shares_of_the_truth(tmp_path):
 def test_what_cannot_be_drawn_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_images_of_any_channels_can_be_looked_at():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (5, 6, 7), "uint8")
+    grey, two, many = (plotting.displayable(image[..., :count]) for count in (1, 2, 7))
+    np.testing.assert_array_equal(grey, image[..., :1].repeat(3, -1))
+    np.testing.assert_array_equal(two, np.concatenate([image[..., :2], np.zeros((5, 6, 1), np.uint8)], -1))
+    np.testing.assert_array_equal(many, image[..., :3])
+    deep = np.array([[[90], [100], [610], [611]]], np.uint16)
+    assert plotting.displayable(deep, (100, 610))[0, :, 0].tolist() == [0, 0, 255, 255]
+    with pytest.raises(ValueError, match=r"An image is \(height, width, channels\)"):
+        plotting.displayable(image[..., 0])

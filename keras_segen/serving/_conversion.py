@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_segen.errors import InputError
 from keras_segen.files import replacing, require_place
+from keras_segen.models import value_range
 from keras_segen.serving._generator import label_count
 from keras_segen.types import Tensor
 
@@ -116,7 +117,8 @@ def examples_of(network: keras.Model) -> Iterator[dict[str, np.ndarray]]:
             shape = [2, *(next(sides) if side is None else side for side in tensor.shape[1:])]
             values: np.ndarray
             if name == "image":
-                values = rng.integers(0, 256, shape)
+                low, high = value_range(network) or (0, 255)
+                values = low + rng.integers(0, 256, shape) * (high - low) / 255
             elif name == "label":
                 values = rng.integers(0, classes, shape) if "int" in tensor.dtype else rng.integers(0, 2, shape)
             else:
