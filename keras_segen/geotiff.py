@@ -11,10 +11,10 @@ from keras_segen.files import replacing
 from keras_segen.plotting import voc_palette
 from keras_segen.types import PathLike
 
-__all__ = ["is_geotiff", "rasterio", "save_label_map"]
+__all__ = ["is_geotiff", "save_label_map"]
 
 
-def rasterio() -> Any:
+def _rasterio() -> Any:
     """Return the library; `InputError` says how to install it."""
     try:
         import rasterio as library
@@ -52,9 +52,9 @@ def save_label_map(label_map: np.ndarray, path: PathLike, *, like: PathLike) -> 
         InputError: If rasterio is not installed, or `like` is no GeoTIFF of this size.
 
     Example:
-        >>> ks.geotiff.save_label_map(label_map, "field_labels.tif", like="field.tif")  # doctest: +SKIP
+        >>> ks.geotiff.save_label_map(label_map, "field_labels.tif", like="field.tif")
     """
-    library = rasterio()
+    library = _rasterio()
     try:
         with library.open(like) as source:
             if (source.height, source.width) != label_map.shape:

@@ -20,19 +20,24 @@ import tensorflow as tf
 
 import keras_segen
 
-PARTS = ("callbacks", "classical", "data", "inference", "latents", "layers", "losses", "metrics", "models")
+PARTS = ("callbacks", "classical", "data", "geotiff", "inference", "latents", "layers", "losses", "metrics", "models")
 PARTS += ("plotting", "ranges", "runs", "serving", "torch_file", "training")
 DOWNLOADS = {
     "data.celeb_a",
     "data.cifar10",
     "data.coco",
+    "data.fashion_mnist",
+    "data.mnist",
     "data.oxford_iiit_pet",
     "data.read_celeb_a",
     "data.read_cifar10",
     "data.read_coco",
+    "data.read_fashion_mnist",
+    "data.read_mnist",
     "data.read_oxford_iiit_pet",
     "data.read_voc",
     "data.voc",
+    "geotiff.save_label_map",  # needs a GeoTIFF
     "metrics.Reference.from_statistics",
     "metrics.inception_features",
     "torch_file.read_state_dict",  # needs a file that PyTorch wrote

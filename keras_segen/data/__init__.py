@@ -1,8 +1,8 @@
 """Data sets for segmentation and generation: functions that return a `tf.data.Dataset` ready for `fit`.
 
-`voc`, `coco`, `oxford_iiit_pet`, `cifar10`, `celeb_a` and `shapes` are data sets by name, `folder` reads a user's own
-images, and `from_arrays` takes what is in memory. The functions that begin with `read_` return what lies behind a data
-set, read and checked: pairs of image and mask, class folders, or arrays.
+`voc`, `coco`, `oxford_iiit_pet`, `cifar10`, `mnist`, `fashion_mnist`, `celeb_a` and `shapes` are data sets by name,
+`folder` reads a user's own images, and `from_arrays` takes what is in memory. The functions that begin with `read_`
+return what lies behind a data set, read and checked: pairs of image and mask, class folders, or arrays.
 """
 
 from keras_segen._masks import VOID
@@ -20,6 +20,7 @@ from keras_segen.data._image_files import fingerprint, image_batches, image_file
 from keras_segen.data._images import middle_square, read_image
 from keras_segen.data._in_memory import from_arrays
 from keras_segen.data._in_threads import read_ahead
+from keras_segen.data._mnist import fashion_mnist, mnist, read_fashion_mnist, read_mnist
 from keras_segen.data._oxford_iiit_pet import oxford_iiit_pet, read_oxford_iiit_pet
 from keras_segen.data._pairs import Pair, Pairs
 from keras_segen.data._records import Examples
@@ -42,6 +43,7 @@ __all__ = [
     "cifar10",
     "class_names",
     "coco",
+    "fashion_mnist",
     "fingerprint",
     "folder",
     "folder_splits",
@@ -49,6 +51,7 @@ __all__ = [
     "image_batches",
     "image_files",
     "middle_square",
+    "mnist",
     "oxford_iiit_pet",
     "read_ahead",
     "read_celeb_a",
@@ -56,8 +59,10 @@ __all__ = [
     "read_cifar10",
     "read_class_folders",
     "read_coco",
+    "read_fashion_mnist",
     "read_folder",
     "read_image",
+    "read_mnist",
     "read_oxford_iiit_pet",
     "read_voc",
     "scenes",

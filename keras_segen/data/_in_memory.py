@@ -9,12 +9,15 @@ from keras_segen.data._batching import Batching, batches
 from keras_segen.types import Tensor
 
 
-def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching: Unpack[Batching]) -> tf.data.Dataset:
+def from_arrays(
+    images: np.ndarray, labels: np.ndarray | None = None, *, mirror: bool = True, **batching: Unpack[Batching]
+) -> tf.data.Dataset:
     """Turn images into batches; in training they are shuffled, and mirrored left and right every other time.
 
     Args:
         images: The images, uint8 (count, height, width, channels).
         labels: Their labels (count, ...), or None.
+        mirror: Whether they are mirrored in training, which digits must not be.
         batching: `batch_size=16`, `training=False`, `seed=0` and `start=None`; see `Batching`.
 
     Returns:
@@ -45,7 +48,7 @@ def from_arrays(images: np.ndarray, labels: np.ndarray | None = None, **batching
 
     @tf.autograph.experimental.do_not_convert
     def sample(index: Tensor, draw: Tensor) -> Tensor:
-        image = prepare(pixels[index], draw, training=training)
+        image = prepare(pixels[index], draw, training=training and mirror)
         return image if classes is None else (image, classes[index])
 
     return batches(len(images), sample, **batching)

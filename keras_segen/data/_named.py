@@ -16,12 +16,10 @@ def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
         by_hand: The files to fetch and their address, for the message when the download fails.
 
     Raises:
-        InputError: If the extra `datasets` is not installed, or the data are missing and cannot be downloaded.
+        InputError: If the data are missing and cannot be downloaded.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise InputError(f"{name} needs TensorFlow Datasets: pip install 'keras-segen[datasets]'") from error
+    import tensorflow_datasets as tfds  # which takes seconds
+
     if data_dir is not None and not Path(data_dir).is_dir():
         raise InputError(f"{data_dir}: is not a folder: name the one that holds the prepared data sets")
     builder = tfds.builder(name, data_dir=data_dir)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from keras_segen.data._celeb_a import CROP, celeb_a
 
 
 def test_the_real_ones(real_data):
-    tfds = pytest.importorskip("tensorflow_datasets")
     root = real_data("tfds")
     dataset = celeb_a("val", data_dir=root, batch_size=50, target=["Smiling", "Male"])
     images, labels = (np.concatenate(part) for part in zip(*dataset.as_numpy_iterator(), strict=True))

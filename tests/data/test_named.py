@@ -1,9 +1,8 @@
 import pytest
+import tensorflow_datasets as tfds
 
 from keras_segen.data._named import prepared
 from keras_segen.errors import InputError
-
-tfds = pytest.importorskip("tensorflow_datasets")
 
 
 def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):

@@ -2,12 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
+import keras_segen.data.voc_segmentation  # noqa: F401 - which registers it
 from examples.voc_devkit import SIZES, draw_devkit, save_mat, scene
-
-tfds = pytest.importorskip("tensorflow_datasets")
-pytest.importorskip("keras_segen.data.voc_segmentation")  # which registers it
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import json
 import zipfile
 
 import numpy as np
-import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
-
-tfds = pytest.importorskip("tensorflow_datasets")  # whoever imports this is skipped without
 
 # Squares of JPEG's own size, so that their colours come back.
 SQUARE = 8
