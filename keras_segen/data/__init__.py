@@ -1,8 +1,8 @@
 """Data sets for segmentation and generation: functions that return a `tf.data.Dataset` ready for `fit`.
 
-`voc`, `coco`, `oxford_iiit_pet`, `cifar10`, `mnist`, `fashion_mnist`, `celeb_a` and `shapes` are data sets by name,
-`folder` reads a user's own images, and `from_arrays` takes what is in memory. The functions that begin with `read_`
-return what lies behind a data set, read and checked: pairs of image and mask, class folders, or arrays.
+`voc`, `coco`, `oxford_iiit_pet`, `drive`, `cifar10`, `mnist`, `fashion_mnist`, `celeb_a` and `shapes` are data sets by
+name, `folder` reads a user's own images, and `from_arrays` takes what is in memory. The functions that begin with
+`read_` return what lies behind a data set, read and checked: pairs of image and mask, class folders, or arrays.
 """
 
 from keras_segen._masks import VOID
@@ -15,6 +15,7 @@ from keras_segen.data._channels import ImageKind, read_channels
 from keras_segen.data._cifar10 import cifar10, read_cifar10
 from keras_segen.data._class_folders import ClassFolders, read_class_folders
 from keras_segen.data._coco import coco, read_coco
+from keras_segen.data._drive import drive, read_drive
 from keras_segen.data._folder import folder, folder_splits, read_folder
 from keras_segen.data._image_files import fingerprint, image_batches, image_files
 from keras_segen.data._images import middle_square, read_image
@@ -43,6 +44,7 @@ __all__ = [
     "cifar10",
     "class_names",
     "coco",
+    "drive",
     "fashion_mnist",
     "fingerprint",
     "folder",
@@ -59,6 +61,7 @@ __all__ = [
     "read_cifar10",
     "read_class_folders",
     "read_coco",
+    "read_drive",
     "read_fashion_mnist",
     "read_folder",
     "read_image",

@@ -1,10 +1,11 @@
 """Class names and splits of the named data sets."""
 
-from keras_segen.data import _celeb_a, _cifar10, _coco, _mnist, _oxford_iiit_pet, _shapes, _voc
+from keras_segen.data import _celeb_a, _cifar10, _coco, _drive, _mnist, _oxford_iiit_pet, _shapes, _voc
 
 _CLASS_NAMES = {
     "cifar10": _cifar10.CLASS_NAMES,
     "coco": _coco.CLASS_NAMES,
+    "drive": _drive.CLASS_NAMES,
     "fashion_mnist": _mnist.CLOTHES,
     "mnist": _mnist.DIGITS,
     "oxford_iiit_pet": _oxford_iiit_pet.CLASS_NAMES,
@@ -16,6 +17,7 @@ _SPLITS = {
     "celeb_a": tuple(_celeb_a.SPLITS),
     "cifar10": _cifar10.SPLITS,
     "coco": tuple(_coco.SPLITS),
+    "drive": _drive.SPLITS,
     "fashion_mnist": _mnist.SPLITS,
     "mnist": _mnist.SPLITS,
     "oxford_iiit_pet": tuple(_oxford_iiit_pet.SPLITS),
@@ -29,8 +31,8 @@ def class_names(name: str) -> tuple[str, ...]:
     """Return the names of a data set's classes, in the order of their ids.
 
     Args:
-        name: "cifar10", "coco", "fashion_mnist", "mnist", "oxford_iiit_pet", "shapes", "voc" or "voc2007". The labels
-            of `shapes` number the classes without the first, the background.
+        name: "cifar10", "coco", "drive", "fashion_mnist", "mnist", "oxford_iiit_pet", "shapes", "voc" or "voc2007". The
+            labels of `shapes` number the classes without the first, the background.
 
     Raises:
         ValueError: For another name.
@@ -46,8 +48,8 @@ def splits(name: str) -> tuple[str, ...]:
     """Return the names of a data set's splits.
 
     Args:
-        name: "celeb_a", "cifar10", "coco", "fashion_mnist", "mnist", "oxford_iiit_pet", "shapes", "voc" (of 2012) or
-            "voc2007".
+        name: "celeb_a", "cifar10", "coco", "drive", "fashion_mnist", "mnist", "oxford_iiit_pet", "shapes", "voc" (of
+            2012) or "voc2007".
 
     Raises:
         ValueError: For another name.
