@@ -69,7 +69,7 @@ def test_an_attention_gate_weights_the_map_by_equation_1_of_the_paper(image):
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (fpn, {"num_classes": 0}, "`num_classes` and `input_channels` must be at least 1"),
+        (fpn, {"num_classes": 0}, "`num_classes` and `input_channels` must be whole numbers of at least 1"),
         (fpn, {"pyramid_filters": 0}, "pyramid_filters=0"),
         (fpn, {"segmentation_filters": -1}, "segmentation_filters=-1"),
         (deeplab_v3_plus, {"output_stride": 4}, "`output_stride` must be 32, 16 or 8. Received: output_stride=4"),
