@@ -9,16 +9,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_segen.data._order import FIRST
+from keras_segen.data._order import FIRST, FURTHER, GRID
 from keras_segen.types import Tensor
 
 # Beyond the image: mid-grey, which the networks' scaling turns into 0.
 FILL = 127
-
-
-# Displacements are drawn on a grid of so many places each way (Ronneberger et al., 2015, section 3.1).
-GRID = 3
-# Of these displacements' standard deviations, so many lie within the margin around a crop.
+# Of the displacements' standard deviations, so many lie within the margin around a crop.
 REACH = 2
 Kind = Literal["photo", "microscopy", "aerial", "none"]
 
@@ -188,10 +184,6 @@ class Variation(NamedTuple):
     blur: Any
     noise: Any
     seed: Any
-
-
-# The draws after the first ones that are a number each; the rest are the displacements'.
-FURTHER = 8
 
 
 def vary(augmentation: Augmentation, height: Tensor, width: Tensor, size: int, draw: Tensor) -> Variation:

@@ -7,7 +7,10 @@ import tensorflow as tf
 
 # The numbers of each sample's augmentation. Those that came with further kinds of it are drawn apart, so that the first
 # stay what they were.
-FIRST, DRAWS = 7, 33
+FIRST, FURTHER = 7, 8
+# Displacements are drawn on a grid of so many places each way (Ronneberger et al., 2015, section 3.1).
+GRID = 3
+DRAWS = FIRST + FURTHER + 2 * GRID**2
 FURTHER_KEY = (0, 2**40)
 # Images at their own sizes share a batch, and are read ahead, as long as they have no more pixels than these together;
 # one alone may have more.
