@@ -13,6 +13,7 @@ from importlib.metadata import version
 import keras
 
 from keras_segen import (
+    annotations,
     callbacks,
     classical,
     data,
@@ -52,6 +53,7 @@ __version__ = version("keras-segen")
 __all__ = [
     "InputError",
     "Run",
+    "annotations",
     "callbacks",
     "classical",
     "data",

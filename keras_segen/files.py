@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_segen.errors import InputError
@@ -11,6 +11,7 @@ from keras_segen.types import PathLike
 
 __all__ = [
     "INCOMPLETE",
+    "building",
     "cache_folder",
     "replacing",
     "require_place",
@@ -69,3 +70,29 @@ def replacing(path: PathLike) -> Iterator[Path]:
         raise OSError(f"{path}: cannot be written: {error.strerror or error}: put that right{fate}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def building(folder: PathLike) -> Iterator[Path]:
+    """Yield a new temporary folder beside `folder`; rename it to `folder` if the block ends well, or delete it.
+
+    Raises:
+        InputError: If `folder` is there and holds something, or cannot be made.
+    """
+    folder = Path(folder)
+    require_place(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: exists already: name another folder")
+    temporary = folder.with_name(INCOMPLETE + folder.name)
+    made = [place for place in folder.absolute().parents if not place.exists()]
+    shutil.rmtree(temporary, ignore_errors=True)  # of an earlier attempt that was killed
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not folder.exists():
+            for place in made:
+                with suppress(OSError):
+                    place.rmdir()

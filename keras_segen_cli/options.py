@@ -220,3 +220,6 @@ class Explaining:
 @dataclass(frozen=True, kw_only=True)
 class Predicting(Augmented, Tiling, Explaining):
     """How a model predicts."""
+
+    polygons: Name | None = None
+    """Segmenters: file (.json) for the objects of all images as polygons in COCO's form."""

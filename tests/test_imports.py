@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # Imports run one way, from the first row down; `models` and `training` are strangers to each other.
 LIBRARY = [
+    {"annotations"},
     {"training", "data", "callbacks", "inference", "serving", "runs", "classical", "geotiff"},
     {"models", "losses", "metrics", "plotting"},
     {"layers", "_downloads"},

@@ -16,7 +16,7 @@ from keras_segen.data._cifar10 import cifar10, read_cifar10
 from keras_segen.data._class_folders import ClassFolders, read_class_folders
 from keras_segen.data._coco import coco, read_coco
 from keras_segen.data._drive import drive, read_drive
-from keras_segen.data._folder import folder, folder_splits, read_folder
+from keras_segen.data._folder import folder, folder_splits, read_class_names, read_folder
 from keras_segen.data._image_files import fingerprint, image_batches, image_files
 from keras_segen.data._images import middle_square, read_image
 from keras_segen.data._in_memory import from_arrays
@@ -60,6 +60,7 @@ __all__ = [
     "read_channels",
     "read_cifar10",
     "read_class_folders",
+    "read_class_names",
     "read_coco",
     "read_drive",
     "read_fashion_mnist",

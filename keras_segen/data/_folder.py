@@ -257,8 +257,21 @@ def folder_splits(data_dir: PathLike, *, target: Literal["mask", "label"] | None
     return _class_folders.find_splits(existing_folder(data_dir, _class_folders.LAYOUT))
 
 
-def read_class_names(path: Path) -> tuple[str, ...] | None:
-    """Read class names, one a line, the first being class 0; None without such a file."""
+def read_class_names(path: PathLike) -> tuple[str, ...] | None:
+    r"""Read class names, one a line, the first being class 0; None without such a file.
+
+    Args:
+        path: The path of the file, which is UTF-8 text.
+
+    Raises:
+        InputError: If it is not such a file, or does not name two classes at least, each once.
+
+    Example:
+        >>> _ = open("classes.txt", "w").write("background\ncat\n")
+        >>> ks.data.read_class_names("classes.txt")
+        ('background', 'cat')
+    """
+    path = Path(path)
     if not path.exists():
         return None
     if not path.is_file():

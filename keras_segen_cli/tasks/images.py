@@ -28,57 +28,25 @@ class Source:
     pixels: int = 0
 
 
-def due_images(
+def find_images(
     images: Sequence[str],
     out: Path,
-    names: Sequence[str],
+    names_of: Callable[[Path], Sequence[str]],
     *,
-    skip_existing: bool,
-    is_done: Callable[[Source], bool] = lambda source: True,
-    further: Sequence[Path] = (),
-    read: Callable[[Path], np.ndarray] = read_image,
     arrays: bool = False,
-    names_of: Callable[[Path], Sequence[str]] = lambda path: (),
 ) -> list[Source]:
-    """Return the images to predict on, checked by their headers.
+    """Return each image with the files of its results.
 
     Args:
         images: image files, and folders of them, whose sub-folders `out` has again.
         out: folder for the results.
-        names: of an image's results, with {} where its own name belongs.
-        skip_existing: pass over images whose results are there; otherwise these are an error.
-        is_done: whether an image whose files are all there has its results.
-        further: files that are written too.
-        read: reads an image whose header does not tell its size.
+        names_of: the names of an image's results, with {} where its own name belongs.
         arrays: whether a folder's NumPy arrays are images.
-        names_of: the names of the results that an image has beside those of all.
 
     Raises:
-        InputError: for files that are not images, share a name, or have a result already.
+        InputError: if two images would write the same file, or `out` cannot be written.
     """
     require_place(out)
-    sources = _sources(images, out, lambda path: (*names, *names_of(path)), arrays=arrays)
-    if not skip_existing:
-        for result in (*further, *(result for source in sources for result in source.results)):
-            if result.exists():
-                raise InputError(f"{result}: exists already: give --out another folder, or add --skip-existing")
-    due = [source for source in sources if not (all(result.exists() for result in source.results) and is_done(source))]
-    due = [_checked(source, read) for source in due]
-    if skip_existing:
-        print(f"{len(sources) - len(due)} of {len(sources)} images have their results and are skipped", flush=True)
-    return due
-
-
-def require_results(failures: Sequence[InputError], due: Sequence[Source]) -> None:
-    """Raise `OSError` if there are images without a result."""
-    if failures:
-        raise OSError(f"{len(failures)} of {len(due)} images have no result: {failures[0]}")
-
-
-def _sources(
-    images: Sequence[str], out: Path, names_of: Callable[[Path], Sequence[str]], *, arrays: bool
-) -> list[Source]:
-    """Return each image with the files of its results; `InputError` if two would write the same file."""
     sources: list[Source] = []
     for given in map(Path, images):
         if not given.is_dir():
@@ -99,6 +67,43 @@ def _sources(
                 )
             becoming[result] = source.path
     return sources
+
+
+def due_images(
+    sources: Sequence[Source],
+    *,
+    skip_existing: bool,
+    is_done: Callable[[Source], bool] = lambda source: True,
+    further: Sequence[Path] = (),
+    read: Callable[[Path], np.ndarray] = read_image,
+) -> list[Source]:
+    """Return the images to predict on, checked by their headers.
+
+    Args:
+        sources: the images.
+        skip_existing: pass over images whose results are there; otherwise these are an error.
+        is_done: whether an image whose files are all there has its results.
+        further: files that are written too.
+        read: reads an image whose header does not tell its size.
+
+    Raises:
+        InputError: for files that are not images, or have a result already.
+    """
+    if not skip_existing:
+        for result in (*further, *(result for source in sources for result in source.results)):
+            if result.exists():
+                raise InputError(f"{result}: exists already: give --out another folder, or add --skip-existing")
+    due = [source for source in sources if not (all(result.exists() for result in source.results) and is_done(source))]
+    due = [_checked(source, read) for source in due]
+    if skip_existing:
+        print(f"{len(sources) - len(due)} of {len(sources)} images have their results and are skipped", flush=True)
+    return due
+
+
+def require_results(failures: Sequence[InputError], due: Sequence[Source]) -> None:
+    """Raise `OSError` if there are images without a result."""
+    if failures:
+        raise OSError(f"{len(failures)} of {len(due)} images have no result: {failures[0]}")
 
 
 def _checked(source: Source, read: Callable[[Path], np.ndarray]) -> Source:

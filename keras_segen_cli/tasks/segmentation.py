@@ -1,10 +1,8 @@
 """Segmentation: what a run of FCN, U-Net or any other segmenter can do."""
 
 import functools
-import importlib.util
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
-from keras_segen import geotiff, inference, metrics, models, plotting
+from keras_segen import inference, metrics, plotting
 from keras_segen.callbacks import FineTuning
 from keras_segen.data import Augmentation, ImageKind
 from keras_segen.errors import InputError
-from keras_segen.files import replacing
 from keras_segen.inference import label_maps
 from keras_segen_cli.options import Predicting, Scoring
 from keras_segen_cli.recipes import Segmenter
-from keras_segen_cli.tasks.class_choice import chosen_class
-from keras_segen_cli.tasks.images import Source, due_images, read_images, require_results
+from keras_segen_cli.tasks.prediction import write_label_maps
 from keras_segen_cli.tasks.segmentation_data import SPLITS, SegmentationData, segmentation_data
 from keras_segen_cli.tasks.splits import scored_split
 from keras_segen_cli.tasks.task import Task
@@ -42,7 +37,6 @@ MEASURES: dict[str, tuple[str, Any]] = {
     "boundary_f1": ("boundary F1", metrics.BoundaryF1),
 }
 _QUANTIZATION_EXAMPLES = 50
-_RESULTS = ("{}.png", "{}_overlay.png")
 
 
 @dataclass(frozen=True)
@@ -188,99 +182,17 @@ class Segmentation(Task[Segmenter, SegmentationData]):
     def predict(
         self, images: Sequence[str], out: Path, *, predicting: Predicting, skip_existing: bool, verbose: bool
     ) -> None:
-        """Write `NAME.png`, the label map with the palette of Pascal VOC, and `NAME_overlay.png` for each image.
-
-        Of a GeoTIFF also `NAME.tif`, the label map on the same grid, if rasterio is installed.
-        With `predicting.explain` also `NAME_why_CLASS.png`, what speaks for that class.
-
-        Raises:
-            InputError: before anything is written, for files that are not images, share a name, or have a result; and
-                for a class, a pixel, a stride or sizes that cannot be explained.
-            OSError: at the end, for images that turned out to be damaged; the others have their results.
-        """
-        names = list(_RESULTS)
-        if predicting.explain is not None:
-            class_id = chosen_class("--explain", predicting.explain, self.class_names)
-            names.append("{}_why_" + re.sub(r"[^\w-]+", "_", self.class_names[class_id]) + ".png")
-        model = segmenter = self.run.load_best()
-        if predicting.flip or predicting.scales:
-            model = inference.augmented(model, flip=predicting.flip, scales=predicting.scales or [1.0])
-        tiles = {"tile": predicting.tile, "overlap": predicting.overlap}
-        kind = ImageKind(self.recipe.channels or 3, self.recipe.value_range)
-        due = due_images(
+        """Write label maps and overlays; see `write_label_maps`."""
+        write_label_maps(
+            self.run.load_best(),
             images,
             out,
-            names,
+            kind=ImageKind(self.recipe.channels or 3, self.recipe.value_range),
+            class_names=self.class_names,
+            predicting=predicting,
             skip_existing=skip_existing,
-            read=kind.read,
-            arrays=not kind.is_rgb,
-            names_of=_maps_of,
+            verbose=verbose,
         )
-        if predicting.explain is not None:
-            _require_explainable(segmenter, due, predicting, kind.read)
-        failures: list[InputError] = []
-        read = read_images(due, kind.read, failures)
-        given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
-        for image, source, label_map in label_maps(model, read, count=len(due), verbose=verbose, **given):
-            picture = Image.fromarray(label_map, mode="P")
-            picture.putpalette(plotting.voc_palette().tobytes())
-            shown = plotting.displayable(image, kind.value_range)
-            contents = [picture, Image.fromarray(plotting.overlay(shown, label_map))]
-            if predicting.explain is not None:
-                pixel, stride = predicting.explain_pixel, predicting.explain_stride
-                heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
-                contents.append(Image.fromarray(plotting.heat_overlay(shown, heat)))
-            source.results[0].parent.mkdir(parents=True, exist_ok=True)
-            for result, content in zip(source.results, contents, strict=False):
-                if not result.exists():  # what --skip-existing has found stays
-                    with replacing(result) as temporary:
-                        content.save(temporary)
-            if source.results[-1].suffix == ".tif" and not source.results[-1].exists():
-                geotiff.save_label_map(label_map, source.results[-1], like=source.path)
-        explained = "" if predicting.explain is None else f", and explanations of {predicting.explain},"
-        print(f"{len(due) - len(failures)} label maps and overlays{explained} in {out}")
-        require_results(failures, due)
-
-
-@functools.cache
-def _has_rasterio() -> bool:
-    if importlib.util.find_spec("rasterio") is not None:
-        return True
-    warn("GeoTIFFs get no label maps on their grid: pip install 'keras-segen[geo]'")
-    return False
-
-
-def _maps_of(path: Path) -> Sequence[str]:
-    """Return the names of results that only a GeoTIFF has."""
-    return ("{}.tif",) if geotiff.is_geotiff(path) and _has_rasterio() else ()
-
-
-def _require_explainable(
-    model: keras.Model, due: Sequence[Source], predicting: Predicting, read: Callable[[Path], np.ndarray]
-) -> None:
-    """Raise `InputError` for a stride or an image that `inference.explain` refuses."""
-    strides = list(models.encoder_maps(model))
-    if predicting.explain_stride not in (None, *strides):
-        raise InputError(
-            f"--explain-stride {predicting.explain_stride}: the model's encoder has maps of the strides "
-            f"{', '.join(map(str, strides))}"
-        )
-    for source in due:
-        if source.pixels > inference.WHOLE:
-            raise InputError(
-                f"{source.path}: has {source.pixels:,} pixels, and images of at most {inference.WHOLE:,} are "
-                "explained: make it smaller"
-            )
-    if predicting.explain_pixel is None:
-        return
-    row, column = predicting.explain_pixel
-    for source in due:
-        rows, columns, _ = read(source.path).shape
-        if not (row < rows and column < columns):
-            raise InputError(
-                f"--explain-pixel {row} {column}: {source.path} has {rows} rows and {columns} columns: name a pixel "
-                "that all images have, or explain them one by one"
-            )
 
 
 def _are_names(class_names: Sequence[str]) -> bool:

@@ -34,7 +34,7 @@ from keras_segen_cli.tasks import generation
 from keras_segen_cli.tasks.anomalies import ANOMALIES, SAMPLES, read_anomalies, reconstruct
 from keras_segen_cli.tasks.generation import COLUMNS, ROWS, Generative
 from keras_segen_cli.tasks.generation_data import GenerationData
-from keras_segen_cli.tasks.images import due_images, require_results
+from keras_segen_cli.tasks.images import due_images, find_images, require_results
 from keras_segen_cli.tasks.sampling import labels_of, sample
 
 IMAGES = 500  # whose log-likelihood is estimated
@@ -162,15 +162,14 @@ class Variational(Generative[vaes.VAE]):
             )
         if predicting != Predicting():
             raise InputError(
-                f"{self.run.path}: its model is a VAE, which has no --tile, --overlap, --flip, --scales or --explain"
+                f"{self.run.path}: its model is a VAE, which has no --tile, --overlap, --flip, --scales, --explain "
+                "or --polygons"
             )
         posterior = self._kept_posterior(model)
         table = out / ANOMALIES
         rows = read_anomalies(table)
         due = due_images(
-            images,
-            out,
-            ["{}.png"],
+            find_images(images, out, lambda path: ["{}.png"]),
             skip_existing=skip_existing,
             is_done=lambda source: str(source.path) in rows,
             further=[table],

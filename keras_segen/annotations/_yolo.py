@@ -1,0 +1,156 @@
+"""YOLO's polygons: a text file an image, a line an object (https://docs.ultralytics.com/datasets/segment)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from keras_segen.annotations._annotated import (
+    AnnotatedImage,
+    Annotations,
+    Drawn,
+    Object,
+    Objects,
+    Rules,
+    named_classes,
+)
+from keras_segen.annotations._fields import read_text
+from keras_segen.annotations._regions import Polygons
+from keras_segen.data import image_files
+from keras_segen.errors import InputError
+
+SPLITS = ("train", "val", "test")
+NAMES = "classes.txt"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The objects of an image, with corners in shares of its size.
+
+    Attributes:
+        objects: The class, the corners in [0, 1], float (corners, 2), and the place of each.
+    """
+
+    objects: Sequence[tuple[int, np.ndarray, str]]
+
+    def draw(self, height: int, width: int, rules: Rules) -> Drawn:
+        """Draw the polygons; see `Contents.draw`."""
+        scaled = [
+            Object(class_id, Polygons([points * (width, height)]), place) for class_id, points, place in self.objects
+        ]
+        return Objects(scaled).draw(height, width, rules)
+
+
+def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None) -> Annotations:
+    """Read a data set of YOLO's form.
+
+    An image without a text file has no objects.
+
+    Args:
+        source: Its `.yaml` file, or the folder that holds `data.yaml`; or a folder of `images`, `labels` and
+            `classes.txt`.
+        images: The folder of images of a data set without `.yaml`; None for `images` in the folder.
+        class_names: The names of the classes that are wanted; see `named_classes`.
+    """
+    file = yaml_of(source)
+    if file is None:
+        names = [line.strip() for line in read_text(source / NAMES).splitlines() if line.strip()]
+        folders = {"": [images or source / "images"]}
+    else:
+        content = _content(file)
+        names = _names(content.get("names"), file)
+        folders = {split: _folders(content, split, file) for split in SPLITS if content.get(split)}
+        if not folders:
+            raise InputError(f"{file}: names no images: add a line such as train: images/train")
+    class_names, ids = named_classes(names, class_names, str(file or source / NAMES))
+    return Annotations(
+        tuple(class_names),
+        {
+            split: [_annotated(image, ids) for place in places for image in _images(place)]
+            for split, places in folders.items()
+        },
+    )
+
+
+def yaml_of(source: Path) -> Path | None:
+    """Return the data set's `.yaml` file; None if there is none."""
+    if source.is_file():
+        return source if source.suffix in (".yaml", ".yml") else None
+    return next((source / name for name in ("data.yaml", "dataset.yaml") if (source / name).is_file()), None)
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(read_text(file))
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: is not YAML ({' '.join(str(error).split())}): correct it") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{file}: is not a data set of YOLO's: it needs names, and train or val")
+    return content
+
+
+def _names(names: Any, file: Path) -> list[str]:
+    if isinstance(names, Mapping):
+        if sorted(names) != list(range(len(names))):
+            raise InputError(f"{file}: numbers its classes {list(names)}: number them from 0, without gaps")
+        names = [names[i] for i in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{file}: names no classes: add them as names: [cat, dog]")
+    return [str(name) for name in names]
+
+
+def _folders(content: Mapping[str, Any], split: str, file: Path) -> list[Path]:
+    """Return the folders of a split's images, or lists of images, as the file names them."""
+    root = file.parent / str(content.get("path") or "")
+    given = content[split]
+    found = []
+    for name in given if isinstance(given, list) else [given]:
+        # The data set's `path` is where it lay on another machine, often enough.
+        places = [root / str(name), file.parent / str(name), file.parent / str(name).removeprefix("../")]
+        place = next((place for place in places if place.exists()), None)
+        if place is None:
+            raise InputError(f"{file}: its {split} is {name}, and {places[0]} does not exist: correct it")
+        found.append(place)
+    return found
+
+
+def _images(place: Path) -> list[Path]:
+    if place.is_dir():
+        return image_files(place)
+    names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
+    for name in names:
+        if not (place.parent / name).is_file():
+            raise InputError(f"{place}: lists {name}, which does not exist: correct it")
+    return [place.parent / name for name in names]
+
+
+def _annotated(image: Path, ids: Sequence[int]) -> AnnotatedImage:
+    """Return an image with its objects, whose file lies in `labels` where the image lies in `images`."""
+    parts = list(image.parts)
+    at = max((i for i, part in enumerate(parts[:-1]) if part == "images"), default=None)
+    if at is None:
+        raise InputError(f"{image}: does not lie in a folder `images`, beside which `labels` would lie: move it")
+    labels = Path(*parts[:at], "labels", *parts[at + 1 :]).with_suffix(".txt")
+    lines = read_text(labels).splitlines() if labels.exists() else []
+    objects = [_object(line, ids, f"{labels}: line {i + 1}") for i, line in enumerate(lines) if line.strip()]
+    return AnnotatedImage(image, Lines(objects), str(labels))
+
+
+def _object(line: str, ids: Sequence[int], place: str) -> tuple[int, np.ndarray, str]:
+    first, *rest = line.split()
+    try:
+        number, values = int(first), np.array([float(value) for value in rest])
+    except ValueError as error:
+        raise InputError(f"{place}: is not a class and a polygon (class x y x y …): correct it") from error
+    if not 0 <= number < len(ids):
+        raise InputError(f"{place}: is of class {number}, and there are {len(ids)}: add its name")
+    if len(values) == 4:
+        raise InputError(f"{place}: is a box (class x y width height), not a polygon: export polygons")
+    if len(values) % 2:
+        raise InputError(f"{place}: has {len(values)} numbers, and each corner needs two: correct it")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise InputError(f"{place}: has a corner outside [0, 1]: divide x by the image's width, and y by its height")
+    return ids[number], values.reshape(-1, 2), place
