@@ -20,8 +20,8 @@ import tensorflow as tf
 
 import keras_segen
 
-PARTS = ("callbacks", "classical", "data", "geotiff", "inference", "latents", "layers", "losses", "metrics", "models")
-PARTS += ("plotting", "ranges", "runs", "serving", "torch_file", "training")
+PARTS = ("annotations", "callbacks", "classical", "data", "geotiff", "inference", "latents", "layers", "losses")
+PARTS += ("metrics", "models", "plotting", "ranges", "runs", "serving", "torch_file", "training")
 DOWNLOADS = {
     "data.celeb_a",
     "data.cifar10",

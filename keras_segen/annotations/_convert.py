@@ -34,7 +34,7 @@ _READERS = {
 
 @dataclass
 class Converted:
-    """What a conversion has written.
+    r"""What a conversion has written.
 
     Attributes:
         class_names: The names of the classes, ground first.
@@ -45,13 +45,11 @@ class Converted:
         left_out: The number of objects without a pixel.
 
     Example:
-        >>> ks.plotting.save_image(np.zeros((8, 8, 3), "uint8"), "boxes/image.png")
-        >>> box = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 2, 0, 2]]}
-        >>> content = {"categories": [{"id": 1, "name": "box"}], "annotations": [box]}
-        >>> content["images"] = [{"id": 1, "file_name": "image.png", "height": 8, "width": 8}]
-        >>> ks.runs.write_json("boxes/coco.json", content)
-        >>> ks.annotations.convert("boxes/coco.json", "my_folder").pixels[1]
-        8
+        >>> for name, level in (("images", 0), ("masks", 200)):
+        ...     ks.plotting.save_image(np.full((8, 8, 3), level, "uint8"), f"painted/{name}/0.png")
+        >>> tf.io.write_file("painted/colours.txt", "ground,0,0,0\nwall,200,200,200\n")
+        >>> ks.annotations.convert("painted", "my_folder").pixels[1]
+        64
     """
 
     class_names: tuple[str, ...]
@@ -127,17 +125,17 @@ def convert(
     Example:
         >>> for name, level in (("images", 0), ("masks", 200)):
         ...     ks.plotting.save_image(np.full((8, 8, 3), level, "uint8"), f"painted/{name}/0.png")
-        >>> _ = open("painted/colours.txt", "w").write("ground,0,0,0\nwall,200,200,200\n")
+        >>> tf.io.write_file("painted/colours.txt", "ground,0,0,0\nwall,200,200,200\n")
         >>> ks.annotations.convert("painted", "my_folder").class_names
         ('ground', 'wall')
     """
     source, out = Path(source), Path(out)
-    kind = format or format_of(source)
+    kind = format or ("colours" if colours is not None else format_of(source))
     given: dict[str, Any] = {"images": None if images is None else Path(images), "class_names": class_names}
     if given["images"] is not None and not given["images"].is_dir():
         raise InputError(f"{images}: is not a folder: name the one that holds the images")
-    if (colours is None) == (kind == "colours") and colours is not None:
-        raise InputError(f"{colours}: a table of colours belongs to masks of colours, and {source} is {kind}: leave it")
+    if colours is not None and kind != "colours":
+        raise InputError(f"{colours}: a table of colours is for the format colours, not {kind}: leave it out")
     if kind == "colours":
         annotations = _colours.read(source, **given, colours=None if colours is None else Path(colours))
     else:
@@ -162,7 +160,7 @@ def format_of(source: Path) -> Format:
             return "cvat_masks"
         if _yolo.yaml_of(source) or ((source / "labels").is_dir() and (source / _yolo.NAMES).is_file()):
             return "yolo"
-        if any(source.glob("*/masks")) and any(source.glob("*/images")) and not (source / _colours.COLOURS).is_file():
+        if _object_masks.holds_one_image_a_folder(source):
             return "object_masks"
         if (source / "masks").is_dir() or any(source.glob("*/masks")):
             return "colours"

@@ -56,6 +56,14 @@ def _read(path: Path, height: int, width: int) -> np.ndarray:
     return grey > 0
 
 
+def holds_one_image_a_folder(source: Path) -> bool:
+    """Say whether a folder holds folders of one image each, with masks beside it."""
+    folders = [folder for folder in source.iterdir() if (folder / "images").is_dir()]
+    return bool(folders) and all(
+        (folder / "masks").is_dir() and len([*(folder / "images").iterdir()]) == 1 for folder in folders
+    )
+
+
 def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None) -> Annotations:
     """Read a folder that holds a folder an image.
 

@@ -267,7 +267,7 @@ def read_class_names(path: PathLike) -> tuple[str, ...] | None:
         InputError: If it is not such a file, or does not name two classes at least, each once.
 
     Example:
-        >>> _ = open("classes.txt", "w").write("background\ncat\n")
+        >>> tf.io.write_file("classes.txt", "background\ncat\n")
         >>> ks.data.read_class_names("classes.txt")
         ('background', 'cat')
     """

@@ -38,9 +38,7 @@ def test_pixels_that_meet_by_corners_are_polygons_of_their_own():
 def test_a_hole_is_cut_open_from_above():
     mask = np.ones((5, 5), bool)
     mask[2, 2] = False
-    assert outlines(mask) == [
-        [(0, 0), (2, 0), (2, 2), (2, 3), (3, 3), (3, 2), (2, 2), (2, 0), (5, 0), (5, 5), (0, 5)]
-    ]
+    assert outlines(mask) == [[(0, 0), (2, 0), (2, 2), (2, 3), (3, 3), (3, 2), (2, 2), (2, 0), (5, 0), (5, 5), (0, 5)]]
 
 
 @pytest.mark.parametrize(

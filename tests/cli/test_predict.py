@@ -18,7 +18,7 @@ from keras_segen.models import unet, vae_decoder, vae_encoder
 from keras_segen.plotting import heat_overlay
 from keras_segen.training import VAE, Posterior
 from keras_segen_cli.tasks import anomalies, images
-from keras_segen_cli.tasks import segmentation as command
+from keras_segen_cli.tasks import prediction as command
 
 
 def make_run(folder, model, kind="unet"):
