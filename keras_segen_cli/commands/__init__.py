@@ -6,6 +6,7 @@ from cyclopts import App
 
 from keras_segen_cli.commands.baseline import baseline
 from keras_segen_cli.commands.compare import compare
+from keras_segen_cli.commands.compose import compose
 from keras_segen_cli.commands.demo import demo
 from keras_segen_cli.commands.evaluate import evaluate
 from keras_segen_cli.commands.export import export
@@ -23,7 +24,7 @@ app = App(
     default_parameter=EVERY,
 )
 app.command(train)
-for _command in (demo, recipes, evaluate, compare, baseline, predict, sample, worth, export):
+for _command in (demo, recipes, evaluate, compare, baseline, predict, sample, worth, compose, export):
     app.command(_command)
 
 __all__ = ["app"]
