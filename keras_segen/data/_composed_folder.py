@@ -266,36 +266,43 @@ class _Scenes:
         return wanted
 
     def _piece(self, pixels: np.ndarray, found: Object, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Cut an object out with what is around it, mirror it or not, and scale it: pixels, and classes or 0."""
+        """Cut an object out, scale it, and mirror it or not: its pixels and those around it, and its class or 0."""
         low, high = self.scale
         factor = low * (high / low) ** rng.random()
-        around = math.ceil(margin(self.softness) / factor)
-        # Beyond the image, its last row and column are repeated.
-        rows, columns = (
-            np.clip(np.arange(side.start - around, side.stop + around), 0, extent - 1)
-            for side, extent in zip(found.box, pixels.shape, strict=False)
-        )
-        piece = pixels[np.ix_(rows, columns)]
-        objects = np.pad(found.cut * np.uint8(found.class_id), around)
-        if rng.random() < 0.5:
-            piece, objects = piece[:, ::-1], objects[:, ::-1]
-        return _scaled(piece, objects, factor)
+        objects = _nearest(found.cut, factor) * np.uint8(found.class_id)
+        around = margin(self.softness)
+        piece = _scaled(pixels, found.box, objects.shape, around)
+        objects = np.pad(objects, around)
+        return (piece[:, ::-1], objects[:, ::-1]) if rng.random() < 0.5 else (piece, objects)
 
 
-def _scaled(piece: np.ndarray, objects: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    height, width = (max(round(factor * extent), 1) for extent in objects.shape)
+def _nearest(cut: np.ndarray, factor: float) -> np.ndarray:
+    """Scale a cut-out by nearest neighbour."""
     rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip((height, width), objects.shape, strict=True)
+        ((np.arange(new) + 0.5) * old / new).astype(int) for old in cut.shape for new in [max(round(factor * old), 1)]
     )
-    scaled = objects[np.ix_(rows, columns)]
-    if not scaled.any():  # too thin to be shrunk
-        return piece, objects
+    scaled = cut[np.ix_(rows, columns)]
+    return scaled if scaled.any() else cut  # which is too thin to be shrunk
+
+
+def _scaled(pixels: np.ndarray, box: tuple[slice, slice], shape: tuple[int, ...], around: int) -> np.ndarray:
+    """Scale what lies in a box to a shape, bilinearly, and as many pixels of the same scale around it.
+
+    Beyond the image, its first and last rows and columns are repeated.
+    """
+    sides, spans = [], []
+    for side, new, extent in zip(box, shape, pixels.shape, strict=False):
+        reach = around * (side.stop - side.start) / new  # in pixels of the image
+        wide = math.ceil(reach)
+        sides.append(np.clip(np.arange(side.start - wide, side.stop + wide), 0, extent - 1))
+        spans.append((wide - reach, len(sides[-1]) - (wide - reach)))
+    (top, bottom), (left, right) = spans
+    size = shape[1] + 2 * around, shape[0] + 2 * around
     channels = [
-        np.asarray(Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR))
-        for channel in np.moveaxis(piece, -1, 0).astype(np.float32)
+        np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom)))
+        for channel in np.moveaxis(pixels[np.ix_(*sides)], -1, 0).astype(np.float32)
     ]
-    return np.stack(channels, -1), scaled
+    return np.stack(channels, -1)
 
 
 def _drawn_corner(objects: np.ndarray, extent: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
