@@ -163,7 +163,8 @@ def _lower_first(_: Any, pair: tuple[float, float]) -> None:
 ValueRange = Annotated[tuple[float, float] | None, Parameter(validator=_in_order, show_default=False)]
 
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
-Counts = Annotated[tuple[Count, Count], Parameter(validator=_lower_first, show_default=_as_typed)]
+Objects = Annotated[int, _between(1, 1000)]
+Counts = Annotated[tuple[Objects, Objects], Parameter(validator=_lower_first, show_default=_as_typed)]
 Factors = Annotated[tuple[Factor, Factor], Parameter(validator=_lower_first, show_default=_as_typed)]
 Softness = Annotated[float, _between(0.0, 100.0)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ

@@ -6,9 +6,14 @@ import keras_segen_cli
 from keras_segen_cli.tasks.segmentation_data import segmentation_data
 
 
-def test_a_composed_folder_is_trained_and_validated_on(make_folder, monkeypatch, tmp_path, capsys):
-    make_folder(train=3, val=2)
+@pytest.fixture
+def discs(make_folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    return make_folder(train=3, val=2)
+
+
+@pytest.mark.usefixtures("discs")
+def test_a_composed_folder_is_trained_and_validated_on(capsys):
     command = ["compose", "discs", "--out", "scenes", "--count", "4", "--objects", "2", "2", "--scale", "1", "1"]
     assert keras_segen_cli.main([*command, "--softness", "0.5", "--seed", "3"]) == 0
     assert capsys.readouterr().out == "4 scenes with 8 objects, beside copies of discs, in scenes\n"
@@ -29,9 +34,8 @@ def test_a_composed_folder_is_trained_and_validated_on(make_folder, monkeypatch,
         (["--count", "1", "--out", "discs"], "or lies inside it: name a folder beside it"),
     ],
 )
-def test_wrong_use_is_said_in_one_line(make_folder, monkeypatch, tmp_path, capsys, words, message):
-    make_folder(train=2, val=1)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("discs")
+def test_wrong_use_is_said_in_one_line(capsys, words, message):
     assert keras_segen_cli.main(["compose", "discs", "--out", "scenes", *words]) == 2
     error = capsys.readouterr().err
     assert message in error

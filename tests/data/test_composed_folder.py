@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from keras_segen.data import VOID, compose, folder_splits, read_channels, read_folder
-from keras_segen.data._composed_folder import _scaled
+from keras_segen.data._composed_scenes import _scaled
 from keras_segen.errors import InputError
 
 SIZE = (40, 48)
@@ -216,6 +216,26 @@ def test_images_of_any_channels_and_depth_keep_their_type(tmp_path, dtype, chann
     assert (len(pairs), pairs.channels) == (5, channels)
 
 
+def test_objects_that_the_border_cuts_off_come_last(root, tmp_path):
+    """Of `b`, a whole object of class 3 and two at the border, of class 2."""
+    path = root / "train/masks/b.png"
+    mask = read(path).copy()
+    mask[20:30, :5] = mask[:5, 40:44] = 2
+    Image.fromarray(mask).save(path)
+    for folder in (root / "train").glob("instances"):
+        shutil.rmtree(folder)
+    for path in (root / "train").glob("*/a.png"):
+        path.unlink()
+    compose(root, tmp_path / "one", count=6, objects=(1, 1), scale=(1, 1))
+    compose(root, tmp_path / "all", count=6, objects=(3, 3), scale=(1, 1))
+    classes = [
+        [set(np.unique(read(tmp_path / name / f"train/masks/composed_{i:06}.png"))) - {0, VOID} for i in range(6)]
+        for name in ("one", "all")
+    ]
+    assert all(found == {3} for found in classes[0])
+    assert any(found == {2, 3} for found in classes[1])
+
+
 def test_thin_objects_are_not_lost(tmp_path):
     for name in "ab":
         draw(tmp_path / "thin/train", name, [], instances=False)
@@ -296,7 +316,7 @@ def test_damaged_and_unequal_images_are_refused(root, tmp_path):
     ("options", "words"),
     [
         ({"count": 0}, "`count` must be a whole number of at least 1. Received: count=0"),
-        ({"objects": (3, 2)}, r"`objects` must be two numbers of at least 1, in order. Received: objects=\(3, 2\)"),
+        ({"objects": (3, 2)}, r"`objects` must be two numbers from 1 to 1000, in order. Received: objects=\(3, 2\)"),
         ({"objects": (0, 2)}, "`objects` must be"),
         ({"scale": (2.0, 1.0)}, r"`scale` must be two positive factors in order. Received: scale=\(2.0, 1.0\)"),
         ({"scale": (0.0, 1.0)}, "`scale` must be"),
@@ -314,7 +334,7 @@ def test_an_interrupted_call_leaves_nothing(root, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("keras_segen.data._composed_folder.paste", stop)
+        patched.setattr("keras_segen.data._composed_scenes.paste", stop)
         with pytest.raises(KeyboardInterrupt):
             compose(root, tmp_path / "out", count=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
