@@ -155,9 +155,18 @@ def _in_order(_: Any, pair: tuple[float, float] | None) -> None:
         raise ValueError("Takes two numbers, the lower one first.")
 
 
+def _lower_first(_: Any, pair: tuple[float, float]) -> None:
+    if pair[0] > pair[1]:
+        raise ValueError("Takes two numbers, the lower one first.")
+
+
 ValueRange = Annotated[tuple[float, float] | None, Parameter(validator=_in_order, show_default=False)]
 
 Widths = Annotated[tuple[Width, ...], Parameter(show_default=_as_typed)]
+Objects = Annotated[int, _between(1, 1000)]
+Counts = Annotated[tuple[Objects, Objects], Parameter(validator=_lower_first, show_default=_as_typed)]
+Factors = Annotated[tuple[Factor, Factor], Parameter(validator=_lower_first, show_default=_as_typed)]
+Softness = Annotated[float, _between(0.0, 100.0)]
 Each = Parameter(validator=_each_once, show_default=False)  # of a tuple whose values differ
 Quantization = Literal["dynamic_range", "int8"]
 MaxPixels = Annotated[int | None, _between(1, 10**11, or_none=True)]

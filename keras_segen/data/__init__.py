@@ -3,6 +3,7 @@
 `voc`, `coco`, `oxford_iiit_pet`, `drive`, `cifar10`, `mnist`, `fashion_mnist`, `celeb_a` and `shapes` are data sets by
 name, `folder` reads a user's own images, and `from_arrays` takes what is in memory. The functions that begin with
 `read_` return what lies behind a data set, read and checked: pairs of image and mask, class folders, or arrays.
+`compose` writes a folder with further scenes, made of the objects in its training images.
 """
 
 from keras_segen._masks import VOID
@@ -15,6 +16,7 @@ from keras_segen.data._channels import ImageKind, read_channels
 from keras_segen.data._cifar10 import cifar10, read_cifar10
 from keras_segen.data._class_folders import ClassFolders, read_class_folders
 from keras_segen.data._coco import coco, read_coco
+from keras_segen.data._composed_folder import compose
 from keras_segen.data._drive import drive, read_drive
 from keras_segen.data._folder import folder, folder_splits, read_class_names, read_folder
 from keras_segen.data._image_files import fingerprint, image_batches, image_files
@@ -44,6 +46,7 @@ __all__ = [
     "cifar10",
     "class_names",
     "coco",
+    "compose",
     "drive",
     "fashion_mnist",
     "fingerprint",

@@ -39,6 +39,10 @@ class Augmentation:
         gamma: The greatest change of the exponent of brightness: it lies between 1 / (1 + gamma) and 1 + gamma.
         blur: The greatest standard deviation of a Gaussian blur in pixels; half of the images are not blurred.
         noise: The greatest standard deviation of Gaussian noise, as a share of the range; half of the images have none.
+        copy_paste: The share of images into which objects of the next image of the batch are pasted, after all of the
+            above (Simple Copy-Paste, Ghiasi et al., 2021, arXiv:2012.07177). Each object is taken with probability one
+            half, and one at least. An object is what hangs together in the mask and is of one class other than 0, the
+            background, and 255, void. Edges are smoothed by a Gaussian of 1 pixel.
         hook: A function that is called last: (image float32 (size, size, channels), mask uint8 (size, size)) -> the
             same of an image that it has varied. Both are NumPy arrays. Its draws are its own affair.
 
@@ -60,6 +64,7 @@ class Augmentation:
     gamma: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    copy_paste: float = 0.0
     hook: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -111,7 +116,7 @@ class Augmentation:
 
 
 _MOST = {
-    **dict.fromkeys(("brightness", "contrast", "saturation", "noise"), 1),
+    **dict.fromkeys(("brightness", "contrast", "saturation", "noise", "copy_paste"), 1),
     "rotation": 180,
     "elastic": 0.25,
     "gamma": 4,
@@ -168,7 +173,7 @@ class Variation(NamedTuple):
         gamma: The exponent of brightness, float32 (...).
         blur: The standard deviation of the blur in pixels, float32 (...).
         noise: The standard deviation of the noise in [0, 255], float32 (...).
-        seed: The seed of the noise, int32 (..., 2).
+        seed: The seed of the noise and of what is pasted, int32 (..., 2).
     """
 
     window: Any

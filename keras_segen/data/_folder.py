@@ -318,7 +318,7 @@ def find_pairs(root: Path, split: str, val_fraction: float = 0.2) -> list[tuple[
 
 def _match(base: Path) -> dict[str, tuple[Path, Path]]:
     """Return each image of a folder and its mask by their common name, in its order."""
-    images_by_stem, masks_by_stem = _files_by_stem(base / "images"), _files_by_stem(base / "masks")
+    images_by_stem, masks_by_stem = files_by_stem(base / "images"), files_by_stem(base / "masks")
     for stem, image in images_by_stem.items():
         if stem not in masks_by_stem:
             raise InputError(f"{image}: has no mask: add {base / 'masks' / stem}.png, or remove the image")
@@ -328,7 +328,7 @@ def _match(base: Path) -> dict[str, tuple[Path, Path]]:
     return {stem: (images_by_stem[stem], masks_by_stem[stem]) for stem in sorted(images_by_stem)}
 
 
-def _files_by_stem(path: Path) -> dict[str, Path]:
+def files_by_stem(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise InputError(
             f"{path}: does not exist: a segmentation folder holds {{train,val}}/{{images,masks}}, or images and masks"

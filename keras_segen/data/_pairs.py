@@ -81,7 +81,8 @@ def _pack(mask: np.ndarray) -> bytes:
     return zlib.compress(np.pad(mask.T, [(0, 1), (0, 1)], constant_values=VOID).tobytes(), 3)
 
 
-def _unpack(pair: Pair) -> np.ndarray:
+def unpack(pair: Pair) -> np.ndarray:
+    """Return a pair's mask, uint8 (height, width), which is not to be changed."""
     shape = pair.properties.width + 1, pair.properties.height + 1
     return np.frombuffer(zlib.decompress(pair.packed), np.uint8).reshape(shape)[:-1, :-1].T
 
@@ -108,7 +109,7 @@ def binary(pairs: Sequence[Pair]) -> list[Pair]:
 
     def renumbered(pair: Pair) -> Pair:
         return replace(
-            pair, packed=_pack(_unpack(pair) // 255), pixels={i // 255: count for i, count in pair.pixels.items()}
+            pair, packed=_pack(unpack(pair) // 255), pixels={i // 255: count for i, count in pair.pixels.items()}
         )
 
     return [renumbered(pair) for pair in pairs]

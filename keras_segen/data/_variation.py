@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_segen._masks import VOID
+from keras_segen.data import _composition
 from keras_segen.data._augmentation import Augmentation, Variation
 from keras_segen.types import Tensor
 
@@ -30,6 +31,8 @@ def varying(augmentation: Augmentation, size: int, *, low: float = 0.0, scale: f
         if augmentation.margin(size):
             images, masks = warp(images, masks, variation, size, elastic=augmentation.elastic)
         images, masks = colour(images, masks, variation)
+        if augmentation.copy_paste:
+            images, masks = copy_pasted(images, masks, variation.seed, augmentation.copy_paste)
         return (images, masks) if augmentation.hook is None else hooked(augmentation.hook, images, masks)
 
     return finish
@@ -151,6 +154,16 @@ def _blurred(images: Tensor, deviation: Tensor, most: float) -> Tensor:
             total += weights[:, i, None, None, None] * part
         images = total
     return images
+
+
+def copy_pasted(images: Tensor, masks: Tensor, seeds: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Paste objects of the next image into a share of the images; see `copy_paste`."""
+
+    def call(images: np.ndarray, masks: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _composition.copy_paste(images, masks, seeds, share)
+
+    new_images, new_masks = tf.numpy_function(call, [images, masks, seeds], [images.dtype, masks.dtype], stateful=False)
+    return tf.ensure_shape(new_images, images.shape), tf.ensure_shape(new_masks, masks.shape)
 
 
 def hooked(hook: Callable[..., Any], images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

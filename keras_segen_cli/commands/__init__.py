@@ -6,6 +6,7 @@ from cyclopts import App
 
 from keras_segen_cli.commands.baseline import baseline
 from keras_segen_cli.commands.compare import compare
+from keras_segen_cli.commands.compose import compose
 from keras_segen_cli.commands.convert import convert
 from keras_segen_cli.commands.demo import demo
 from keras_segen_cli.commands.evaluate import evaluate
@@ -24,7 +25,7 @@ app = App(
     default_parameter=EVERY,
 )
 app.command(train)
-for _command in (demo, recipes, convert, evaluate, compare, baseline, predict, sample, worth, export):
+for _command in (demo, recipes, convert, compose, evaluate, compare, baseline, predict, sample, worth, export):
     app.command(_command)
 
 __all__ = ["app"]

@@ -65,6 +65,8 @@ class Segmenter(Recipe):
     deformed, blurred, with noise. aerial: also turned. none: crops alone."""
     augmentation_strength: Strength = 1.0
     """Factor of how far they are varied."""
+    copy_paste: Share = 0.0
+    """Share of the training images into which objects of another one are pasted. Class 0 is the background."""
     dropout: Dropout = 0.0
     """Dropout at the coarsest level."""
     frozen_epochs: CountOrZero = 0
@@ -102,6 +104,10 @@ class Segmenter(Recipe):
         self._check_backbone()
         if self.data == "shapes" and (self.augmentation, self.augmentation_strength) != ("photo", 1):
             raise WrongUseError("--augmentation: shapes are drawn anew for each training: remove the option")
+        if self.copy_paste and self.data == "shapes":
+            raise WrongUseError("--copy-paste: shapes are drawn anew for each training: remove the option")
+        if self.copy_paste and self.batch_size == 1:
+            raise WrongUseError("--copy-paste takes objects of the batch's next image: give --batch-size 2 or more")
         if self.output_codes is not None:
             if self.output_codes != "hadamard" and not (
                 self.output_codes.isdecimal() and 1 <= int(self.output_codes) <= 4096

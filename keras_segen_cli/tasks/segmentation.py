@@ -4,7 +4,7 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -64,7 +64,7 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             known_classes=known,
             channels=self.recipe.channels,
             value_range=self.recipe.value_range,
-            augmentation=Augmentation.of(self.recipe.augmentation, strength=self.recipe.augmentation_strength),
+            augmentation=self._augmentation(),
             oversampling=self.recipe.oversampling,
             verbose=verbose,
         )
@@ -89,6 +89,10 @@ class Segmentation(Task[Segmenter, SegmentationData]):
             more = f" and {len(data.absent) - 5} more" if len(data.absent) > 5 else ""
             warn(f"no training mask holds {', '.join(data.absent[:5])}{more}: the model cannot learn that")
         return data
+
+    def _augmentation(self) -> Augmentation:
+        kind = Augmentation.of(self.recipe.augmentation, strength=self.recipe.augmentation_strength)
+        return replace(kind, copy_paste=self.recipe.copy_paste)
 
     def settings_of(self, data: SegmentationData) -> dict[str, Any]:
         """Return how the images are read, and the classes' weights as numbers."""

@@ -226,6 +226,21 @@ def test_wrong_class_weights_are_said(weights, words, tmp_path, monkeypatch):
         UNet(data="x", class_weights=weights).check()
 
 
+def test_wrong_copying_and_pasting_is_said():
+    with pytest.raises(WrongUseError, match="--copy-paste: shapes are drawn anew for each training: remove the option"):
+        UNet(data="shapes", copy_paste=0.5).check()
+    with pytest.raises(WrongUseError, match="--copy-paste takes objects of the batch's next image: give"):
+        UNet(data="x", copy_paste=0.5, batch_size=1).check()
+    UNet(data="x", copy_paste=0.5).check()
+
+
+def test_settings_without_copying_and_pasting_have_none():
+    settings = UNet(data="x", copy_paste=0.5).settings()
+    assert UNet.from_settings(settings).copy_paste == 0.5
+    del settings["copy_paste"]
+    assert UNet.from_settings(settings).copy_paste == 0
+
+
 @pytest.mark.parametrize("model", ["dcgan", "cgan"])
 @pytest.mark.parametrize("options", [{}, {"architecture": "sngan", "regularizer": "r1"}, {"regularizer": "dragan"}])
 def test_a_gans_options_reach_its_networks_and_its_loss(model, options):

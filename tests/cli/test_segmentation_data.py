@@ -137,6 +137,18 @@ def test_a_split_may_lack_a_class(make_folder, fewer):
     assert loaded.absent == (("class_2",) if fewer == "train" else ())
 
 
+def test_a_run_trains_on_what_its_recipe_pastes(make_folder):
+    root = make_folder()
+    recipe = UNet(data=str(root), image_size=16, augmentation="none", copy_paste=1.0, seed=3)
+    loaded = task_of(Run("run"), recipe).load_data(recipe.data)
+    augmentation = data.Augmentation(**vars(data.Augmentation.of("none")) | {"copy_paste": 1.0})
+    settings = {"image_size": 16, "batch_size": 2, "training": True, "seed": 3, "start": 0}
+    same(
+        loaded.train(2, 0).take(2),
+        data.read_folder("train", root).dataset(augmentation=augmentation, **settings).take(2),
+    )
+
+
 def test_the_command_line_knows_all_names():
     assert sorted(DATA_SETS) == sorted({*SPLITS, *GENERATION_SPLITS})
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from examples.prepared_data import draw_pets, tfds
+from keras_segen.data import Augmentation
 from keras_segen.data import _pairs as pairs
 from keras_segen.data._oxford_iiit_pet import read_oxford_iiit_pet
 from keras_segen.data._records import Records
@@ -142,3 +143,12 @@ def test_a_mask_of_another_size_stops_the_reading(tmp_path, monkeypatch):
     (tmp_path / "tfds").mkdir()
     with pytest.raises(tf.errors.InvalidArgumentError, match="a mask has another size than its image"):
         list(read_oxford_iiit_pet("train", tmp_path / "tfds").dataset())
+
+
+def test_objects_are_pasted_into_what_is_read_from_records(pets):
+    examples = read_oxford_iiit_pet("train", pets)
+    options = {"image_size": 32, "batch_size": 4, "training": True, "seed": 2, "start": 0}
+    plain, masks = next(iter(examples.dataset(**options)))
+    pasted, new_masks = next(iter(examples.dataset(augmentation=Augmentation(copy_paste=1.0), **options)))
+    assert np.any(pasted != plain)
+    assert set(np.unique(new_masks[new_masks != masks])) == {1}
