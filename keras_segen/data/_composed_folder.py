@@ -13,7 +13,7 @@ from keras_segen.data._image_files import is_hidden
 from keras_segen.data._in_threads import in_threads
 from keras_segen.data._split import TRAIN, VAL, existing_folder, normalized
 from keras_segen.errors import InputError
-from keras_segen.files import INCOMPLETE, require_place
+from keras_segen.files import building, require_place
 from keras_segen.types import PathLike
 
 CLASSES = "classes.txt"
@@ -86,18 +86,13 @@ def compose(
     givers = scenes.givers(verbose=verbose)
     files = _files_of_splits(root, own) if own else _divided(root)
 
-    incomplete = out.with_name(INCOMPLETE + out.name)
-    shutil.rmtree(incomplete, ignore_errors=True)
-    try:
+    with building(out) as folder:
         for file, place in files:
-            (incomplete / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, incomplete / place)
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, folder / place)
         pasted = in_threads(
-            lambda number: scenes.write(number, givers, incomplete / TRAIN), range(count), verbose=verbose, unit="scene"
+            lambda number: scenes.write(number, givers, folder / TRAIN), range(count), verbose=verbose, unit="scene"
         )
-        incomplete.rename(out)
-    finally:
-        shutil.rmtree(incomplete, ignore_errors=True)
     return sum(pasted)
 
 
