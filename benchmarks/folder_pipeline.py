@@ -1,28 +1,37 @@
 """The folder pipeline (decode, augment, batch), against a Pillow loader in worker processes and against bare decoding.
 
-    python benchmarks/folder_pipeline.py [--voc VOCdevkit/VOC2012] [--image-size 256]      two minutes on two cores
+    python benchmarks/folder_pipeline.py [--voc VOCdevkit/VOC2012] [--image-size 256] [--augmentation microscopy]
+
+Two minutes on two cores; with `--augmentation microscopy --batches 120` five.
 
 Pictures of about 500×375, as JPEG, with palette masks become batches of 8 augmented crops: random scale, crop, flip,
-colour. Three ways to get there: this package's; what a user writes with Pillow and NumPy in as many worker processes as
-there are cores; and the plain tf.data way, which decodes and resizes all of an image before it crops. The limit is
-decoding the same JPEGs on all cores and nothing else. A pipeline can pass it: it need not decode what it crops away.
+colour; with other kinds of augmentation turning, deforming, blur and noise too. Three ways to get there: this
+package's; what a user writes with Pillow, NumPy and SciPy in as many worker processes as there are cores; and the plain
+tf.data way, which decodes and resizes all of an image before it crops, and does no more than scale, flip and colour.
+The limit is decoding the same JPEGs on all cores and nothing else. A pipeline can pass it: it need not decode what it
+crops away. The last row is the training step that waits for the crops, the default U-Net's.
 Processor time would leave out Pillow's workers: read the times alone on an idle machine.
 """
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from harness import CORES, Contender, command_line, compare, started
 from PIL import Image
+from pillow_pipeline import Reach
 
 from keras_segen.data import Augmentation, _pairs
 from keras_segen.data._shapes import scene
+from keras_segen.losses import CrossEntropy
+from keras_segen.models import unet
 
-BATCH, BATCHES = 8, 360  # two passes over VOC 2012's training images
+BATCH = 8
 Paths = list[tuple[Path, Path]]  # of images and masks
 
 
@@ -30,23 +39,36 @@ def main() -> None:
     parser = command_line("Time the folder pipeline.", rounds=7)
     parser.add_argument("--voc", type=Path, help="a VOC2012 folder; without it, scenes are drawn")
     parser.add_argument("--image-size", type=int, default=256, help="side of the crops")
+    # By default two passes over VOC 2012's training images.
+    parser.add_argument("--batches", type=int, default=360, help="batches of 8 crops")
+    parser.add_argument("--augmentation", choices=["photo", "microscopy", "aerial"], default="photo")
+    parser.add_argument("--copy-paste", type=float, default=0.0, help="share of the crops, of ours alone")
     options = parser.parse_args()
     size: int = options.image_size
+    augmentation = replace(Augmentation.of(options.augmentation), copy_paste=options.copy_paste)
+    reach = Reach(**{field.name: getattr(augmentation, field.name) for field in fields(Reach)})
 
     with tempfile.TemporaryDirectory() as folder:
         paths = voc_paths(options.voc) if options.voc else draw_scenes(Path(folder))
-        work = BATCH * BATCHES
-        by_pillow = (paths, size, Augmentation().scale, BATCH, BATCHES)
+        batches: int = options.batches
+        work = BATCH * batches
         contenders = [
-            Contender("keras_segen", "folder_pipeline", "ours", (paths, size), work),
-            Contender("Pillow, worker processes", "pillow_pipeline", "taking", by_pillow, work),
-            Contender("tf.data, resize then crop", "folder_pipeline", "plain", (paths, size), work),
+            Contender("keras_segen", "folder_pipeline", "ours", (paths, batches, size, augmentation), work),
+            Contender(
+                "Pillow and SciPy, worker processes",
+                "pillow_pipeline",
+                "taking",
+                (paths, size, reach, BATCH, batches),
+                work,
+            ),
+            Contender("tf.data, resize then crop", "folder_pipeline", "plain", (paths, batches, size), work),
+            Contender("U-Net's training step", "folder_pipeline", "training", (size,), BATCH),
         ]
         with started(contenders) as processes:
             compare(
-                f"{BATCHES} batches of {BATCH} crops of {size}×{size} from {len(paths)} JPEGs",
+                f"{batches} batches of {BATCH} crops of {size}×{size} from {len(paths)} JPEGs",
                 processes,
-                limits=[Contender("bare decoding", "folder_pipeline", "decoding", (paths,), work)],
+                limits=[Contender("bare decoding", "folder_pipeline", "decoding", (paths, batches), work)],
                 unit="images",
                 rounds=options.rounds,
                 clock=options.clock,
@@ -70,12 +92,26 @@ def draw_scenes(folder: Path, count: int = 64) -> Paths:
     return paths
 
 
-def ours(paths: Paths, size: int) -> Callable[[], None]:
-    found = [_pairs.read_pair(*both) for both in paths]
-    return taking(_pairs.Pairs(found).dataset(image_size=size, batch_size=BATCH, training=True, start=0))
+def ours(paths: Paths, batches: int, size: int, augmentation: Augmentation) -> Callable[[], None]:
+    pairs = _pairs.Pairs([_pairs.read_pair(*both) for both in paths])
+    crops = pairs.dataset(image_size=size, batch_size=BATCH, training=True, start=0, augmentation=augmentation)
+    return taking(crops, batches)
 
 
-def plain(paths: Paths, size: int) -> Callable[[], None]:
+def training(size: int) -> Callable[[], None]:
+    """The step of the default U-Net on 21 classes, always on the same crops."""
+    keras.utils.set_random_seed(0)
+    model = unet(21)
+    model.compile("adam", CrossEntropy())
+    images, masks = tf.random.uniform((BATCH, size, size, 3), 0, 255), tf.zeros((BATCH, size, size), tf.uint8)
+
+    def train() -> None:
+        model.train_on_batch(images, masks)
+
+    return train
+
+
+def plain(paths: Paths, batches: int, size: int) -> Callable[[], None]:
     """What comes to mind first with tf.data; without the masks, whose palettes its PNG decoder cannot read."""
     scale = Augmentation().scale
 
@@ -88,12 +124,13 @@ def plain(paths: Paths, size: int) -> Callable[[], None]:
         image = tf.image.random_brightness(tf.image.random_contrast(image, 0.8, 1.2), 51)
         return tf.clip_by_value(tf.image.random_saturation(image / 255, 0.8, 1.2), 0, 1)
 
-    return taking(on_all_cores(paths, sample))
+    return taking(on_all_cores(paths, sample), batches)
 
 
-def decoding(paths: Paths) -> Callable[[], None]:
+def decoding(paths: Paths, batches: int) -> Callable[[], None]:
     """The same JPEGs, decoded and dropped: one number a batch comes out."""
-    return taking(on_all_cores(paths, lambda path: tf.shape(tf.io.decode_jpeg(tf.io.read_file(path), channels=3))))
+    shapes = on_all_cores(paths, lambda path: tf.shape(tf.io.decode_jpeg(tf.io.read_file(path), channels=3)))
+    return taking(shapes, batches)
 
 
 def on_all_cores(paths: Paths, sample: Callable[[Any], Any]) -> tf.data.Dataset:
@@ -105,11 +142,11 @@ def on_all_cores(paths: Paths, sample: Callable[[Any], Any]) -> tf.data.Dataset:
     return images.batch(BATCH).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def taking(dataset: tf.data.Dataset) -> Callable[[], None]:
+def taking(dataset: tf.data.Dataset, batches: int) -> Callable[[], None]:
     """Take the batches. Each turn starts anew, so that what the pipeline had ready from before does not count."""
 
     def run() -> None:
-        for _ in dataset.take(BATCHES):
+        for _ in dataset.take(batches):
             pass
 
     return run

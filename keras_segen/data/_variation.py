@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_segen._masks import VOID
 from keras_segen.data import _composition
 from keras_segen.data._augmentation import Augmentation, Variation
+from keras_segen.data._order import GRID
 from keras_segen.types import Tensor
 
 Finish = Callable[[Tensor, Tensor, Variation], tuple[Tensor, Tensor]]
@@ -31,6 +32,8 @@ def varying(augmentation: Augmentation, size: int, *, low: float = 0.0, scale: f
         if augmentation.margin(size):
             images, masks = warp(images, masks, variation, size, elastic=augmentation.elastic)
         images, masks = colour(images, masks, variation)
+        if augmentation.noise:
+            images = noisy(images, variation, low=low, scale=scale)
         if augmentation.copy_paste:
             images, masks = copy_pasted(images, masks, variation.seed, augmentation.copy_paste)
         return (images, masks) if augmentation.hook is None else hooked(augmentation.hook, images, masks)
@@ -38,8 +41,11 @@ def varying(augmentation: Augmentation, size: int, *, low: float = 0.0, scale: f
     return finish
 
 
+@tf.function(jit_compile=True, autograph=False)
 def warp(images: Tensor, masks: Tensor, variation: Variation, size: int, *, elastic: float) -> tuple[Tensor, Tensor]:
     """Turn and deform crops with a margin, and cut the margin off.
+
+    XLA takes a quarter of the time of the operations one by one, as in `turn_and_colour`.
 
     Args:
         images: The images, float32 (batch, side, side, channels), interpolated bilinearly.
@@ -54,7 +60,8 @@ def warp(images: Tensor, masks: Tensor, variation: Variation, size: int, *, elas
     rows = cos * places[:, None] - sin * places + (side - 1) / 2
     columns = sin * places[:, None] + cos * places + (side - 1) / 2
     if elastic:
-        shift = elastic * size * tf.image.resize(variation.displacements, [size, size], "bicubic")
+        weights = _bicubic(size)
+        shift = elastic * size * tf.einsum("ri,cj,bijk->brck", weights, weights, variation.displacements)
         rows, columns = rows + shift[..., 0], columns + shift[..., 1]
 
     first = tf.range(batch)[:, None, None] * side * side
@@ -72,6 +79,13 @@ def warp(images: Tensor, masks: Tensor, variation: Variation, size: int, *, elas
     beyond = (tf.minimum(nearest_rows, nearest_columns) < 0) | (tf.maximum(nearest_rows, nearest_columns) > side - 1)
     moved = tf.gather(tf.reshape(masks, [-1]), cells(nearest_rows, nearest_columns))
     return upper * (1 - down) + lower * down, tf.where(beyond, tf.cast(VOID, masks.dtype), moved)
+
+
+def _bicubic(size: int) -> np.ndarray:
+    """Return the matrix (size, GRID) that resizes a column bicubically, for which XLA has no operation."""
+    with tf.init_scope():
+        columns = tf.image.resize(tf.eye(GRID)[..., None], [size, GRID], "bicubic")
+    return columns.numpy()[..., 0]
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -111,13 +125,28 @@ def turn_and_colour(
         images = 255 * (images / 255) ** variation.gamma[:, None, None, None]
     if augmentation.blur:
         images = _blurred(images, variation.blur, augmentation.blur)
-    if augmentation.noise:
-        # One batch has one seed, the first image's, as XLA draws for all at once.
-        noise = tf.random.stateless_normal(tf.shape(images), variation.seed[0])
-        images = tf.clip_by_value(images + variation.noise[:, None, None, None] * noise, 0, 255)
     if (low, scale) != (0.0, 1.0):
         images = images / scale + low
     return images, masks
+
+
+def noisy(images: Tensor, variation: Variation, *, low: float = 0.0, scale: float = 1.0) -> Tensor:
+    """Add Gaussian noise to a batch of images, and keep them in their range.
+
+    Not by XLA, which draws normal numbers in eight times the time.
+
+    Args:
+        images: The images, float32 (batch, size, size, channels).
+        variation: The variation of each.
+        low: The least value of the images.
+        scale: The factor that turns what is above it into [0, 255].
+    """
+    having = tf.where(variation.noise > 0)  # drawing for all would take twice as long
+    shape = tf.concat([tf.shape(having)[:1], tf.shape(images)[1:]], 0)
+    # One batch has one seed, the first image's: all is drawn at once.
+    noise = tf.random.stateless_normal(shape, variation.seed[0])
+    deviation = tf.gather_nd(variation.noise, having)[:, None, None, None] / scale
+    return tf.clip_by_value(tf.tensor_scatter_nd_add(images, having, deviation * noise), low, low + 255 / scale)
 
 
 def _turned(images: Tensor, masks: Tensor, variation: Variation, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
