@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_segen.annotations._annotated import AnnotatedImage, Annotations, Object, Objects, named_classes
 from keras_segen.annotations._fields import corners, field, image_path, read_json, records, unique
-from keras_segen.annotations._regions import Bitmap, Polygons, Region, counts_of_text, of_runs
+from keras_segen.annotations._regions import Polygons, Region, Runs, counts_of_text
 from keras_segen.errors import InputError
 
 
@@ -81,6 +81,6 @@ def _region(segmentation: Any, size: tuple[int, int], place: str) -> Region:
         )
     try:
         counts = counts_of_text(runs) if isinstance(runs, str) else runs
-        return Bitmap(of_runs(counts, height, width, by_column=True))
+        return Runs.of(counts, height, width, by_column=True)
     except ValueError as error:
         raise InputError(f"{place}: {error}: export it again") from error

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_segen.annotations._annotated import AnnotatedImage, Annotations, Object, Objects, named_classes
 from keras_segen.annotations._fields import image_path, unique
-from keras_segen.annotations._regions import Bitmap, Ellipse, Polygons, Region, of_runs
+from keras_segen.annotations._regions import Ellipse, Polygons, Region, Runs
 from keras_segen.errors import InputError
 
 _WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton")
@@ -32,15 +32,17 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
         raise InputError(f"{source}: is not XML ({error}): export it again") from error
     if root.find("track") is not None:
         raise InputError(f'{source}: is of a video: export it as "CVAT for images 1.1"')
-    labels = [label.findtext("name") or "" for label in root.iterfind("meta//labels/label") if not label.get("parent")]
+    # A skeleton's parts are labels with a parent.
+    found = [label for label in root.iterfind("meta//labels/label") if not label.findtext("parent")]
+    labels = [label.findtext("name") or "" for label in found]
     names, ids = named_classes(list(dict.fromkeys(labels)), class_names, str(source))
     class_of = dict(zip(dict.fromkeys(labels), ids, strict=True))
     roots = [images] if images else [source.parent, source.parent / "images"]
-    found = root.findall("image")
-    places = [f"{source}: image {element.get('id', i)}" for i, element in enumerate(found)]
-    unique([(element.get("id"), place) for element, place in zip(found, places, strict=True)], "the image's id")
+    elements = root.findall("image")
+    places = [f"{source}: image {element.get('id', i)}" for i, element in enumerate(elements)]
+    unique([(element.get("id"), place) for element, place in zip(elements, places, strict=True)], "the image's id")
     annotated = []
-    for element, place in zip(found, places, strict=True):
+    for element, place in zip(elements, places, strict=True):
         size = int(_number(element, "height", place)), int(_number(element, "width", place))
         path = image_path(_text(element, "name", place), roots, place)
         annotated.append(AnnotatedImage(path, Objects(_objects(element, class_of, place)), place, size))
@@ -73,7 +75,7 @@ def _region(shape: ElementTree.Element, place: str) -> Region:
         left, top, width, height = (int(_number(shape, name, place)) for name in ("left", "top", "width", "height"))
         runs = _text(shape, "rle", place).split(",")
         try:
-            return Bitmap(of_runs(runs, height, width, by_column=False), left, top)
+            return Runs.of(runs, height, width, by_column=False, left=left, top=top)
         except ValueError as error:
             raise InputError(f"{place}: {error}: export it again") from error
     known = "has no area" if shape.tag in _WITHOUT_AREA else "is not known"

@@ -57,7 +57,7 @@ def corners(values: Any, place: str) -> np.ndarray:
     """
     try:
         points = np.asarray(values, float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{place}: its polygon is not a list of numbers: correct it") from error
     if points.ndim == 1 and points.size % 2:
         raise InputError(f"{place}: its polygon has {points.size} numbers, and each corner needs two: correct it")

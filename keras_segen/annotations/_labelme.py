@@ -14,7 +14,7 @@ from PIL import Image
 from keras_segen._masks import VOID
 from keras_segen.annotations._annotated import AnnotatedImage, Annotations, Object, Objects, named_classes
 from keras_segen.annotations._fields import corners, field, image_path, read_json, records
-from keras_segen.annotations._regions import Bitmap, Ellipse, Polygons, Region, Union
+from keras_segen.annotations._regions import FARTHEST, Bitmap, Ellipse, Polygons, Region, Union
 from keras_segen.errors import InputError
 
 IGNORED = "__ignore__"
@@ -87,6 +87,8 @@ def _bitmap(shape: Any, points: np.ndarray, place: str) -> Bitmap:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{place}: its mask is damaged ({error}): draw it again") from error
+    if not np.isfinite(points).all() or np.abs(points).max() > FARTHEST:
+        raise InputError(f"{place}: has a corner that lies nowhere near the image: draw it again")
     # Both corners lie inside.
     (left, top), (right, bottom) = np.round(points).astype(int)
     if pixels.shape != (bottom - top + 1, right - left + 1):

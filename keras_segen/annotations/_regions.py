@@ -149,20 +149,54 @@ class Union:
         return np.logical_or.reduce([region.mask(height, width) for region in self.regions])
 
 
-def of_runs(counts: Iterable[Any], height: int, width: int, *, by_column: bool) -> np.ndarray:
-    """Return the mask of run lengths, which begin with pixels outside; COCO's go down the columns, CVAT's along rows.
+@dataclass(frozen=True)
+class Runs:
+    """Pixels as run lengths, which are a small part of a bitmap's size.
 
-    Raises:
-        ValueError: For runs that do not fill the mask exactly. The message begins with a verb.
+    Attributes:
+        lengths: The lengths, which begin with pixels outside.
+        height: The height of what they fill.
+        width: Its width.
+        by_column: Whether they go down the columns, as COCO's, or along the rows, as CVAT's.
+        left: The first column of the image that they fill.
+        top: The first row.
     """
-    try:
-        lengths = np.array([int(count) for count in counts], np.int64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("has run lengths that are not whole numbers") from None
-    if (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(f"has run lengths of {lengths.sum()} pixels, and is of {width}×{height}")
-    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return flat.reshape(width, height).T if by_column else flat.reshape(height, width)
+
+    lengths: np.ndarray
+    height: int
+    width: int
+    by_column: bool
+    left: int = 0
+    top: int = 0
+
+    @classmethod
+    def of(
+        cls, counts: Iterable[Any], height: int, width: int, *, by_column: bool, left: int = 0, top: int = 0
+    ) -> "Runs":
+        """Check lengths.
+
+        Raises:
+            ValueError: For lengths that do not fill height and width exactly. The message begins with a verb.
+        """
+        try:
+            lengths = [int(count) for count in counts]
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("has run lengths that are not whole numbers") from None
+        total = sum(lengths)
+        if min(lengths, default=0) < 0 or total != height * width:
+            raise ValueError(f"has run lengths of {total} pixels, and is of {width}×{height}")
+        return cls(np.array(lengths, np.int64), height, width, by_column, left, top)
+
+    def fault(self) -> Fault | None:
+        """Return what is wrong: a place before the image's beginning."""
+        return Bitmap(np.empty((0, 0)), self.left, self.top).fault()
+
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """Return the pixels in an image of this size."""
+        flat = np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths)
+        shape = (self.width, self.height) if self.by_column else (self.height, self.width)
+        pixels = flat.reshape(shape)
+        return Bitmap(pixels.T if self.by_column else pixels, self.left, self.top).mask(height, width)
 
 
 def counts_of_text(text: str) -> list[int]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from keras_segen.annotations._regions import Bitmap, Ellipse, Polygons, Union, counts_of_text, of_runs
+from keras_segen.annotations._regions import Bitmap, Ellipse, Polygons, Runs, Union, counts_of_text
 
 
 @settings(max_examples=200, deadline=None)
@@ -15,18 +15,19 @@ from keras_segen.annotations._regions import Bitmap, Ellipse, Polygons, Union, c
 def test_run_lengths_equal_pycocotools(mask):
     runs = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     counts = counts_of_text(runs["counts"].decode())
-    np.testing.assert_array_equal(of_runs(counts, *mask.shape, by_column=True), mask)
+    np.testing.assert_array_equal(Runs.of(counts, *mask.shape, by_column=True).mask(*mask.shape), mask)
 
 
 def test_long_run_lengths_equal_pycocotools():
     mask = np.zeros((700, 900), np.uint8)
     mask[3:650, 10:12], mask[600:, 500:] = 1, 1
     counts = counts_of_text(coco_mask.encode(np.asfortranarray(mask))["counts"].decode())
-    np.testing.assert_array_equal(of_runs(counts, 700, 900, by_column=True), mask)
+    np.testing.assert_array_equal(Runs.of(counts, 700, 900, by_column=True).mask(700, 900), mask)
 
 
 def test_runs_along_rows():
-    assert of_runs([1, 2, 3], 2, 3, by_column=False).astype(int).tolist() == [[0, 1, 1], [0, 0, 0]]
+    runs = Runs.of([1, 2, 3], 2, 3, by_column=False, left=1)
+    assert runs.mask(2, 4).astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("text", ["~~", "0\n", "P", "oooooooooooooooo"])
@@ -35,10 +36,10 @@ def test_damaged_text_is_refused(text):
         counts_of_text(text)
 
 
-@pytest.mark.parametrize("counts", [[1, 2], [5, 2], [-1, 7], ["a"], [None], [1e400, 1]])
+@pytest.mark.parametrize("counts", [[1, 2], [5, 2], [-1, 7], ["a"], [None], [1e400, 1], [2**62] * 4 + [6]])
 def test_runs_that_do_not_fit_are_refused(counts):
     with pytest.raises(ValueError, match="has run lengths"):
-        of_runs(counts, 2, 3, by_column=True)
+        Runs.of(counts, 2, 3, by_column=True)
 
 
 def test_polygons_equal_pycocotools():
