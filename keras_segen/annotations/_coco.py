@@ -19,13 +19,12 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
 
     Args:
         source: The JSON file.
-        images: The folder that its `file_name`s start from; None for the file's own folder, or `images` in or beside
-            it.
+        images: The folder of the images; None for the file's own folder, or `images` in or beside it.
         class_names: The names of the classes that are wanted; see `named_classes`.
     """
     content = read_json(source)
     place = str(source)
-    roots = [images] if images else [source.parent, source.parent / "images", source.parent.parent / "images"]
+    folders = [source.parent, source.parent / "images", source.parent.parent / "images"]
     categories = [
         (field(category, "id", int, where), field(category, "name", str, where), where)
         for category, where in records(content, "categories", place)
@@ -59,7 +58,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
         {
             "": [
                 AnnotatedImage(
-                    image_path(field(image, "file_name", str, where), roots, where),
+                    image_path(field(image, "file_name", str, where), images, folders, where),
                     Objects(objects[number]),
                     where,
                     sizes[number],

@@ -23,7 +23,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
 
     Args:
         source: The XML file.
-        images: The folder that the images' names start from; None for the file's own folder, or `images` in it.
+        images: The folder of the images; None for the file's own folder, or `images` in it.
         class_names: The names of the classes that are wanted; see `named_classes`.
     """
     try:
@@ -37,14 +37,14 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     labels = [label.findtext("name") or "" for label in found]
     names, ids = named_classes(list(dict.fromkeys(labels)), class_names, str(source))
     class_of = dict(zip(dict.fromkeys(labels), ids, strict=True))
-    roots = [images] if images else [source.parent, source.parent / "images"]
+    folders = [source.parent, source.parent / "images"]
     elements = root.findall("image")
     places = [f"{source}: image {element.get('id', i)}" for i, element in enumerate(elements)]
     unique([(element.get("id"), place) for element, place in zip(elements, places, strict=True)], "the image's id")
     annotated = []
     for element, place in zip(elements, places, strict=True):
         size = int(_number(element, "height", place)), int(_number(element, "width", place))
-        path = image_path(_text(element, "name", place), roots, place)
+        path = image_path(_text(element, "name", place), images, folders, place)
         annotated.append(AnnotatedImage(path, Objects(_objects(element, class_of, place)), place, size))
     return Annotations(names, {"": annotated})
 

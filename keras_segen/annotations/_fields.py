@@ -66,31 +66,33 @@ def corners(values: Any, place: str) -> np.ndarray:
     return points.reshape(-1, 2)
 
 
-def image_path(name: str, roots: Sequence[Path], place: str) -> Path:
+def image_path(name: str, images: Path | None, folders: Sequence[Path], place: str) -> Path:
     """Find the image that a file of annotations names.
 
     Args:
-        name: The path as it stands there, from one of the roots. Backslashes separate folders too.
-        roots: The folders where the image may lie.
+        name: The path as it stands there. Backslashes separate folders too.
+        images: The folder that the user says holds it, there or under its mere name; or None.
+        folders: The folders that the path may start from otherwise.
         place: Where the name stands, for messages.
 
     Raises:
         InputError: For a path that leads out of the folders, or to nothing.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
+    roots = folders if images is None else [images]
+    outside = not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name
+    if outside and images is None:
         raise InputError(
-            f"{place}: its image {name!r} does not lie in {roots[0]}: name by --images the folder that holds it, and "
-            "let the annotations name it from there"
+            f"{place}: its image {name!r} does not lie in {roots[0]}: name by --images the folder that holds it"
         )
-    for root in roots:
-        if (root / path).is_file():
-            return root / path
-    raise InputError(f"{place}: its image {path} is not in {_listed(roots)}: put it there, or name by --images where")
-
-
-def _listed(roots: Iterable[Path]) -> str:
-    return ", ".join(map(str, dict.fromkeys(roots)))
+    found = [] if outside else [root / path for root in roots]
+    if images is not None and path.name not in ("", "..") and "\0" not in name:
+        found.append(images / path.name)
+    for file in found:
+        if file.is_file():
+            return file
+    where = ", ".join(map(str, dict.fromkeys(roots)))
+    raise InputError(f"{place}: its image {name} is not in {where}: put it there, or name by --images where it is")
 
 
 def unique(keys: Iterable[tuple[Any, str]], noun: str) -> None:

@@ -28,7 +28,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
 
     Args:
         source: The folder of JSON files, sub-folders included.
-        images: The folder that `imagePath` starts from; None for each file's own.
+        images: The folder of the images; None for each file's own.
         class_names: The names of the classes that are wanted; see `named_classes`.
     """
     files = [(path, read_json(path)) for path in sorted(source.rglob("*.json"))]
@@ -39,7 +39,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     annotated = []
     for path, content in files:
         place = str(path)
-        image = image_path(field(content, "imagePath", str, place), [images or path.parent], place)
+        image = image_path(field(content, "imagePath", str, place), images, [path.parent], place)
         size = field(content, "imageHeight", int, place), field(content, "imageWidth", int, place)
         annotated.append(AnnotatedImage(image, Objects(_objects(shapes[path], class_of)), place, size))
     return Annotations(names, {"": annotated})

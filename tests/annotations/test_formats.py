@@ -180,7 +180,8 @@ def test_labelme_groups_are_one_object(tmp_path):
 
 
 def test_labelme_beside_a_folder_of_images(tmp_path):
-    path = labelme(tmp_path / "in", [{"label": "cat", "points": [[0, 0], [3, 0], [3, 3]]}], imagePath="a.png")
+    shapes = [{"label": "cat", "points": [[0, 0], [3, 0], [3, 3]]}]
+    path = labelme(tmp_path / "in", shapes, imagePath="..\\photos\\a.png")
     (tmp_path / "photos").mkdir()
     (path.parent / "a.png").rename(tmp_path / "photos" / "a.png")
     convert(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos")
@@ -308,6 +309,25 @@ def test_yolo_polygons(tmp_path, named):
     np.testing.assert_array_equal(read(tmp_path / "out/train", "train", "instances"), expected)
     assert not read(tmp_path / "out/val", "val").any()  # it has no text file
     assert converted.class_names == ("background", "cat", "dog")
+
+
+def test_yolo_as_roboflow_exports_it(tmp_path):
+    for folder in ("train", "valid"):
+        photo(tmp_path / f"set/{folder}/images/{folder}_jpg.rf.1.jpg")
+        write(tmp_path / f"set/{folder}/labels/{folder}_jpg.rf.1.txt", "0 0 0 1 0 1 1 0 1 \n")
+    paths = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n"
+    source = write(tmp_path / "set/data.yaml", f"{paths}\nnc: 1\nnames: ['cell']\n")
+    with pytest.warns(UserWarning, match="its test is ../test/images, which does not exist: it is left out"):
+        convert(source, tmp_path / "out")
+    assert ks.data.folder_splits(tmp_path / "out") == ["train", "val"]
+    assert read(tmp_path / "out/val", "valid_jpg.rf.1").all()
+
+
+def test_a_skeletons_points_are_no_classes_of_cvat(tmp_path):
+    source = cvat(tmp_path, "")
+    labels = "<label><name>1</name><type>points</type><parent>body</parent></label></labels>"
+    write(source, source.read_text().replace("</labels>", labels))
+    assert convert(source, tmp_path / "out").class_names == ("background", "dog", "cat")
 
 
 def test_yolo_without_yaml(tmp_path):
