@@ -44,7 +44,7 @@ def find_objects(mask: np.ndarray, instances: np.ndarray | None = None) -> list[
     if instances is None:
         return [
             Object(int(class_id), box, labels[box] == i)
-            for class_id in np.unique(mask)
+            for class_id in np.flatnonzero(np.bincount(mask.ravel()))
             if class_id not in (BACKGROUND, VOID)
             for labels in [ndimage.label(mask == class_id, structure=np.ones((3, 3)))[0]]
             for i, box in enumerate(ndimage.find_objects(labels), start=1)
