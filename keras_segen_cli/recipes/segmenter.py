@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Loss = Literal["cross_entropy", "focal", "top_k_cross_entropy", "dice", "jaccard", "tversky", "focal_tversky", "lovasz"]
+_WITHOUT_BACKGROUND = ("coco",)
 _DEFAULT_LOSS: tuple[Loss, ...] = ("cross_entropy", "dice")
 
 
@@ -106,6 +107,10 @@ class Segmenter(Recipe):
             raise WrongUseError("--augmentation: shapes are drawn anew for each training: remove the option")
         if self.copy_paste and self.data == "shapes":
             raise WrongUseError("--copy-paste: shapes are drawn anew for each training: remove the option")
+        if self.copy_paste and self.data in _WITHOUT_BACKGROUND:
+            raise WrongUseError(
+                f"--copy-paste: class 0 of {self.data} is no background that objects lie on: remove the option"
+            )
         if self.copy_paste and self.batch_size == 1:
             raise WrongUseError("--copy-paste takes objects of the batch's next image: give --batch-size 2 or more")
         if self.output_codes is not None:

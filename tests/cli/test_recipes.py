@@ -229,6 +229,8 @@ def test_wrong_class_weights_are_said(weights, words, tmp_path, monkeypatch):
 def test_wrong_copying_and_pasting_is_said():
     with pytest.raises(WrongUseError, match="--copy-paste: shapes are drawn anew for each training: remove the option"):
         UNet(data="shapes", copy_paste=0.5).check()
+    with pytest.raises(WrongUseError, match="--copy-paste: class 0 of coco is no background"):
+        UNet(data="coco", copy_paste=0.5).check()
     with pytest.raises(WrongUseError, match="--copy-paste takes objects of the batch's next image: give"):
         UNet(data="x", copy_paste=0.5, batch_size=1).check()
     UNet(data="x", copy_paste=0.5).check()
