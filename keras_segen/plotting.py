@@ -22,6 +22,7 @@ __all__ = [
     "displayable",
     "grid",
     "heat_overlay",
+    "label_map_picture",
     "labelled_rows",
     "overlay",
     "save_animation",
@@ -47,6 +48,22 @@ def voc_palette() -> np.ndarray:
         for channel in range(3):
             palette[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
     return palette
+
+
+def label_map_picture(label_map: np.ndarray) -> Image.Image:
+    """Return a label map as a palette picture: its indices are the class ids, its colours Pascal VOC's.
+
+    Args:
+        label_map: The class ids, uint8 (height, width).
+
+    Example:
+        >>> picture = ks.plotting.label_map_picture(np.eye(32, dtype="uint8"))
+        >>> picture.getpixel((0, 0)), picture.convert("RGB").getpixel((0, 0))
+        (1, (128, 0, 0))
+    """
+    picture = Image.fromarray(label_map, mode="P")
+    picture.putpalette(voc_palette().tobytes())
+    return picture
 
 
 def class_ids(colours: np.ndarray) -> np.ndarray:

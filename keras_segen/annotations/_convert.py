@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -195,7 +195,13 @@ def _write(annotations: Annotations, out: Path, rules: Rules, *, verbose: bool) 
     return counts
 
 
-def _write_splits(splits: Any, class_names: tuple[str, ...], folder: Path, rules: Rules, verbose: bool) -> Converted:
+def _write_splits(
+    splits: Mapping[str, Sequence[AnnotatedImage]],
+    class_names: tuple[str, ...],
+    folder: Path,
+    rules: Rules,
+    verbose: bool,
+) -> Converted:
     counts = Converted(class_names)
     for split, images in splits.items():
         for name in ("images", "masks"):
@@ -210,7 +216,7 @@ def _write_splits(splits: Any, class_names: tuple[str, ...], folder: Path, rules
     return counts
 
 
-def _write_image(image: AnnotatedImage, folder: Path, rules: Rules) -> tuple[Any, Counter[int]]:
+def _write_image(image: AnnotatedImage, folder: Path, rules: Rules) -> tuple[Drawn, Counter[int]]:
     height, width = read_channels(image.path).shape[:2]
     if image.size not in (None, (height, width)):
         stated = "{1}×{0}".format(*image.size)
@@ -220,9 +226,7 @@ def _write_image(image: AnnotatedImage, folder: Path, rules: Rules) -> tuple[Any
         )
     drawn = image.contents.draw(height, width, rules)
     shutil.copyfile(image.path, folder / "images" / image.path.name)
-    picture = Image.fromarray(drawn.mask, mode="P")
-    picture.putpalette(plotting.voc_palette().tobytes())
-    picture.save(folder / "masks" / f"{image.path.stem}.png")
+    plotting.label_map_picture(drawn.mask).save(folder / "masks" / f"{image.path.stem}.png")
     if drawn.instances is not None:
         (folder / "instances").mkdir(exist_ok=True)
         Image.fromarray(drawn.instances).save(folder / "instances" / f"{image.path.stem}.png")

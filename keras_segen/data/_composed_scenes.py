@@ -26,14 +26,12 @@ MOST_INSTANCES = 2**16 - 1
 def read_instances(path: Path) -> np.ndarray:
     """Read an instance map, uint16 (height, width); `InputError` for a file that is none."""
     picture = _images.decode(_images.read_bytes(path), path)
-    if picture.format in ("JPEG", "MPO") or picture.image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+    if picture.format in ("JPEG", "MPO") or picture.image.mode not in _images.NUMBERED:
         raise InputError(
             f"{path}: an instance map holds the number of an object at each pixel, but this is a {picture.format} of "
             f"mode {picture.image.mode}: save it as a grey PNG of 16 bits"
         )
-    ids = np.asarray(picture.image)
-    if picture.image.mode == "L":
-        ids = ids // (255 // (2**picture.bits - 1))  # Pillow scales 2 and 4 bits to 8
+    ids = _images.numbers_in(picture)
     if ids.min() < 0 or ids.max() > MOST_INSTANCES:
         raise InputError(f"{path}: holds values from {ids.min()} to {ids.max()}: number the objects from 1 to 65535")
     return ids.astype(np.uint16)

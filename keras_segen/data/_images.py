@@ -16,6 +16,8 @@ from keras_segen._encoded import DAMAGED, SIGNATURE, UNCLEAR, jpeg_segments, png
 from keras_segen.errors import InputError
 from keras_segen.types import PathLike, Tensor
 
+# Pillow's modes of images that hold one number a pixel.
+NUMBERED = ("1", "L", "P", "I", "I;16", "I;16B")
 FORMATS = "JPEG, PNG, BMP, WebP, GIF or TIFF"
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
@@ -103,19 +105,25 @@ def read_mask(path: PathLike) -> np.ndarray:
     mask = decode(read_bytes(path), path)
     if mask.format in ("JPEG", "MPO"):
         raise InputError(f"{path}: a mask must not be a JPEG, which blurs class ids: save it as PNG")
-    if mask.image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+    if mask.image.mode not in NUMBERED:
         raise InputError(
             f"{path}: a mask holds one class id a pixel (a grey or palette PNG), but this one has mode "
             f"{mask.image.mode}: convert its colours to class ids 0, 1, 2, …, with 255 for void"
         )
-    ids = np.asarray(mask.image)
-    if mask.image.mode == "L":
-        ids = ids // (255 // (2**mask.bits - 1))  # Pillow scales 2 and 4 bits to 8
+    ids = numbers_in(mask)
     if ids.min() < 0:
         raise InputError(f"{path}: class id {ids.min()} is below 0: number the classes from 0, with 255 for void")
     if ids.max() > 255:
         raise InputError(f"{path}: class id {ids.max()} is over 255: number the classes from 0")
     return ids.astype(np.uint8)
+
+
+def numbers_in(picture: "Picture") -> np.ndarray:
+    """Return the indices of a palette image, or the values of a grey one, (height, width), as the file has them."""
+    values = np.asarray(picture.image)
+    if picture.image.mode == "L":
+        return values // (255 // (2**picture.bits - 1))  # Pillow scales 2 and 4 bits to 8
+    return values
 
 
 def read_bytes(path: Path) -> bytes:

@@ -77,7 +77,7 @@ def write_label_maps(
     given: dict[str, Any] = {name: value for name, value in tiles.items() if value is not None}
     for image, source, label_map in label_maps(model, read, count=len(due), verbose=verbose, **given):
         shown = plotting.displayable(image, kind.value_range)
-        contents = [_picture(label_map), Image.fromarray(plotting.overlay(shown, label_map))]
+        contents = [plotting.label_map_picture(label_map), Image.fromarray(plotting.overlay(shown, label_map))]
         if predicting.explain is not None:
             pixel, stride = predicting.explain_pixel, predicting.explain_stride
             heat = inference.explain(segmenter, image, class_id, region=pixel, stride=stride)
@@ -95,12 +95,6 @@ def write_label_maps(
         count = annotations.save_coco(polygons, _label_maps(sources, out), class_names)
         print(f"{count} objects in {polygons}")
     require_results(failures, due)
-
-
-def _picture(label_map: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(label_map, mode="P")
-    picture.putpalette(plotting.voc_palette().tobytes())
-    return picture
 
 
 def _label_maps(sources: Sequence[Source], out: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,6 +1,5 @@
 """Samples: generated images as one picture, or as files."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from PIL import Image
 
 from keras_segen import plotting
 from keras_segen.errors import InputError
-from keras_segen.files import INCOMPLETE, require_place
+from keras_segen.files import building, require_place
 from keras_segen.ranges import to_uint8
 from keras_segen.training import LatentModel
 from keras_segen_cli.tasks.class_choice import chosen_class
@@ -75,23 +74,18 @@ def _write_picture(images: np.ndarray, names: list[str], path: Path) -> None:
 def _write_files(
     model: LatentModel, latents: np.ndarray, labels: np.ndarray | None, names: list[str], path: Path, *, verbose: bool
 ) -> None:
-    incomplete = path.with_name(INCOMPLETE + path.name)
-    shutil.rmtree(incomplete, ignore_errors=True)
-    try:
+    with building(path) as folder:
         for name in set(names):
-            (incomplete / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True)
         bar = keras.utils.Progbar(len(latents), unit_name="image") if verbose else None
         for first in range(0, len(latents), BATCH):
             part = slice(first, first + BATCH)
             images = to_uint8(model.generate(latents[part], None if labels is None else labels[part]))
             for i, image in enumerate(images, start=first):
                 pixels = image if image.shape[-1] == 3 else image[..., 0]
-                Image.fromarray(pixels).save(incomplete / names[i] / f"{i:06}.png")
+                Image.fromarray(pixels).save(folder / names[i] / f"{i:06}.png")
             if bar:
                 bar.update(first + len(images))
-        incomplete.rename(path)
-    finally:
-        shutil.rmtree(incomplete, ignore_errors=True)
     print(f"{len(latents)} images in {path}, sub-folders {', '.join(sorted(set(names)))}")
 
 
