@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 # Data sets that go by name; a test holds these equal to what the tasks know.
 SEGMENTATION_SETS = ("shapes", "voc", "voc_trainaug", "voc2007", "coco", "oxford_iiit_pet")
-GENERATION_SETS = ("shapes", "cifar10", "celeb_a")
+GENERATION_SETS = ("shapes", "cifar10", "mnist", "fashion_mnist", "celeb_a")
+GREY_SETS = ("mnist", "fashion_mnist")
 DATA_SETS = tuple(dict.fromkeys((*SEGMENTATION_SETS, *GENERATION_SETS)))
 # Networks of keras.applications; likewise.
 BACKBONES = (

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_segen.data import _in_memory
 from keras_segen.data._batching import Batching, check_batching
-from keras_segen.data._named import prepared
+from keras_segen.data._named import check_target, prepared
 from keras_segen.types import PathLike
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -51,23 +51,26 @@ def cifar10(
         >>> images.shape, labels.shape
         (TensorShape([128, 32, 32, 3]), TensorShape([128]))
     """
-    if split not in SPLITS or image_size not in (None, 32) or target not in ("label", None):
-        raise ValueError(
-            'CIFAR-10 has the splits "train" and "test", images of 32×32, and `target` "label" or None. '
-            f"Received: split={split!r}, image_size={image_size}, target={target!r}"
-        )
+    check_target(target)
     check_batching(batching)
-    images, labels = read_cifar10(split, data_dir)
+    images, labels = read_cifar10(split, data_dir, image_size=image_size)
     return _in_memory.from_arrays(images, labels if target == "label" else None, **batching)
 
 
-def read_cifar10(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,) of a split; errors as `cifar10`.
+def read_cifar10(
+    split: str, data_dir: PathLike | None = None, *, image_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 (count, 32, 32, 3) and labels int32 (count,); arguments and errors as `cifar10`.
 
     Example:
         >>> images, labels = ks.data.read_cifar10("train")
         >>> batches = ks.data.from_arrays(images, labels, training=True)
     """
+    if split not in SPLITS or image_size not in (None, 32):
+        raise ValueError(
+            'cifar10 has the splits "train" and "test", and images of 32×32. '
+            f"Received: split={split!r}, image_size={image_size}"
+        )
     builder = prepared("cifar10:3.0.2", data_dir, by_hand=BY_HAND)
     whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
     return whole["image"].numpy(), whole["label"].numpy().astype(np.int32)

@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from keras_segen.data import _in_memory
 from keras_segen.data._batching import Batching, check_batching
-from keras_segen.data._named import prepared
+from keras_segen.data._named import check_target, prepared
 from keras_segen.types import PathLike
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+# As their authors call them, but "T-shirt/top", which could not name a folder.
 CLOTHES = (
-    "T-shirt/top",
+    "T-shirt or top",
     "Trouser",
     "Pullover",
     "Dress",
@@ -59,10 +60,10 @@ def mnist(
         >>> images.shape, labels.shape
         (TensorShape([128, 32, 32, 1]), TensorShape([128]))
     """
-    _check("MNIST", split, image_size, target)
+    check_target(target)
     check_batching(batching)
-    images, labels = read_mnist(split, data_dir)
-    return _batches(images, labels, image_size, target, **batching)
+    images, labels = read_mnist(split, data_dir, image_size=image_size)
+    return _in_memory.from_arrays(images, labels if target == "label" else None, mirror=False, **batching)
 
 
 def fashion_mnist(
@@ -81,23 +82,27 @@ def fashion_mnist(
         >>> images.shape, labels.shape
         (TensorShape([128, 28, 28, 1]), TensorShape([128]))
     """
-    _check("Fashion-MNIST", split, image_size, target)
+    check_target(target)
     check_batching(batching)
-    images, labels = read_fashion_mnist(split, data_dir)
-    return _batches(images, labels, image_size, target, **batching)
+    images, labels = read_fashion_mnist(split, data_dir, image_size=image_size)
+    return _in_memory.from_arrays(images, labels if target == "label" else None, mirror=False, **batching)
 
 
-def read_mnist(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return images uint8 (count, 28, 28, 1) and labels int32 (count,) in their official order; errors as `mnist`.
+def read_mnist(
+    split: str, data_dir: PathLike | None = None, *, image_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images uint8 (count, side, side, 1) and labels int32 (count,); arguments, order and errors as `mnist`.
 
     Example:
         >>> images, labels = ks.data.read_mnist("train")
         >>> batches = ks.data.from_arrays(images, labels, training=True, mirror=False)
     """
-    return _read("mnist:3.0.1", "https://storage.googleapis.com/cvdf-datasets/mnist/", split, data_dir)
+    return _read("mnist:3.0.1", "https://storage.googleapis.com/cvdf-datasets/mnist/", split, data_dir, image_size)
 
 
-def read_fashion_mnist(split: str, data_dir: PathLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_fashion_mnist(
+    split: str, data_dir: PathLike | None = None, *, image_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels of Fashion-MNIST as `read_mnist` does.
 
     Example:
@@ -105,21 +110,18 @@ def read_fashion_mnist(split: str, data_dir: PathLike | None = None) -> tuple[np
         >>> batches = ks.data.from_arrays(images, labels, training=True, mirror=False)
     """
     place = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-    return _read("fashion_mnist:3.0.1", place, split, data_dir)
+    return _read("fashion_mnist:3.0.1", place, split, data_dir, image_size)
 
 
-def _check(name: str, split: str, image_size: int | None, target: str | None) -> None:
-    if split not in SPLITS or image_size not in _SIZES or target not in ("label", None):
-        raise ValueError(
-            f'{name} has the splits "train" and "test", images of 28×28, or 32×32 with black around, and `target` '
-            f'"label" or None. Received: split={split!r}, image_size={image_size}, target={target!r}'
-        )
-
-
-def _read(name: str, place: str, split: str, data_dir: PathLike | None) -> tuple[np.ndarray, np.ndarray]:
-    if split not in SPLITS:
-        raise ValueError(f'`split` must be "train" or "test". Received: split={split!r}')
+def _read(
+    name: str, place: str, split: str, data_dir: PathLike | None, image_size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     short = name.split(":", maxsplit=1)[0]
+    if split not in SPLITS or image_size not in _SIZES:
+        raise ValueError(
+            f'{short} has the splits "train" and "test", and images of 28×28, or 32×32 with black around. '
+            f"Received: split={split!r}, image_size={image_size}"
+        )
     by_hand = (
         f"prepare it elsewhere by tfds.load('{short}'), which reads {place}, and copy ~/tensorflow_datasets/{short} "
         "into `data_dir`"
@@ -128,7 +130,8 @@ def _read(name: str, place: str, split: str, data_dir: PathLike | None) -> tuple
     whole = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
     images, labels = whole["image"].numpy(), whole["label"].numpy().astype(np.int32)
     order = _official_order(split, len(labels))
-    return images[order], labels[order]
+    margin = ((image_size or 28) - 28) // 2
+    return np.pad(images[order], [(0, 0), (margin, margin), (margin, margin), (0, 0)]), labels[order]
 
 
 def _official_order(split: str, count: int) -> np.ndarray:
@@ -137,11 +140,3 @@ def _official_order(split: str, count: int) -> np.ndarray:
 
     hasher = Hasher(split)
     return np.argsort(np.argsort(np.array([hasher.hash_key(i) for i in range(count)], object)))
-
-
-def _batches(
-    images: np.ndarray, labels: np.ndarray, image_size: int | None, target: str | None, **batching: Unpack[Batching]
-) -> tf.data.Dataset:
-    margin = ((image_size or 28) - 28) // 2
-    padded = np.pad(images, [(0, 0), (margin, margin), (margin, margin), (0, 0)])
-    return _in_memory.from_arrays(padded, labels if target == "label" else None, mirror=False, **batching)

@@ -7,6 +7,12 @@ from keras_segen.errors import InputError
 from keras_segen.types import PathLike
 
 
+def check_target(target: str | None) -> None:
+    """Raise `ValueError` for a target that images of one class each do not have."""
+    if target not in ("label", None):
+        raise ValueError(f'`target` must be "label" or None. Received: target={target!r}')
+
+
 def prepared(name: str, data_dir: PathLike | None, *, by_hand: str) -> Any:
     """Return TensorFlow Datasets' builder of a data set that lies prepared on disk, downloading it first if need be.
 

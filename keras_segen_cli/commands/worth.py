@@ -3,7 +3,7 @@
 from keras_segen_cli.commands.inputs import require_data, require_folders
 from keras_segen_cli.commands.process import begin
 from keras_segen_cli.commands.score_files import free_file, write_scores
-from keras_segen_cli.options import Data, MaxPixels, Name, Seed, SmallSide, Steps
+from keras_segen_cli.options import GREY_SETS, Data, MaxPixels, Name, Seed, SmallSide, Steps
 from keras_segen_cli.recipes import VAE
 
 BATCH = 128  # images of a step
@@ -25,7 +25,7 @@ def worth(
     The first of the three is the classification accuracy score of Ravuri and Vinyals (2019, arXiv:1905.10887).
 
     Args:
-        real: cifar10, shapes, or a folder with one sub-folder a class.
+        real: cifar10, mnist, fashion_mnist, shapes, or a folder with one sub-folder a class.
         generated: Folder with the same sub-folders, such as `sample` writes.
         steps: Steps of each training.
         image_size: Side at which all images are compared, in pixels.
@@ -67,7 +67,8 @@ def worth(
         print(f"\ntraining on {name}: {len(images)} images", flush=True)
         keras.utils.set_random_seed(seed)
         network = models.classifier(images.shape[1:], len(class_names))
-        batches = from_arrays(images, labels, batch_size=BATCH, training=True, seed=seed, start=0)
+        mirror = real not in GREY_SETS
+        batches = from_arrays(images, labels, mirror=mirror, batch_size=BATCH, training=True, seed=seed, start=0)
         train_classifier(network, batches, steps=steps, seed=seed, verbose=1 if verbose else 2)
         scores[name] = {"images": len(images), "accuracy": accuracy(network, *test)}
     if file is not None:

@@ -4,26 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from keras_segen_cli.options import GENERATION_SETS, Count, Data, Each, Name, Positive, Rate, Side, Width
+from keras_segen_cli.options import Count, Each, Name, Positive, Rate, Width
+from keras_segen_cli.recipes.generator import Generator
 from keras_segen_cli.recipes.losses import named
-from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
+from keras_segen_cli.recipes.recipe import WrongUseError
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True, kw_only=True)
-class GANRecipe(Recipe):
+class GANRecipe(Generator):
     """What both GANs have in common."""
 
-    data_sets: ClassVar[tuple[str, ...]] = GENERATION_SETS
-    layout: ClassVar[str] = "one sub-folder of images a class, below train and val or not"
     structure: ClassVar[tuple[str, ...]] = ("image_size", "filters", "latent_dim", "architecture")
 
-    data: Data
-    """shapes, cifar10, celeb_a, or a folder with one sub-folder a class."""
-    image_size: Side = 32
-    """Side of the images, in pixels: 16, 32, 64, 128, …"""
     learning_rate: Rate = 5e-4
     """Learning rate of the generator's Adam. It falls to 0 along a line."""
     discriminator_learning_rate: Rate = 2e-4
@@ -89,9 +84,6 @@ class GANRecipe(Recipe):
         )
         return gan
 
-    def _image_shape(self) -> tuple[int, int, int]:
-        return (self.image_size, self.image_size, 3)
-
 
 @dataclass(frozen=True, kw_only=True)
 class DCGAN(GANRecipe):
@@ -106,7 +98,7 @@ class DCGAN(GANRecipe):
         """Return the compiled model."""
         from keras_segen import models
 
-        shape = self._image_shape()
+        shape = self.image_shape
         if self.architecture == "sngan":
             return self._gan(
                 models.sngan_generator(shape, latent_dim=self.latent_dim, filters=self.filters),
@@ -143,7 +135,7 @@ class CGAN(GANRecipe):
         """Return the compiled model."""
         from keras_segen import models
 
-        shape = self._image_shape()
+        shape = self.image_shape
         options: dict[str, Any] = {
             "num_classes": len(class_names),
             "multi_label": bool(self.attributes),

@@ -5,21 +5,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from keras_segen_cli.options import (
-    GENERATION_SETS,
     Count,
     CountOrNone,
     CountOrZero,
-    Data,
     Each,
     Name,
     Positive,
-    Side,
     Weight,
     Width,
     Widths,
 )
+from keras_segen_cli.recipes.generator import Generator
 from keras_segen_cli.recipes.losses import named
-from keras_segen_cli.recipes.recipe import Recipe, WrongUseError
+from keras_segen_cli.recipes.recipe import WrongUseError
 
 if TYPE_CHECKING:
     import keras
@@ -28,12 +26,10 @@ _MOST_LATENTS = 2048  # the mixture's covariances take their square
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAE(Recipe):
+class VAE(Generator):
     """Variational autoencoder (Kingma and Welling, 2014), conditional on labels or not."""
 
     model: ClassVar[str] = "vae"
-    data_sets: ClassVar[tuple[str, ...]] = GENERATION_SETS
-    layout: ClassVar[str] = "one sub-folder of images a class, below train and val or not"
     structure: ClassVar[tuple[str, ...]] = (
         "image_size",
         "architecture",
@@ -47,10 +43,6 @@ class VAE(Recipe):
         "attributes",
     )
 
-    data: Data
-    """shapes, cifar10, celeb_a, or a folder with one sub-folder a class."""
-    image_size: Side = 32
-    """Side of the images, in pixels: 16, 32, 64, 128, …"""
     architecture: Literal["convolutional", "dense"] = "convolutional"
     """Networks: residual convolutions, or fully connected layers."""
     filters: Width = 64
@@ -127,19 +119,18 @@ class VAE(Recipe):
 
         from keras_segen import models, training
 
-        image_shape = (self.image_size, self.image_size, 3)
         options: dict[str, Any] = {"latent_dim": self.latent_dim}
         if self.conditional:
             options |= {"num_classes": len(class_names), "multi_label": bool(self.attributes)}
         likelihood = named("gaussian")(self.scale) if self.likelihood == "gaussian" else named(self.likelihood)()
         if self.architecture == "dense":
             options["units"] = self.units
-            encoder = models.vae_dense_encoder(image_shape, **options)
-            decoder = models.vae_dense_decoder(image_shape, parameters=likelihood.parameters, **options)
+            encoder = models.vae_dense_encoder(self.image_shape, **options)
+            decoder = models.vae_dense_decoder(self.image_shape, parameters=likelihood.parameters, **options)
         else:
             options |= {"filters": self.filters, "blocks": self.blocks, "latent_side": self.latent_side}
-            encoder = models.vae_encoder(image_shape, **options)
-            decoder = models.vae_decoder(image_shape, parameters=likelihood.parameters, **options)
+            encoder = models.vae_encoder(self.image_shape, **options)
+            decoder = models.vae_decoder(self.image_shape, parameters=likelihood.parameters, **options)
         vae = training.VAE(encoder, decoder, likelihood, seed=self.seed)
         decay = keras.optimizers.schedules.PolynomialDecay(
             self.learning_rate, self.epochs * self.steps, end_learning_rate=0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 from keras_segen import plotting
 from keras_segen.data import middle_square, read_image
@@ -43,8 +44,13 @@ def reconstruct(
         failures: gets what is wrong with damaged images.
         verbose: show a progress bar.
     """
-    side = model.image_shape[0]
-    images = read_images(sources, lambda path: middle_square(read_image(path), side), failures)
+    side, _, channels = model.image_shape
+
+    def read(path: Path) -> np.ndarray:
+        image = middle_square(read_image(path), side)
+        return image if channels == 3 else np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+    images = read_images(sources, read, failures)
     bar = keras.utils.Progbar(len(sources), unit_name="image") if verbose else None
     folder.mkdir(parents=True, exist_ok=True)
     while chunk := [*itertools.islice(images, CHUNK)]:

@@ -17,8 +17,8 @@ from keras_segen.ranges import to_floats, to_uint8
 from keras_segen.runs import load_model
 from keras_segen.training import LatentModel
 from keras_segen_cli.options import Scoring
-from keras_segen_cli.recipes import Recipe
 from keras_segen_cli.recipes.gans import GANRecipe
+from keras_segen_cli.recipes.generator import Generator
 from keras_segen_cli.tasks.features import extractor_of, reference_from
 from keras_segen_cli.tasks.generation_data import SPLITS, GenerationData, generation_data
 from keras_segen_cli.tasks.sampling import sample
@@ -30,8 +30,9 @@ SAMPLES = 2048  # of each epoch's score; the run's are of as many as there are r
 BATCH = 256  # images that are generated at once
 COLUMNS = 8
 ROWS = 10  # of a picture, at most
+_COLOURS = {1: "grey", 3: "in colour"}  # by channels
 
-R = TypeVar("R", bound=Recipe)
+R = TypeVar("R", bound=Generator)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Generative(Task[R, GenerationData]):
     """What the runs of GANs and VAEs share."""
 
     mode: ClassVar[Literal["max", "min"]] = "min"
+
+    @property
+    def _channels(self) -> int:
+        return self.recipe.image_shape[-1]
+
+    @property
+    def _watched_features(self) -> keras.Model:
+        """The network by whose features the samples are scored after each epoch."""
+        return cifar10_features(self._channels)
 
     def _read(
         self, name: str, *, labels: bool, held_out: bool, split: str | None, samples: int | None, verbose: bool
@@ -69,6 +79,12 @@ class Generative(Task[R, GenerationData]):
                 f"{data.name}: {data.count} training images ({data.kept_aside} are kept aside) do not fill one batch "
                 f"of {recipe.batch_size}: lower --batch-size"
             )
+        theirs, ours = data.images.shape[-1], self._channels
+        if theirs != ours:
+            raise InputError(
+                f"{data.name}: its images are {_COLOURS[theirs]}, but the model's are {_COLOURS[ours]}: score it on "
+                "data of its own kind"
+            )
         known = self.known_classes
         if known is not None and known != data.class_names:
             raise InputError(
@@ -97,13 +113,13 @@ class Generative(Task[R, GenerationData]):
         """Raise `InputError` for options of segmenters, and for a network or a reference that cannot be had."""
         if scoring.flip or scoring.scales:
             raise InputError(f"{self.run.path}: is not of a segmenter: remove --flip and --scales")
-        extractor = extractor_of(scoring)
+        extractor = extractor_of(scoring, channels=self._channels)
         if scoring.reference is not None:
             Reference.from_statistics(scoring.reference, extractor)
 
     def _references(self, data: GenerationData, scoring: Scoring, *, verbose: bool) -> tuple[keras.Model, Reference]:
         """Return the network that images are compared by, and what is known of the real ones."""
-        extractor = extractor_of(scoring)
+        extractor = extractor_of(scoring, channels=self._channels)
         if scoring.reference is not None:
             return extractor, reference_from(scoring.reference, extractor)
         return extractor, reference_of(data, extractor, verbose=verbose)
@@ -116,7 +132,7 @@ class Generation(Generative[GANRecipe]):
     @property
     def monitor(self) -> str:
         """The name of the score that says which epoch is best."""
-        return score_name("frechet_distance", cifar10_features().name)
+        return score_name("frechet_distance", self._watched_features.name)
 
     def load_data(
         self, name: str, *, split: str | None = None, samples: int | None = None, verbose: bool = False
@@ -135,8 +151,9 @@ class Generation(Generative[GANRecipe]):
         watched = to_floats(data.images[:WATCHED])
         labels = None if data.labels is None else data.labels[:WATCHED]
         latents, grid_labels = grid_inputs(data, self.recipe.latent_dim, seed)
+        features = self._watched_features
         return [
-            FrechetDistance(reference_of(data, cifar10_features()), data.labels, count=SAMPLES, seed=seed),
+            FrechetDistance(reference_of(data, features), data.labels, count=SAMPLES, seed=seed, extractor=features),
             SampleGrids(run.figures / "samples", latents, grid_labels, columns=COLUMNS, logs=run.logs / "samples"),
             # Last, because it goes back to the best model.
             CollapseWatch(watched, labels, seed=seed, stop=self.recipe.stop_on_collapse, restore=run.model),

@@ -16,12 +16,14 @@ from keras_segen.data import (
     read_celeb_a,
     read_cifar10,
     read_class_folders,
+    read_fashion_mnist,
+    read_mnist,
     scenes,
     shapes,
     splits,
 )
 from keras_segen.errors import InputError
-from keras_segen_cli.options import GENERATION_SETS
+from keras_segen_cli.options import GENERATION_SETS, GREY_SETS
 from keras_segen_cli.tasks.splits import TRAIN, VAL, require_named_split
 
 # Real images that samples are compared with, and held-out ones that a model is scored on, at most.
@@ -30,6 +32,12 @@ REFERENCE = HELD_OUT = 10_000
 SCENES = 8192
 # By name, the splits that a model can be scored on.
 SPLITS = {name: splits(name) for name in GENERATION_SETS}
+# Those that are held in memory, with the sides that their images may have.
+IN_MEMORY = {
+    "cifar10": (read_cifar10, (32,)),
+    "mnist": (read_mnist, (28, 32)),
+    "fashion_mnist": (read_fashion_mnist, (28, 32)),
+}
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 
 
@@ -87,7 +95,7 @@ def generation_data(
     split: str | None = None,
     verbose: bool = True,
 ) -> GenerationData:
-    """Read and check the data that `--data` names: "cifar10", "celeb_a", "shapes", or a folder's path.
+    """Read and check the data that `--data` names: one of `GENERATION_SETS`, or a folder's path.
 
     Args:
         name: of the data.
@@ -97,7 +105,7 @@ def generation_data(
         attributes: CelebA's, by their names.
         data_dir: where named data sets lie.
         samples: how many of `images` there are at most; None: `REFERENCE`.
-        held_out: whether to read some that are not trained on: CIFAR-10's test images, the others' validation images.
+        held_out: whether to read some that are not trained on: validation images, or test images for want of these.
         split: read this one alone, to score a model on it: `images` and `held_out` are both of it.
         verbose: show progress.
 
@@ -112,9 +120,9 @@ def generation_data(
     trained = split or TRAIN
     if name == "shapes":
         return _shapes(size, seed, split, most=most, labels=labels, held_out=held_out)
-    if name == "cifar10":
-        found = cifar10_arrays(trained, size, data_dir)
-        others = (found if split else cifar10_arrays("test", size, data_dir)) if held_out else None
+    if name in IN_MEMORY:
+        found = arrays(name, trained, size, data_dir)
+        others = (found if split else arrays(name, "test", size, data_dir)) if held_out else None
         return _arrays(name, *found, class_names(name), trained, most=most, seed=seed, labels=labels, others=others)
     if name == "celeb_a":
         if labels and not attributes:
@@ -187,7 +195,7 @@ def _arrays(
         fingerprint=digest.hexdigest(),
         count=len(images),
         train=lambda batch_size, start: from_arrays(
-            images, kept, batch_size=batch_size, training=True, seed=seed, start=start
+            images, kept, mirror=name not in GREY_SETS, batch_size=batch_size, training=True, seed=seed, start=start
         ),
         split=split,
         images=images[:most],
@@ -224,8 +232,9 @@ def _shapes(size: int, seed: int, split: str | None, *, most: int, labels: bool,
     )
 
 
-def cifar10_arrays(split: str, size: int, data_dir: Path | str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return a split of CIFAR-10; `InputError` for a size that it does not have."""
-    if size != 32:
-        raise InputError(f"CIFAR-10's images are of 32 pixels, not {size}: give --image-size 32")
-    return read_cifar10(split, data_dir)
+def arrays(name: str, split: str, size: int, data_dir: Path | str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels of one of `IN_MEMORY`; `InputError` for a size that it does not have."""
+    read, sizes = IN_MEMORY[name]
+    if size not in sizes:
+        raise InputError(f"--image-size {size}: the images of {name} are of {' or '.join(map(str, sizes))} pixels")
+    return read(split, data_dir, image_size=size)

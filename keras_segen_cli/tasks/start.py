@@ -8,6 +8,7 @@ from keras_segen.errors import InputError
 from keras_segen.runs import Run
 from keras_segen.training import LatentModel
 from keras_segen_cli.recipes import FCN, Recipe, Segmenter, as_typed
+from keras_segen_cli.recipes.generator import Generator
 from keras_segen_cli.tasks import open_run
 
 # A layer and the place of a weight in it, by a name that does not depend on what else the process has built.
@@ -31,6 +32,11 @@ def check_start(recipe: Recipe) -> None:
                 f"--start-from {run.path}: was trained with {as_typed(name, theirs)}, not {as_typed(name, ours)}: give "
                 "it the same"
             )
+    if isinstance(recipe, Generator) and isinstance(before, Generator) and before.image_shape != recipe.image_shape:
+        raise InputError(
+            f"--start-from {run.path}: is of another kind of images, {before.image_shape[-1]} channels instead of "
+            f"{recipe.image_shape[-1]}: name another run"
+        )
     if isinstance(recipe, Segmenter) and isinstance(before, Segmenter):
         _check_segmenters(recipe, before)
 

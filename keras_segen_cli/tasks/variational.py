@@ -20,7 +20,6 @@ from keras_segen.metrics import (
     SSIM,
     Moments,
     Reference,
-    cifar10_features,
     feature_batches,
     frechet_distance,
     score_name,
@@ -73,9 +72,10 @@ class Variational(Generative[vaes.VAE]):
         """Score the epoch's samples, draw a grid."""
         run, seed = self.run, self.recipe.seed
         latents, labels = generation.grid_inputs(data, self.recipe.latent_dim, seed)
-        reference = generation.reference_of(data, cifar10_features())
+        features = self._watched_features
+        reference = generation.reference_of(data, features)
         return [
-            FrechetDistance(reference, data.labels, count=generation.SAMPLES, seed=seed),
+            FrechetDistance(reference, data.labels, count=generation.SAMPLES, seed=seed, extractor=features),
             SampleGrids(run.figures / "samples", latents, labels, columns=COLUMNS, logs=run.logs / "samples"),
         ]
 

@@ -44,7 +44,7 @@ def test_a_folder_has_one_list_of_classes(tmp_path):
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="attributes, not classes"):
         classifier_data("celeb_a", image_size=32, data_dir=None)
-    with pytest.raises(InputError, match="--image-size 32"):
+    with pytest.raises(InputError, match="--image-size 64: the images of cifar10 are of 32 pixels"):
         classifier_data("cifar10", image_size=64, data_dir=None)
     with pytest.raises(InputError, match="nowhere: does not exist"):
         classifier_data("nowhere", image_size=32, data_dir=None)

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_segen.data import read_mnist
 from keras_segen.errors import InputError
 from keras_segen.metrics import cifar10_features
+from keras_segen.ranges import to_uint8
 from keras_segen.runs import Run
 from keras_segen_cli.recipes import DCGAN
 from keras_segen_cli.tasks import generation, task_of
@@ -44,6 +46,20 @@ def test_cifar10(real_data, labels):
     assert len(loaded.images) == 10_000
     if labels:
         assert np.bincount(loaded.labels).min() > 900
+
+
+@pytest.mark.slow
+def test_digits_are_grey_with_a_margin_and_not_mirrored(real_data):
+    root = real_data("tfds/mnist").parent
+    loaded = generation_data("mnist", labels=True, held_out=True, data_dir=str(root), **SETTINGS)
+    check(loaded, labels=True, count=60_000)
+    images, labels = read_mnist("test", root)
+    np.testing.assert_array_equal(loaded.held_out[:, 2:-2, 2:-2], images)
+    np.testing.assert_array_equal(loaded.held_out_labels, labels)
+    assert loaded.held_out.sum() == images.sum(dtype=np.int64)
+    known = {image.tobytes() for image in read_mnist("train", root, image_size=32)[0]}
+    drawn, _ = next(iter(loaded.train(64, 0)))
+    assert all(image.tobytes() in known for image in to_uint8(drawn.numpy()))
 
 
 def test_celeb_a(real_data):
@@ -133,7 +149,8 @@ def test_too_few_images_are_refused_before_training(tmp_path):
     ("name", "config", "message"),
     [
         ("celeb_a", SETTINGS, "name some, such as --attributes"),
-        ("cifar10", {**SETTINGS, "image_size": 64}, "--image-size 32"),
+        ("cifar10", {**SETTINGS, "image_size": 64}, "--image-size 64: the images of cifar10 are of 32 pixels"),
+        ("fashion_mnist", {**SETTINGS, "image_size": 64}, "--image-size 64: .* are of 28 or 32 pixels"),
         ("shapes", {**SETTINGS, "attributes": ["Smiling"]}, "CelebA's"),
         ("nowhere", SETTINGS, "nowhere"),
     ],

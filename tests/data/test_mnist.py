@@ -1,12 +1,11 @@
 import gzip
 import hashlib
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from examples.prepared_data import instead_of_downloads
+from examples.prepared_data import mnist_files, prepare_fashion_mnist
 from keras_segen.data import class_names, fashion_mnist, mnist, read_fashion_mnist, read_mnist, splits
 from keras_segen.errors import InputError
 from keras_segen.ranges import to_uint8
@@ -19,17 +18,9 @@ MD5 = {
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 
 
-def as_files(images, labels):
-    """What MNIST's files hold of these."""
-    return (
-        struct.pack(">IIII", 2051, len(images), 28, 28) + images.tobytes(),
-        struct.pack(">II", 2049, len(labels)) + labels.astype("uint8").tobytes(),
-    )
-
-
 @pytest.mark.parametrize("split", splits("mnist"))
 def test_mnist_is_the_official_one(real_data, split):
-    files = as_files(*read_mnist(split, real_data("tfds/mnist").parent))
+    files = mnist_files(*read_mnist(split, real_data("tfds/mnist").parent))
     assert tuple(hashlib.md5(file).hexdigest() for file in files) == MD5[split]
 
 
@@ -47,27 +38,13 @@ def test_digits_come_in_batches_and_are_not_mirrored(real_data):
     assert all(image.tobytes() in known for image in drawn)
 
 
-def prepare(folder, monkeypatch, contents):
-    """Let TensorFlow Datasets prepare Fashion-MNIST from the files of both splits."""
-    from tensorflow_datasets.image_classification import mnist as builders
-
-    paths = {}
-    for split, files in contents.items():
-        for kind, file in zip(("data", "labels"), files, strict=True):
-            paths[f"{split}_{kind}"] = folder / f"{split}_{kind}"
-            paths[f"{split}_{kind}"].write_bytes(file)
-    for split, constant in (("train", "_TRAIN_EXAMPLES"), ("test", "_TEST_EXAMPLES")):
-        monkeypatch.setattr(builders, constant, len(contents[split][1]) - 8)
-    instead_of_downloads(monkeypatch, paths)
-
-
 def test_images_come_in_the_order_of_the_files(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     arrays = {
         split: (rng.integers(0, 256, (count, 28, 28, 1), "uint8"), rng.integers(0, 10, count))
         for split, count in (("train", 50), ("test", 20))
     }
-    prepare(tmp_path, monkeypatch, {split: as_files(*both) for split, both in arrays.items()})
+    prepare_fashion_mnist(tmp_path, monkeypatch, {split: mnist_files(*both) for split, both in arrays.items()})
     for split, (images, labels) in arrays.items():
         found, its_labels = read_fashion_mnist(split, tmp_path)
         np.testing.assert_array_equal(found, images)
@@ -86,9 +63,9 @@ def test_fashion_mnist_is_the_official_one(tmp_path, monkeypatch):
         )
 
     official = {"train": contents("train"), "test": contents("t10k")}
-    prepare(tmp_path, monkeypatch, official)
+    prepare_fashion_mnist(tmp_path, monkeypatch, official)
     for split, files in official.items():
-        assert as_files(*read_fashion_mnist(split, tmp_path)) == files
+        assert mnist_files(*read_fashion_mnist(split, tmp_path)) == files
 
 
 @pytest.mark.parametrize("read", [mnist, fashion_mnist])

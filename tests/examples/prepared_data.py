@@ -1,6 +1,7 @@
 """Small data sets that TensorFlow Datasets prepares by its own builders, from files drawn instead of downloaded."""
 
 import json
+import struct
 import zipfile
 
 import numpy as np
@@ -114,3 +115,25 @@ def draw_coco(folder, monkeypatch, names, *, train=5, val=3):
         | {f"{split}_annotations": folder for split in splits},
     )
     return masks
+
+
+def mnist_files(images, labels):
+    """Return the contents of MNIST's two files, unpacked, for these images and labels."""
+    return (
+        struct.pack(">IIII", 2051, len(images), 28, 28) + images.tobytes(),
+        struct.pack(">II", 2049, len(labels)) + labels.astype("uint8").tobytes(),
+    )
+
+
+def prepare_fashion_mnist(folder, monkeypatch, contents):
+    """Let TensorFlow Datasets prepare Fashion-MNIST from the `mnist_files` of both splits."""
+    from tensorflow_datasets.image_classification import mnist as builders
+
+    paths = {}
+    for split, files in contents.items():
+        for kind, file in zip(("data", "labels"), files, strict=True):
+            paths[f"{split}_{kind}"] = folder / f"{split}_{kind}"
+            paths[f"{split}_{kind}"].write_bytes(file)
+    for split, constant in (("train", "_TRAIN_EXAMPLES"), ("test", "_TEST_EXAMPLES")):
+        monkeypatch.setattr(builders, constant, len(contents[split][1]) - 8)
+    instead_of_downloads(monkeypatch, paths)
