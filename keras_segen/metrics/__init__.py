@@ -21,6 +21,7 @@ from keras_segen.metrics._segmentation import (
     MeanIoU,
     PixelAccuracy,
 )
+from keras_segen.metrics._warping import warping_error
 
 __all__ = [
     "MIN_IMAGES",
@@ -47,4 +48,5 @@ __all__ = [
     "precision_recall_density_coverage",
     "read_statistics",
     "score_name",
+    "warping_error",
 ]
