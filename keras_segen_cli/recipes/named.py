@@ -80,7 +80,7 @@ NAMED: dict[str, Named] = {
     "unet-membranes": Named(
         UNet(data=YOURS), "membranes of ISBI 2012, 24 of 30 images", "mean IoU 0.782", "9.6 minutes (Zen 5)"
     ),
-    # Ronneberger, Fischer and Brox, 2015, section 3, without elastic deformation and border weights.
+    # Ronneberger, Fischer and Brox, 2015, section 3, without border weights.
     "unet-membranes-paper": Named(
         UNet(
             data=YOURS,
@@ -92,6 +92,7 @@ NAMED: dict[str, Named] = {
             schedule="constant",
             batch_size=1,
             image_size=388,
+            augmentation="microscopy",
             epochs=60,
         ),
         "membranes of ISBI 2012",
