@@ -1,7 +1,9 @@
 """CVAT's XML for images, version 1.1 (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat)."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +21,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     """Read a file of CVAT's "CVAT for images".
 
     The classes have the order of the task's labels. Shapes with the same `group_id` stay objects of their own. What
-    has a higher `z_order` hides what has a lower one.
+    has a higher `z_order` hides what has a lower one. Several subsets of a project are splits, Validation `val`.
 
     Args:
         source: The XML file.
@@ -41,12 +43,22 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     elements = root.findall("image")
     places = [f"{source}: image {element.get('id', i)}" for i, element in enumerate(elements)]
     unique([(element.get("id"), place) for element, place in zip(elements, places, strict=True)], "the image's id")
-    annotated = []
+    splits: dict[str, list[AnnotatedImage]] = defaultdict(list)
     for element, place in zip(elements, places, strict=True):
         size = int(_number(element, "height", place)), int(_number(element, "width", place))
-        path = image_path(_text(element, "name", place), images, folders, place)
-        annotated.append(AnnotatedImage(path, Objects(_objects(element, class_of, place)), place, size))
-    return Annotations(names, {"": annotated})
+        subset = _subset(element, place)
+        below = [folder / subset for folder in folders]
+        path = image_path(_text(element, "name", place), images, [*folders, *below], place)
+        split = {"validation": "val"}.get(subset.lower(), subset.lower())
+        splits[split].append(AnnotatedImage(path, Objects(_objects(element, class_of, place)), place, size))
+    return Annotations(names, splits if len(splits) > 1 else {"": [*chain(*splits.values())]})
+
+
+def _subset(image: ElementTree.Element, place: str) -> str:
+    subset = image.get("subset", "default")
+    if not subset or subset.startswith(".") or Path(subset).name != subset or "\\" in subset:
+        raise InputError(f"{place}: its subset {subset!r} cannot name a folder: give it a plain name, such as Train")
+    return subset
 
 
 def _objects(image: ElementTree.Element, class_of: dict[str, int], place: str) -> list[Object]:

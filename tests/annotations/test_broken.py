@@ -204,6 +204,12 @@ def test_cvat(tmp_path, shape, words):
     refused(cvat(tmp_path, shape), words)
 
 
+def test_a_subset_of_cvat_that_climbs_out(tmp_path):
+    source = cvat(tmp_path, "")
+    source.write_text(source.read_text().replace(" width=", ' subset="../x" width='))
+    refused(source, "its subset '../x' cannot name a folder")
+
+
 def test_cvat_images(tmp_path):
     refused(cvat(tmp_path, "", name="b.png"), "image 0: its image b.png is not in")
     refused(cvat(tmp_path, "", name="../a.png"), "does not lie in")

@@ -246,6 +246,23 @@ def test_a_higher_layer_of_cvat_hides_a_lower_one(tmp_path):
     assert converted.contested == 0
 
 
+def test_several_subsets_of_cvat_are_splits(tmp_path):
+    source = cvat(tmp_path, "")
+    text = source.read_text().replace('name="sub/a.png"', 'name="a.png" subset="Train"')
+    write(source, text.replace('name="b.png"', 'name="b.png" subset="Validation"'))
+    (tmp_path / "images/sub").rename(tmp_path / "images/Train")
+    convert(source, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/train/images").iterdir()] == ["a.png"]
+    assert [path.name for path in (tmp_path / "out/val/images").iterdir()] == ["b.png"]
+
+
+def test_one_subset_of_cvat_is_no_split(tmp_path):
+    source = cvat(tmp_path, "")
+    write(source, source.read_text().replace(" width=", ' subset="Train" width='))
+    convert(source, tmp_path / "out")
+    assert len([*(tmp_path / "out/images").iterdir()]) == 2
+
+
 def cvat_masks(tmp_path, mask, instances=None, names=("a",)):
     """Write what CVAT exports as "Segmentation mask 1.1": class ids and objects as colours."""
     colours = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
