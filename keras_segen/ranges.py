@@ -1,5 +1,7 @@
 """Ranges of images: conversion between uint8 and the floats in [-1, 1] of generative models, and checks."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -130,3 +132,14 @@ def _floats_in_range(images: np.ndarray) -> np.ndarray:
             f"Images lie in [-1, 1]: divide bytes by 127.5 and subtract 1. Received: floats from {low:g} to {high:g}"
         )
     return images
+
+
+def check_value_range(value_range: Sequence[float] | None) -> None:
+    """Raise `ValueError` unless these are two numbers in order, the values that become 0 and 255, or None."""
+    if value_range is None:
+        return
+    if len(value_range) != 2 or not all(map(math.isfinite, value_range)) or not value_range[0] < value_range[1]:
+        raise ValueError(
+            "`value_range` must be two numbers in order, such as (0, 4095): the values that become 0 and 255. "
+            f"Received: value_range={value_range!r}"
+        )

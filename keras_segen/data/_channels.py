@@ -1,7 +1,6 @@
 """Images of any number of channels and any depth, as microscopes, satellites and NumPy leave them."""
 
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import tifffile
 from keras_segen._encoded import DAMAGED, SIGNATURE
 from keras_segen.data import _images
 from keras_segen.errors import InputError
+from keras_segen.ranges import check_value_range
 from keras_segen.types import PathLike
 
 EXTENSIONS = (*_images.EXTENSIONS, ".npy")
@@ -74,13 +74,7 @@ def check_channels(channels: int | None, value_range: Sequence[float] | None) ->
     """Raise `ValueError` for a number of channels or a range of values that no image has."""
     if channels is not None and (not isinstance(channels, int | np.integer) or channels < 1):
         raise ValueError(f"`channels` must be a whole number of at least 1. Received: channels={channels!r}")
-    if value_range is None:
-        return
-    if len(value_range) != 2 or not all(map(math.isfinite, value_range)) or not value_range[0] < value_range[1]:
-        raise ValueError(
-            "`value_range` must be two numbers in order, such as (0, 4095): the values that become 0 and 255. "
-            f"Received: value_range={value_range!r}"
-        )
+    check_value_range(value_range)
 
 
 def read_channels(path: PathLike, channels: int | None = None) -> np.ndarray:

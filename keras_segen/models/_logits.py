@@ -7,6 +7,7 @@ import numpy as np
 from keras_segen.layers import CropLike
 from keras_segen.models._backbones import Backbone
 from keras_segen.models._enlarged import enlarged
+from keras_segen.ranges import check_value_range
 from keras_segen.types import Tensor
 
 
@@ -17,10 +18,7 @@ def check_arguments(num_classes: int, input_channels: int, value_range: tuple[fl
             "`num_classes` and `input_channels` must be whole numbers of at least 1. "
             f"Received: num_classes={num_classes}, input_channels={input_channels}"
         )
-    if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
-        raise ValueError(
-            f"`value_range` must be two numbers in order, such as (0, 4095). Received: value_range={value_range!r}"
-        )
+    check_value_range(value_range)
 
 
 def on_image(logits: Tensor, image: Tensor, encoder: Backbone, *, stride: int, **options: Any) -> Tensor:
