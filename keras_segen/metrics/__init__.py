@@ -13,6 +13,7 @@ from keras_segen.metrics._features import feature_batches, feature_extractor
 from keras_segen.metrics._image_quality import PSNR, SSIM, MultiScaleSSIM
 from keras_segen.metrics._image_sets import MIN_IMAGES, image_set_scores, score_name
 from keras_segen.metrics._inception import inception_features
+from keras_segen.metrics._objects import ObjectScores
 from keras_segen.metrics._probabilities import BinaryScores
 from keras_segen.metrics._reference import Reference, read_statistics
 from keras_segen.metrics._segmentation import (
@@ -37,6 +38,7 @@ __all__ = [
     "MeanIoU",
     "Moments",
     "MultiScaleSSIM",
+    "ObjectScores",
     "PixelAccuracy",
     "Reference",
     "cifar10_features",
