@@ -9,6 +9,7 @@ name, `folder` reads a user's own images, and `from_arrays` takes what is in mem
 from keras_segen._masks import VOID
 from keras_segen.data._augmentation import Augmentation
 from keras_segen.data._batching import Batching
+from keras_segen.data._border_weights import border_weights
 from keras_segen.data._catalogue import class_names, splits
 from keras_segen.data._celeb_a import CROP as CELEB_A_CROP
 from keras_segen.data._celeb_a import celeb_a, read_celeb_a
@@ -42,6 +43,7 @@ __all__ = [
     "ImageKind",
     "Pair",
     "Pairs",
+    "border_weights",
     "celeb_a",
     "cifar10",
     "class_names",
