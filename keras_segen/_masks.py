@@ -15,6 +15,11 @@ def flat_masks(masks: Tensor) -> Tensor:
     return ops.squeeze(masks, -1) if len(masks.shape) == 4 and masks.shape[-1] == 1 else masks
 
 
+def one_a_class(logits: Tensor) -> Tensor:
+    """Return logits of one a class: a single one z becomes (-z / 2, z / 2), whose softmax is its sigmoid."""
+    return ops.concatenate([-logits / 2, logits / 2], -1) if logits.shape[-1] == 1 else logits
+
+
 def class_ids(masks: Tensor) -> Tensor:
     """Return the ids as int32.
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_segen._masks import one_a_class
+from keras_segen.inference._network import require_classes
 from keras_segen.layers import ResizeLike
 
 
@@ -25,7 +27,7 @@ def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] 
         num_classes), the logarithms of the mean probabilities.
 
     Raises:
-        ValueError: For no scales, a scale that is not over 0 or given twice, or a model with fewer than 2 classes.
+        ValueError: For no scales, a scale that is not over 0 or given twice, or a model that `predict` refuses too.
 
     Example:
         >>> model = ks.models.unet(2, filters=(4, 8))
@@ -33,18 +35,16 @@ def augmented(model: keras.Model, *, flip: bool = True, scales: Sequence[float] 
         >>> averaged.output_shape
         (None, None, None, 2)
     """
-    num_classes = model.output_shape[-1]
-    if not num_classes or num_classes < 2:
-        raise ValueError(f"Probabilities of 2 classes or more are averaged. Received: a model of {num_classes}")
+    require_classes(model)
     if not scales or len(set(scales)) < len(scales) or not all(0 < scale < math.inf for scale in scales):
         raise ValueError(f"`scales` must be factors over 0, each once. Received: scales={scales}")
     image = keras.Input(model.input_shape[1:], name="image")
     probabilities = []
     for scale in scales:
         scaled = image if scale == 1 else ResizeLike(scale, dtype="float32")([image, image])
-        at_scale = [ops.softmax(model(scaled, training=False))]
+        at_scale = [ops.softmax(one_a_class(model(scaled, training=False)))]
         if flip:
-            at_scale.append(ops.flip(ops.softmax(model(ops.flip(scaled, 2), training=False)), 2))
+            at_scale.append(ops.flip(ops.softmax(one_a_class(model(ops.flip(scaled, 2), training=False))), 2))
         probabilities += at_scale if scale == 1 else [ResizeLike(dtype="float32")([p, image]) for p in at_scale]
     mean = sum(probabilities[1:], probabilities[0]) / len(probabilities)
     return keras.Model(image, ops.log(ops.maximum(mean, 1e-30)), name=f"{model.name}_augmented")  # 0 has no logarithm

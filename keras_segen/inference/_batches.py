@@ -1,7 +1,7 @@
 """Prediction of label maps for any number of images of any sizes, in bounded memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_segen.inference import _tiles
-from keras_segen.inference._network import Network, check, logits_function, pixels_of
+from keras_segen.inference._network import check, logits_function, pixels_of
 from keras_segen.types import Tensor
 
 # Larger images go through in tiles by default: a network's activations fill the memory, and they grow with the pixels
@@ -21,6 +21,7 @@ WHOLE = 2**21
 # Smaller images of one size, or tiles, share a batch as long as they have no more pixels together; one alone may have
 # more. Larger batches are no faster on a CPU.
 BATCH = 2**19
+Answer = tuple[np.ndarray, ...]  # of an image, arrays (height, width, …); or those of a batch
 # Images that wait for others of their size, and label maps that wait for their turn, have so many pixels at most.
 WAITING = 2**22
 
@@ -42,7 +43,7 @@ def predict(
 
     Args:
         model: A segmenter: images (batch, height, width, channels) in [0, 255] -> logits (batch, height, width,
-            num_classes).
+            num_classes), or (batch, height, width, 1) of two classes, by sigmoid.
         images: Arrays or tensors, uint8 or floats (height, width, channels), in [0, 255].
         tile: The side in pixels above which images are cut into tiles of this side; see `tiled_logits`. With None,
             images of more than 2^21 pixels (1920×1080 has fewer) are cut into tiles of 512.
@@ -55,7 +56,7 @@ def predict(
         An iterator over label maps uint8 (height, width), in the images' order, each made when it is asked for.
 
     Raises:
-        ValueError: For a model with fewer than 2 classes or more than 255, and numbers out of range, at once. For an
+        ValueError: For a model with more than 255 classes, and numbers out of range, at once. For an
             image of another shape, or something that is not an array: at once if `images` is a list, otherwise when it
             is reached.
 
@@ -87,11 +88,11 @@ def _brief(image: Tensor) -> str:
 
 @dataclass
 class _Held:
-    """An image that was read and not yet handed out, with its companion, and its label map once it is computed."""
+    """An image that was read and not yet handed out, with its companion, and its answer once it is computed."""
 
     image: np.ndarray
     companion: Any
-    label_map: np.ndarray | None = None
+    answer: Answer | None = None
 
     @property
     def pixels(self) -> int:
@@ -128,6 +129,66 @@ def label_maps(
         >>> [(name, label_map.shape) for _, name, label_map in ks.inference.label_maps(model, photos)]
         [('a.png', (32, 48)), ('b.png', (40, 20))]
     """
+    options: dict[str, Any] = {
+        "tile": tile,
+        "overlap": overlap,
+        "batch_size": batch_size,
+        "count": count,
+        "verbose": verbose,
+    }
+    for image, companion, (label_map,) in _answers(model, examples, lambda logits: (_labels(logits),), **options):
+        yield image, companion, label_map
+
+
+def probabilities(
+    model: keras.Model,
+    examples: Iterable[tuple[Any, Any]],
+    *,
+    tile: int | None = None,
+    overlap: float = 0.25,
+    batch_size: int | None = None,
+    count: int | None = None,
+    verbose: bool = False,
+) -> Iterator[tuple[np.ndarray, Any, np.ndarray, np.ndarray]]:
+    """Do the same as `label_maps`, and return each class's probability at each pixel too.
+
+    Returns:
+        An iterator over (image, companion, label map uint8 (height, width), probabilities float32 (height, width,
+        num_classes)), in order.
+
+    Example:
+        >>> model = ks.models.unet(3, filters=(4, 8))
+        >>> for _, name, label_map, found in ks.inference.probabilities(model, [(np.zeros((32, 48, 3)), "a.png")]):
+        ...     print(name, label_map.shape, found.shape)
+        a.png (32, 48) (32, 48, 3)
+    """
+    options: dict[str, Any] = {
+        "tile": tile,
+        "overlap": overlap,
+        "batch_size": batch_size,
+        "count": count,
+        "verbose": verbose,
+    }
+
+    def answer(logits: Tensor) -> Answer:
+        return _labels(logits), tf.nn.softmax(logits).numpy()
+
+    for image, companion, (label_map, found) in _answers(model, examples, answer, **options):
+        yield image, companion, label_map, found
+
+
+def _answers(
+    model: keras.Model,
+    examples: Iterable[tuple[Any, Any]],
+    answer: Callable[[Tensor], Answer],
+    *,
+    tile: int | None,
+    overlap: float,
+    batch_size: int | None,
+    count: int | None,
+    verbose: bool,
+) -> Iterator[tuple[np.ndarray, Any, Answer]]:
+    """Yield (image, companion, what `answer` makes of the image's logits), in order."""
     call, padding = logits_function(model), _tiles.padding_of(model)
     most, side = (WHOLE, _tiles.TILE) if tile is None else (0, tile)
     bar = keras.utils.Progbar(count, unit_name="tile") if verbose else None
@@ -137,8 +198,8 @@ def label_maps(
 
     def run(key: Any) -> None:
         batch = alike.pop(key)
-        for example, label_map in zip(batch, _labels(call(np.stack([e.image for e in batch]))), strict=True):
-            example.label_map = label_map
+        for example, *answers in zip(batch, *answer(call(np.stack([e.image for e in batch]))), strict=True):
+            example.answer = tuple(answers)
         if bar:
             bar.add(len(batch))
 
@@ -153,34 +214,39 @@ def label_maps(
         if grid.tiles > 1 and example.pixels > most:
             if bar and count:
                 bar.target += grid.tiles - 1
-            example.label_map = _by_tiles(call, example.image, grid, batch_size, bar)
+            size = batch_size or max(BATCH // (grid.rows.size * grid.columns.size), 1)
+            blocks = _tiles.blocks(call, example.image, grid, size, bar)
+            example.answer = _joined(blocks, answer, example.image.shape[:2])
         else:
             waiting = alike.setdefault(key(example), [])
             waiting.append(example)
             if len(waiting) == (batch_size or max(BATCH // example.pixels, 1)):
                 run(key(example))
-        while held and (held[0].label_map is not None or total > WAITING):
-            if held[0].label_map is None:
+        while held and (held[0].answer is not None or total > WAITING):
+            if held[0].answer is None:
                 run(key(held[0]))
             total -= held[0].pixels
             yield _handed_out(held.popleft())
     while held:
-        if held[0].label_map is None:
+        if held[0].answer is None:
             run(key(held[0]))
         yield _handed_out(held.popleft())
 
 
-def _handed_out(example: _Held) -> tuple[np.ndarray, Any, np.ndarray]:
-    assert example.label_map is not None
-    return example.image, example.companion, example.label_map
+def _handed_out(example: _Held) -> tuple[np.ndarray, Any, Answer]:
+    assert example.answer is not None
+    return example.image, example.companion, example.answer
 
 
-def _by_tiles(call: Network, image: np.ndarray, grid: _tiles.Grid, batch_size: int | None, bar: Any) -> np.ndarray:
-    label_map = np.empty(image.shape[:2], np.uint8)
-    size = batch_size or max(BATCH // (grid.rows.size * grid.columns.size), 1)
-    for rows, columns, logits in _tiles.blocks(call, image, grid, size, bar):
-        label_map[rows, columns] = _labels(logits)
-    return label_map
+def _joined(blocks: Iterable[_tiles.Block], answer: Callable[[Tensor], Answer], size: tuple[int, ...]) -> Answer:
+    """Return what `answer` makes of an image's logits, block by block."""
+    whole: Answer = ()
+    for rows, columns, logits in blocks:
+        parts = answer(logits)
+        whole = whole or tuple(np.empty((*size, *part.shape[2:]), part.dtype) for part in parts)
+        for array, part in zip(whole, parts, strict=True):
+            array[rows, columns] = part
+    return whole
 
 
 def _labels(logits: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_segen._masks import one_a_class
 from keras_segen.inference._batches import WHOLE
 from keras_segen.inference._network import pixels_of, require_classes
 from keras_segen.models import encoder_maps
@@ -77,6 +78,7 @@ def explain(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(batch)
         features, logits = network(batch, training=False)
+        logits = one_a_class(logits)
         if region is None:
             chosen = ops.convert_to_numpy(ops.argmax(logits[0], axis=-1)) == class_id
             chosen |= not chosen.any()

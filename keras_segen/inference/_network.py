@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 from PIL import Image
 
+from keras_segen._masks import one_a_class
 from keras_segen.types import Tensor
 
 Network = Callable[[np.ndarray], Any]  # images (batch, height, width, channels) -> logits, a float32 TensorFlow tensor
@@ -21,14 +22,14 @@ _COMPILED: weakref.WeakKeyDictionary[keras.Model, Network] = weakref.WeakKeyDict
 
 
 def logits_function(model: keras.Model) -> Network:
-    """Return a function that turns a batch of images into logits.
+    """Return a function that turns a batch of images into logits, two where the network has one.
 
     With TensorFlow it is one graph for images of all sizes, without XLA, which would compile anew for each size
     whatever the model's `jit_compile` is. With other backends Keras predicts, and compiles once for each size.
     """
     if keras.backend.backend() == "tensorflow":
         return functools.partial(_in_graph, model)
-    return lambda images: tf.constant(model.predict_on_batch(images.astype("float32")), tf.float32)
+    return lambda images: tf.constant(one_a_class(model.predict_on_batch(images.astype("float32"))), tf.float32)
 
 
 def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
@@ -37,7 +38,7 @@ def _in_graph(model: keras.Model, images: np.ndarray) -> Any:
 
         @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
         def call(images: Tensor) -> Tensor:
-            return tf.cast(reference()(images, training=False), tf.float32)
+            return one_a_class(tf.cast(reference()(images, training=False), tf.float32))
 
         _COMPILED[model] = call
     return _COMPILED[model](tf.cast(images, tf.float32))
@@ -53,11 +54,11 @@ def check(model: keras.Model, tile: int, overlap: float, batch_size: int | None)
 
 
 def require_classes(model: keras.Model) -> int:
-    """Return a model's number of classes; `ValueError` if they are too few or too many for label maps."""
-    num_classes = model.output_shape[-1]
-    if not num_classes or not 2 <= num_classes <= 255:
-        raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {num_classes}")
-    return int(num_classes)
+    """Return a model's number of classes, 2 for a single logit; `ValueError` if label maps have no room for them."""
+    logits = model.output_shape[-1]
+    if not logits or logits > 255:
+        raise ValueError(f"Label maps have room for 2 to 255 classes. Received: a model of {logits}")
+    return max(int(logits), 2)
 
 
 def pixels_of(model: keras.Model, image: Tensor, number: int = 0) -> np.ndarray:

@@ -29,9 +29,8 @@ class BinaryScores:
 
     def __init__(self, *, ignore_class: int = VOID) -> None:
         self.ignore_class = ignore_class
-        self._values = np.empty(0)
+        self._values = np.empty(0)  # that occur; once there are too many, all multiples of 1 / MOST
         self._counts = np.empty((2, 0), np.int64)  # of pixels that are 0 and 1 in the mask, at each value
-        self._step = 0.0  # between the values, once they are rounded
 
     def update_state(self, masks: Any, probabilities: Any) -> None:
         """Count pixels.
@@ -58,19 +57,16 @@ class BinaryScores:
             raise ValueError(
                 f"Probabilities must lie from 0 to 1. Received: values from {found.min()} to {found.max()}"
             )
-        if self._step:
-            found = np.round(found / self._step) * self._step
-        counts = [(truth == kind).astype(np.int64) for kind in (0, 1)]
-        self._merge(np.append(self._values, found), np.append(self._counts, counts, axis=1))
-        if len(self._values) > MOST and not self._step:
-            self._step = 1 / MOST
-            self._merge(np.round(self._values / self._step) * self._step, self._counts)
-
-    def _merge(self, values: np.ndarray, counts: np.ndarray) -> None:
-        self._values, places = np.unique(values, return_inverse=True)
-        self._counts = np.zeros((2, len(self._values)), np.int64)
-        for mine, given in zip(self._counts, counts, strict=True):
-            np.add.at(mine, places, given)
+        counts = np.stack([truth == 0, truth == 1]).astype(np.int64)
+        if len(self._values) > MOST:
+            self._counts += _summed(_places(found), counts, len(self._values))
+            return
+        values, places = np.unique(np.append(self._values, found), return_inverse=True)
+        counts = _summed(places, np.append(self._counts, counts, axis=1), len(values))
+        if len(values) > MOST:
+            counts = _summed(_places(values), counts, MOST + 1)
+            values = np.arange(MOST + 1) / MOST
+        self._values, self._counts = values, counts
 
     def result(self) -> dict[str, float]:
         """Return the scores; NaN where pixels of one of the two kinds are missing.
@@ -80,13 +76,15 @@ class BinaryScores:
         1 for it; `calibration_error`, the mean distance of probability and share of ones in 15 bins of equal width,
         weighted by their pixels (Naeini et al., 2015).
         """
-        negatives, positives = (int(counts.sum()) for counts in self._counts)
-        calibration = self._calibration_error()
+        occurring = self._counts.any(0)
+        values, counts = self._values[occurring], self._counts[:, occurring]
+        negatives, positives = (int(kind.sum()) for kind in counts)
+        calibration = _calibration_error(values, counts)
         if not negatives or not positives:
             nothing = dict.fromkeys(("roc_auc", "average_precision", "f1", "threshold"), float("nan"))
             return {**nothing, "calibration_error": calibration}
         # From the highest threshold down: so many pixels of either kind are at or above it.
-        false, true = self._counts[:, ::-1].cumsum(1)
+        false, true = counts[:, ::-1].cumsum(1)
         recall = true / positives
         f1 = 2 * true / (true + false + positives)
         best = int(f1.argmax())
@@ -94,17 +92,9 @@ class BinaryScores:
             "roc_auc": float(np.trapezoid(np.append(0, recall), np.append(0, false / negatives))),
             "average_precision": float(np.sum(np.diff(recall, prepend=0) * true / (true + false))),
             "f1": float(f1[best]),
-            "threshold": float(self._values[::-1][best]),
+            "threshold": float(values[::-1][best]),
             "calibration_error": calibration,
         }
-
-    def _calibration_error(self) -> float:
-        pixels = self._counts.sum(0)
-        if not pixels.sum():
-            return float("nan")
-        bins = np.minimum((self._values * BINS).astype(int), BINS - 1)
-        gaps = np.bincount(bins, pixels * self._values - self._counts[1], BINS)
-        return float(np.abs(gaps).sum() / pixels.sum())
 
     def at(self, threshold: float) -> dict[str, float]:
         """Return `precision`, `recall`, `f1` and `accuracy` where pixels at and above a threshold are 1.
@@ -121,3 +111,23 @@ class BinaryScores:
                 "f1": float(np.divide(2 * true, true + false + positives)),
                 "accuracy": float(np.divide(true + negatives - false, negatives + positives)),
             }
+
+
+def _places(probabilities: np.ndarray) -> np.ndarray:
+    """Return the nearest multiples of 1 / MOST, in these."""
+    return np.round(probabilities * MOST).astype(np.int64)
+
+
+def _summed(places: np.ndarray, counts: np.ndarray, length: int) -> np.ndarray:
+    """Add up counts (2, n) by their places, int64 (2, length)."""
+    # Of float64, in which bincount adds, whole numbers are exact up to 2^53.
+    return np.stack([np.bincount(places, kind, length) for kind in counts]).astype(np.int64)
+
+
+def _calibration_error(values: np.ndarray, counts: np.ndarray) -> float:
+    pixels = counts.sum(0)
+    if not pixels.sum():
+        return float("nan")
+    bins = np.minimum((values * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, pixels * values - counts[1], BINS)
+    return float(np.abs(gaps).sum() / pixels.sum())

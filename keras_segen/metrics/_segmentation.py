@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_segen._masks import VOID, class_ids, flat_masks
+from keras_segen._masks import VOID, class_ids, flat_masks, one_a_class
 from keras_segen.types import Tensor
 
 # JAX has no 64-bit numbers unless it is told to at its start.
@@ -18,8 +18,9 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
     """The base class of segmentation metrics: a streaming confusion matrix in int64.
 
     `update_state` takes masks (batch, height, width) of class ids, and either logits (batch, height, width,
-    num_classes) or predicted class ids of the masks' shape; masks and ids may have a last axis of 1. Pixels whose id in
-    the mask is `ignore_class` are left out. The matrix is summed over the whole data set and divided once at the end,
+    num_classes) or predicted class ids of the masks' shape; masks and ids may have a last axis of 1. Of two classes
+    there may be one logit, (batch, height, width, 1), that of class 1 by sigmoid. Pixels whose id in the mask is
+    `ignore_class` are left out. The matrix is summed over the whole data set and divided once at the end,
     because a mean over batches would be another number.
 
     An id in the mask that is neither `ignore_class` nor below `num_classes`, or not a whole number, or a predicted id
@@ -123,10 +124,12 @@ class ConfusionMatrixMetric(keras.metrics.Metric):
 
 
 def _flat(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    """Return masks, and logits or class ids, as tensors; masks and ids without a last axis of 1."""
+    """Return masks, and logits, one a class, or class ids, as tensors; masks and ids without a last axis of 1."""
     y_true, y_pred = flat_masks(ops.convert_to_tensor(y_true)), ops.convert_to_tensor(y_pred)
     is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype))
-    return y_true, y_pred if is_float else flat_masks(y_pred)
+    if not is_float:
+        return y_true, flat_masks(y_pred)
+    return y_true, one_a_class(y_pred) if len(y_pred.shape) == 4 else y_pred
 
 
 def _count(

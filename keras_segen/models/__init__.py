@@ -10,6 +10,7 @@ from keras_segen.models._fpn import fpn
 from keras_segen.models._freezing import freeze
 from keras_segen.models._refinement import refined
 from keras_segen.models._sngan import sngan_discriminator, sngan_generator
+from keras_segen.models._two_classes import two_classes
 from keras_segen.models._unet import unet
 from keras_segen.models._vae import vae_decoder, vae_dense_decoder, vae_dense_encoder, vae_encoder
 from keras_segen.models._value_range import value_range
@@ -29,6 +30,7 @@ __all__ = [
     "refined",
     "sngan_discriminator",
     "sngan_generator",
+    "two_classes",
     "unet",
     "vae_decoder",
     "vae_dense_decoder",

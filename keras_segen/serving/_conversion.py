@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_segen.errors import InputError
 from keras_segen.files import replacing, require_place
-from keras_segen.models import value_range
+from keras_segen.models import two_classes, value_range
 from keras_segen.serving._generator import label_count
 from keras_segen.types import Tensor
 
@@ -44,7 +44,7 @@ class Converted(NamedTuple):
 
 
 def network_of(model: keras.Model) -> keras.Model:
-    """Return the network of a GAN or VAE that generates, or the network itself."""
+    """Return the network of a GAN or VAE that generates, or the network itself, of one logit as of two classes."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"A file for another engine takes a model. Received: {model!r}")
     network = model.sampler() if hasattr(model, "sampler") else model
@@ -53,7 +53,7 @@ def network_of(model: keras.Model) -> keras.Model:
             "A file for another engine takes a Functional model, or a Sequential one that begins with its Input, for "
             f"their shapes are known. Received: {network.name}, a {type(network).__name__} without them"
         )
-    return _in_float32(network)
+    return _in_float32(two_classes(network))
 
 
 def _in_float32(network: keras.Model) -> keras.Model:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_segen.errors import InputError
 from keras_segen.files import INCOMPLETE, require_place
+from keras_segen.models import two_classes
 from keras_segen.serving._generator import encode, generator, label_count
 from keras_segen.serving._segmenter import segmenter
 from keras_segen.types import PathLike, Tensor
@@ -24,7 +25,8 @@ def export(model: keras.Model, to: PathLike, *, class_names: Sequence[str] | Non
 
     Models are Functional, or Sequential with an `Input`, from this package or not. They need not be compiled.
 
-    Signatures of a segmenter, which takes one image and returns logits (batch, height, width, 2 to 255 classes):
+    Signatures of a segmenter, which takes one image and returns logits (batch, height, width, 1 to 255), one a
+    class, or a single one for two classes:
         serving_default: `image` uint8 (batch, height, width, channels) of any size ->
             `label_map` uint8 (batch, height, width), the likeliest class of each pixel, and
             `score` float32 (batch, height, width), its probability.
@@ -134,7 +136,7 @@ def _module(model: keras.Model, class_names: Sequence[str] | None) -> tuple[tf.M
     networks = [model]
     if hasattr(model, "sampler"):  # a GAN or a VAE
         networks = [model.sampler(), *([model.encoder] if hasattr(model, "encoder") else [])]
-    network = networks[0]
+    network = two_classes(networks[0])
     if not getattr(network, "inputs", None):
         raise ValueError(
             "export takes a Functional model, or a Sequential one that begins with its Input, for their shapes are "
@@ -157,7 +159,7 @@ def _module(model: keras.Model, class_names: Sequence[str] | None) -> tuple[tf.M
         signatures = segmenter(network)
     else:
         raise ValueError(
-            "export takes a segmenter, one image in, logits (batch, height, width, 2 to 255 classes) out; or a "
+            "export takes a segmenter, one image in, logits (batch, height, width, 1 to 255) out; or a "
             "generator, latents (batch, latent_dim), or latents and labels, in, images out. "
             f"Received: {network.name} with inputs {inputs}, outputs {outputs}"
         )

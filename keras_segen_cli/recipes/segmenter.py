@@ -45,7 +45,7 @@ class Segmenter(Recipe):
 
     data_sets: ClassVar[tuple[str, ...]] = SEGMENTATION_SETS
     layout: ClassVar[str] = "{train,val}/{images,masks}, or images and masks"
-    structure: ClassVar[tuple[str, ...]] = ("backbone", "backbone_width", "output_codes")
+    structure: ClassVar[tuple[str, ...]] = ("backbone", "backbone_width", "output_codes", "one_logit")
 
     data: Data
     """shapes, voc, voc_trainaug, voc2007, coco, oxford_iiit_pet, or a folder {train,val}/{images,masks}."""
@@ -96,6 +96,8 @@ class Segmenter(Recipe):
     """Largest norm of all gradients together. Default: no limit."""
     refinement: bool = False
     """Append a stage that refines boundaries."""
+    one_logit: bool = False
+    """Tell two classes apart by one logit and a sigmoid, instead of two and a softmax."""
     output_codes: Name | None = None
     """Error-correcting output codes instead of a softmax: hadamard, or the bits of a random code."""
 
@@ -118,6 +120,8 @@ class Segmenter(Recipe):
                 self.output_codes.isdecimal() and 1 <= int(self.output_codes) <= 4096
             ):
                 raise WrongUseError(f"--output-codes {self.output_codes}: give hadamard, or bits from 1 to 4096")
+            if self.one_logit:
+                raise WrongUseError("--output-codes has a code word a class: remove --one-logit")
             if self.loss is not None or self.class_weights is not None:
                 raise WrongUseError("--output-codes has a loss of its own: remove --loss and --class-weights")
         if self.released_learning_rate is not None and not self.frozen_epochs:
@@ -225,7 +229,14 @@ class Segmenter(Recipe):
             raise WrongUseError(f"{' '.join(given)}: {error}") from error
 
     def _channels(self, class_names: Sequence[str]) -> int:
-        """Return how many logits a pixel has: one a class, or one a bit of its code."""
+        """Return how many logits a pixel has: one a class, one in all for two classes, or one a bit of its code."""
+        if self.one_logit:
+            if len(class_names) != 2:
+                raise WrongUseError(
+                    f"--one-logit tells two classes apart, and the data have {len(class_names)} "
+                    f"({', '.join(class_names)}): remove it"
+                )
+            return 1
         codebook = self._codebook(len(class_names))
         return len(class_names) if codebook is None else codebook.shape[1]
 

@@ -36,6 +36,13 @@ MEASURES: dict[str, tuple[str, Any]] = {
     "boundary_iou": ("boundary IoU", metrics.BoundaryIoU),
     "boundary_f1": ("boundary F1", metrics.BoundaryF1),
 }
+# Of two classes, the scores of class 1's probability, likewise.
+BINARY_MEASURES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "f1": "best F1",
+    "calibration_error": "calibration error",
+}
 _QUANTIZATION_EXAMPLES = 50
 
 
@@ -153,13 +160,17 @@ class Segmentation(Task[Segmenter, SegmentationData]):
     def score(self, model: keras.Model, data: SegmentationData, *, scoring: Scoring, verbose: bool) -> dict[str, Any]:
         """Return the scores on the validation images at their own sizes; see `score_predictions`.
 
+        Of two classes also those of class 1's probability; see `metrics.BinaryScores`.
         With test-time augmentation, they are those of the augmented model, whose settings stand there as `augmented`.
         """
         augmented = scoring.flip or scoring.scales
         scales = list(scoring.scales or [1.0])
         if augmented:
             model = inference.augmented(model, flip=scoring.flip, scales=scales)
-        scores = score_predictions(predictions(model, data, verbose=verbose), self.class_names)
+        binary = metrics.BinaryScores() if len(self.class_names) == 2 else None
+        scores = score_predictions(predictions(model, data, binary=binary, verbose=verbose), self.class_names)
+        if binary is not None:
+            scores |= binary.result()
         return {**scores, "augmented": {"flip": scoring.flip, "scales": scales}} if augmented else scores
 
     def table(self, scores: dict[str, Any]) -> str:
@@ -211,10 +222,27 @@ def examples(data: tf.data.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def predictions(
-    model: keras.Model, loaded: SegmentationData, *, verbose: bool = False
+    model: keras.Model,
+    loaded: SegmentationData,
+    *,
+    binary: metrics.BinaryScores | None = None,
+    verbose: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the mask of each validation image, and the label map that a segmenter makes of the image."""
-    for _, mask, label_map in label_maps(model, examples(loaded.val), count=loaded.val_count, verbose=verbose):
+    """Yield the mask of each validation image, and the label map that a segmenter makes of the image.
+
+    Args:
+        model: the segmenter.
+        loaded: the data.
+        binary: gets the masks and the probabilities of class 1.
+        verbose: show a progress bar.
+    """
+    options: dict[str, Any] = {"count": loaded.val_count, "verbose": verbose}
+    if binary is None:
+        for _, mask, label_map in label_maps(model, examples(loaded.val), **options):
+            yield mask, label_map
+        return
+    for _, mask, label_map, found in inference.probabilities(model, examples(loaded.val), **options):
+        binary.update_state(mask, found[..., 1])
         yield mask, label_map
 
 
@@ -253,7 +281,9 @@ def _count(predicted: Iterable[tuple[np.ndarray, np.ndarray]], measures: dict[st
 
 def table(scores: dict[str, Any]) -> str:
     """Return the scores as a table, percent."""
-    rows = [*scores["per_class_iou"].items(), *((label, scores[name]) for name, (label, _) in MEASURES.items())]
+    labels = {name: label for name, (label, _) in MEASURES.items()} | BINARY_MEASURES
+    measured = [(label, scores[name]) for name, label in labels.items() if name in scores]
+    rows = [*scores["per_class_iou"].items(), *measured]
     width = max(len(name) for name, _ in rows)
     lines = [f"{'IoU of':{width}}  % over {scores['images']} images"]
     if "augmented" in scores:
@@ -264,6 +294,8 @@ def table(scores: dict[str, Any]) -> str:
         if i == len(scores["per_class_iou"]):
             lines.append("-" * (width + 8))
         lines.append(f"{name:{width}}  " + ("   – (nothing to count)" if np.isnan(value) else f"{100 * value:6.2f}"))
+    if not np.isnan(scores.get("threshold", np.nan)):
+        lines.append(f"best F1: where the probability is {scores['threshold']:.3f} or more")
     occurring = np.flatnonzero(np.sum(scores["confusion_matrix"], 1))
     if len(occurring) == 1:
         name = list(scores["per_class_iou"])[occurring[0]]

@@ -84,7 +84,8 @@ def start(recipe: Recipe, names: tuple[str, ...]) -> keras.Model:
     ours, theirs = dict(_weights(network)), dict(_weights(run.load_best()))
     if lost := sorted(theirs.keys() - ours.keys()):
         raise InputError(f"--start-from {run.path}: has {lost[0][0]}, which would be lost: build the same network")
-    wider = ours if names == known else dict(_weights(recipe.build([*names, ""])))
+    same_layers = names == known or (isinstance(recipe, Segmenter) and recipe.one_logit)
+    wider = ours if same_layers else dict(_weights(recipe.build([*names, ""])))
     taken, new = [], [layer for layer, _ in ours.keys() - theirs.keys()]
     for (layer, i), weight in theirs.items():
         mine = ours[layer, i]
