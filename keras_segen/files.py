@@ -86,7 +86,10 @@ def building(folder: PathLike) -> Iterator[Path]:
     temporary = folder.with_name(INCOMPLETE + folder.name)
     made = [place for place in folder.absolute().parents if not place.exists()]
     shutil.rmtree(temporary, ignore_errors=True)  # of an earlier attempt that was killed
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}): name another folder") from error
     try:
         yield temporary
         temporary.replace(folder)

@@ -228,6 +228,10 @@ def named_classes(
     Raises:
         InputError: For a name that comes twice, or is not among those given, or more names than a mask holds.
     """
+    names = [name.strip() for name in names]
+    for name in names:
+        if name.splitlines() != [name]:
+            raise InputError(f"{place}: has a class {name!r}: give it a name of one line")
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{place}: names the class {name} twice: give each a name of its own")

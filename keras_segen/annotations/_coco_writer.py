@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ def save_coco(path: PathLike, label_maps: Iterable[tuple[str, np.ndarray]], clas
                 annotations.append({**ids, **annotation})
     categories = [{"id": i, "name": class_names[i], "supercategory": ""} for i in classes]
     content = {"images": images, "annotations": annotations, "categories": categories}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return len(annotations)

@@ -82,8 +82,12 @@ def _codes(path: Path, height: int, width: int) -> np.ndarray:
     """Return the colours of a mask as numbers, R·256² + G·256 + B, int32 (height, width)."""
     try:
         with Image.open(path, formats=("PNG", "BMP", "TIFF", "GIF")) as image:
+            if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+                raise InputError(f"{path}: is of mode {image.mode}, and colours have 8 bits: save it as a PNG of these")
             pixels = np.asarray(image.convert("RGB"), np.int32)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: cannot be read as a mask of colours ({error}): save it as PNG") from error
     if pixels.shape[:2] != (height, width):
         raise InputError(
@@ -140,10 +144,13 @@ def read_cvat(source: Path, *, images: Path | None, class_names: Sequence[str] |
     masks, image_of = _files(source / CLASSES), _files(found)
     objects = _files(source / OBJECTS) if (source / OBJECTS).is_dir() else None
     listed = {
-        path.stem: read_text(path).split() for path in sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
+        path.stem: [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        for path in sorted((source / "ImageSets" / "Segmentation").glob("*.txt"))
     }
     # CVAT's only list of a task without subsets is called "default".
     splits = listed if len(listed) > 1 else {"": list(masks)}
+    if unlisted := sorted(masks.keys() - {stem for stems in splits.values() for stem in stems}):
+        raise InputError(f"{masks[unlisted[0]]}: is in no list of ImageSets/Segmentation: add it, or remove the mask")
     annotated: dict[str, list[AnnotatedImage]] = {}
     for split, stems in splits.items():
         annotated[split] = []
@@ -162,7 +169,13 @@ def _files(folder: Path) -> dict[str, Path]:
     """Return the images below a folder by their names in it, without endings."""
     if not folder.is_dir():
         raise InputError(f"{folder}: does not exist: put the files there, or name by --images where the images lie")
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in image_files(folder)}
+    files: dict[str, Path] = {}
+    for path in image_files(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in files:
+            raise InputError(f"{path}: has the same name as {files[stem].name} but for the ending: rename one")
+        files[stem] = path
+    return files
 
 
 def _pairs(images: Mapping[str, Path], masks: Mapping[str, Path], folder: Path) -> list[tuple[Path, Path]]:

@@ -32,6 +32,8 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
         root = ElementTree.parse(source).getroot()
     except (ElementTree.ParseError, OSError, UnicodeError) as error:
         raise InputError(f"{source}: is not XML ({error}): export it again") from error
+    if root.tag != "annotations":
+        raise InputError(f'{source}: is XML of <{root.tag}>, not CVAT\'s: export it as "CVAT for images 1.1"')
     if root.find("track") is not None:
         raise InputError(f'{source}: is of a video: export it as "CVAT for images 1.1"')
     # A skeleton's parts are labels with a parent.
@@ -42,7 +44,11 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     folders = [source.parent, source.parent / "images"]
     elements = root.findall("image")
     places = [f"{source}: image {element.get('id', i)}" for i, element in enumerate(elements)]
-    unique([(element.get("id"), place) for element, place in zip(elements, places, strict=True)], "the image's id")
+    # A project numbers the images of each of its tasks.
+    ids_of = [(element.get("task_id"), element.get("id")) for element in elements]
+    tasks = len({task for task, _ in ids_of}) > 1
+    keys = [(f"{number} of task {task}" if tasks else number) for task, number in ids_of]
+    unique([*zip(keys, places, strict=True)], "the image's id")
     splits: dict[str, list[AnnotatedImage]] = defaultdict(list)
     for element, place in zip(elements, places, strict=True):
         size = int(_number(element, "height", place)), int(_number(element, "width", place))
@@ -50,7 +56,7 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
         below = [folder / subset for folder in folders]
         path = image_path(_text(element, "name", place), images, [*folders, *below], place)
         split = {"validation": "val"}.get(subset.lower(), subset.lower())
-        splits[split].append(AnnotatedImage(path, Objects(_objects(element, class_of, place)), place, size))
+        splits[split].append(AnnotatedImage(path, Objects(_objects(element, class_of, size, place)), place, size))
     return Annotations(names, splits if len(splits) > 1 else {"": [*chain(*splits.values())]})
 
 
@@ -61,7 +67,7 @@ def _subset(image: ElementTree.Element, place: str) -> str:
     return subset
 
 
-def _objects(image: ElementTree.Element, class_of: dict[str, int], place: str) -> list[Object]:
+def _objects(image: ElementTree.Element, class_of: dict[str, int], size: tuple[int, int], place: str) -> list[Object]:
     objects = []
     for i, shape in enumerate(shape for shape in image if shape.tag != "tag"):
         where = f"{place}: {shape.tag}[{i}]"
@@ -69,11 +75,11 @@ def _objects(image: ElementTree.Element, class_of: dict[str, int], place: str) -
         if label not in class_of:
             raise InputError(f"{where}: its label {label} is not among the task's labels: add it there")
         layer = int(_number(shape, "z_order", where, 0))
-        objects.append(Object(class_of[label], _region(shape, where), where, layer=layer))
+        objects.append(Object(class_of[label], _region(shape, size, where), where, layer=layer))
     return objects
 
 
-def _region(shape: ElementTree.Element, place: str) -> Region:
+def _region(shape: ElementTree.Element, size: tuple[int, int], place: str) -> Region:
     if shape.tag == "polygon":
         return Polygons([_corners(_text(shape, "points", place), place)])
     if shape.tag == "box":
@@ -85,6 +91,8 @@ def _region(shape: ElementTree.Element, place: str) -> Region:
         return Ellipse((x, y), (along, across), _number(shape, "rotation", place, 0))
     if shape.tag == "mask":
         left, top, width, height = (int(_number(shape, name, place)) for name in ("left", "top", "width", "height"))
+        if height > size[0] or width > size[1]:
+            raise InputError(f"{place}: is {width}×{height} pixels, and its image {size[1]}×{size[0]}: export it again")
         runs = _text(shape, "rle", place).split(",")
         try:
             return Runs.of(runs, height, width, by_column=False, left=left, top=top)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from keras_segen._masks import VOID
 from keras_segen.annotations._annotated import AnnotatedImage, Annotations, Object, Objects, named_classes
 from keras_segen.annotations._fields import corners, field, image_path, read_json, records
 from keras_segen.annotations._regions import FARTHEST, Bitmap, Ellipse, Polygons, Region, Union
+from keras_segen.data._images import EXTENSIONS
 from keras_segen.errors import InputError
 
 IGNORED = "__ignore__"
@@ -42,6 +44,13 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
         image = image_path(field(content, "imagePath", str, place), images, [path.parent], place)
         size = field(content, "imageHeight", int, place), field(content, "imageWidth", int, place)
         annotated.append(AnnotatedImage(image, Objects(_objects(shapes[path], class_of)), place, size))
+    used = {image.path for image in annotated}
+    others = [
+        path for path in sorted((images or source).rglob("*")) if path.suffix.lower() in EXTENSIONS and path not in used
+    ]
+    if others:
+        more = f" and {len(others) - 1} more have" if len(others) > 1 else " has"
+        warnings.warn(f"{others[0]}{more} no .json file: left out", stacklevel=2)
     return Annotations(names, {"": annotated})
 
 
@@ -51,6 +60,8 @@ def _objects(shapes: Sequence[tuple[Any, str]], class_of: dict[str, int]) -> lis
     firsts: dict[Any, tuple[str, str]] = {}
     for i, (shape, place) in enumerate(shapes):
         label, group = shape["label"], shape.get("group_id")
+        if not isinstance(group, int | str | None):
+            raise InputError(f"{place}: its group_id is {str(group)[:40]!r}, not a whole number: correct it")
         key = ("alone", i) if group is None else (label, group)
         joined.setdefault(key, []).append(_region(shape, place))
         firsts.setdefault(key, (label, place))

@@ -17,6 +17,7 @@ from keras_segen.annotations._annotated import (
 )
 from keras_segen.annotations._regions import Bitmap
 from keras_segen.data import image_files, read_channels
+from keras_segen.data._image_files import is_hidden
 from keras_segen.errors import InputError
 
 CLASS = "object"
@@ -57,11 +58,8 @@ def _read(path: Path, height: int, width: int) -> np.ndarray:
 
 
 def holds_one_image_a_folder(source: Path) -> bool:
-    """Say whether a folder holds folders of one image each, with masks beside it."""
-    folders = [folder for folder in source.iterdir() if (folder / "images").is_dir()]
-    return bool(folders) and all(
-        (folder / "masks").is_dir() and len([*(folder / "images").iterdir()]) == 1 for folder in folders
-    )
+    """Say whether a folder of it holds one image that is called like the folder, ID/images/ID.png."""
+    return any(path.stem == path.parts[-3] for path in source.glob("*/images/*"))
 
 
 def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None) -> Annotations:
@@ -78,7 +76,9 @@ def read(source: Path, *, images: Path | None, class_names: Sequence[str] | None
     if len(names) != 2:
         raise InputError(f"{source}: its objects are of one class, and --classes names {len(names) - 1} beside ground")
     annotated = []
-    for folder in sorted(folder for folder in source.iterdir() if (folder / "images").is_dir()):
+    for folder in sorted(place for place in source.iterdir() if place.is_dir() and not is_hidden(place)):
+        if not (folder / "images").is_dir():
+            raise InputError(f"{folder}: has no folder images: put the image there, or move the folder away")
         found = image_files(folder / "images")
         if len(found) != 1:
             raise InputError(f"{folder / 'images'}: holds {len(found)} images, and needs one")

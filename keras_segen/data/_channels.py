@@ -62,6 +62,7 @@ class ImageKind:
         if self.is_rgb:
             return _images.read_image(path)
         pixels = read_channels(path, self.channels)
+        _require_finite(pixels, Path(path))
         if self.value_range is None and pixels.dtype != np.uint8:
             raise InputError(
                 f"{path}: its values are {pixels.dtype}, and images of 8 bits are wanted: save it as the images that "
@@ -207,7 +208,7 @@ def _with_channels(pixels: np.ndarray, channels: int, path: Path) -> np.ndarray:
     if pixels.shape[2] != channels:
         raise InputError(
             f"{path}: has {found} channel{'s' * (found != 1)}, and {channels} {'is' if channels == 1 else 'are'} "
-            "wanted: save it with these, or give --channels another number"
+            "wanted: save it with as many"
         )
     return pixels
 
@@ -223,8 +224,15 @@ def span(pixels: np.ndarray, path: Path) -> tuple[float, float]:
         InputError: For values that are not finite.
     """
     values = pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"{path}: holds values that are not numbers, or not finite: fill them in")
+    _require_finite(values, path)
     low = np.percentile(values, OUTSIDE, method="lower")
     high = np.percentile(values, 100 - OUTSIDE, method="higher")
     return float(low), float(high)
+
+
+def _require_finite(pixels: np.ndarray, path: Path) -> None:
+    """Raise `InputError` for values that are no numbers, or that the 32 bits of a network do not hold."""
+    if pixels.dtype.kind == "f" and not (np.abs(pixels) <= np.finfo(np.float32).max).all():
+        raise InputError(
+            f"{path}: holds values that are not numbers, not finite, or over 3.4e38: fill them in, or scale them"
+        )

@@ -207,6 +207,12 @@ def hooked(hook: Callable[..., Any], images: Tensor, masks: Tensor) -> tuple[Ten
                     f"`hook` must return an image and a mask of the shapes {image.shape} and {mask.shape}. Received: "
                     f"{shapes}"
                 )
+            changed, ids = (np.asarray(part) for part in pair)
+            if not np.isfinite(changed).all() or not np.isin(ids, np.arange(256)).all():
+                raise ValueError(
+                    "`hook` must return an image of finite numbers and a mask of class ids, 255 for void. Received: "
+                    f"an image from {changed.min()} to {changed.max()}, ids {np.unique(ids)[:5].tolist()}"
+                )
         new_images, new_masks = zip(*done, strict=True)
         return np.stack(new_images).astype(np.float32), np.stack(new_masks).astype(masks.dtype)
 

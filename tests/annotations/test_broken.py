@@ -158,6 +158,9 @@ def labelme(folder, **changes):
         ({"points": [[0, 0], [8, 8], [8, 0], [0, 8]]}, "crosses itself"),
         ({"points": []}, "is a polygon of 0 corners"),
         ({"label": None}, "needs text as 'label', and has none"),
+        ({"label": " "}, "has a class '': give it a name of one line"),
+        ({"label": "cat\nand dog"}, r"has a class 'cat\\nand dog': give it a name of one line"),
+        ({"group_id": [1]}, r"its group_id is '\[1\]', not a whole number"),
     ],
 )
 def test_labelme(tmp_path, changes, words):
@@ -171,6 +174,14 @@ def test_labelme_images_and_names(tmp_path):
     for path, words in (("../../a.png", "does not lie in"), ("..\\a.png", "does not lie in"), ("b.png", "is not in")):
         write(source / "a.json", content | {"imagePath": path})
         refused(source, words)
+
+
+def test_labelme_images_without_a_file_are_mentioned(tmp_path):
+    source = labelme(tmp_path / "in")
+    photo(source / "b.png")
+    photo(source / "c.png")
+    with pytest.warns(UserWarning, match="b.png and 1 more have no .json file: left out"):
+        assert convert(source, tmp_path / "out").images == 1
 
 
 def cvat(folder, shape, name="a.png"):
@@ -198,6 +209,10 @@ def cvat(folder, shape, name="a.png"):
         ('<mask label="cat" rle="0,4" left="29" top="0" width="2" height="2"/>', "ends at x 31, y 2"),
         ('<mask label="cat" rle="0,4" left="-1" top="0" width="2" height="2"/>', "begins at x -1"),
         ('<ellipse label="cat" cx="5" cy="5" rx="0" ry="2"/>', "is an ellipse of radii 0 and 2"),
+        (
+            f'<mask label="cat" rle="{10**13}" left="0" top="0" width="{10**7}" height="{10**6}"/>',
+            r"mask\[0\]: is 10000000×1000000 pixels, and its image 30×20",
+        ),
     ],
 )
 def test_cvat(tmp_path, shape, words):
@@ -208,6 +223,21 @@ def test_a_subset_of_cvat_that_climbs_out(tmp_path):
     source = cvat(tmp_path, "")
     source.write_text(source.read_text().replace(" width=", ' subset="../x" width='))
     refused(source, "its subset '../x' cannot name a folder")
+
+
+def test_xml_of_another_kind(tmp_path):
+    refused(write(tmp_path / "other.xml", "<foo/>"), "is XML of <foo>, not CVAT's")
+
+
+def test_tasks_of_cvat_number_their_own_images(tmp_path):
+    source = cvat(tmp_path, "")
+    text = source.read_text().replace('id="0"', 'task_id="1" id="0"')
+    image = '<image id="0" task_id="{}" name="b.png" width="30" height="20"/></annotations>'
+    photo(tmp_path / "b.png")
+    write(source, text.replace("</annotations>", image.format(1)))
+    refused(source, "the image's id 0 is also that of")
+    write(source, text.replace("</annotations>", image.format(2)))
+    assert convert(source, tmp_path / "out").images == 2
 
 
 def test_cvat_images(tmp_path):
@@ -233,6 +263,39 @@ def test_yolo(tmp_path, line, words):
     write(tmp_path / "set/labels/train/train.txt", line)
     write(tmp_path / "set/data.yaml", "names: [cat, dog]\ntrain: images/train\n")
     refused(tmp_path / "set", words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("names: [cat, null]", "has the class None, which is no text"),
+        ("names: [cat, no]", "has the class False, which is no text"),
+        ("names: {0: cat, a: dog}", r"numbers its classes \[0, 'a'\]"),
+        ("names: [cat, dog]\nnc: 5", "says nc: 5, and names 2 classes"),
+        ("names: [cat, 'cat ']", "names the class cat twice"),
+    ],
+)
+def test_yolo_names(tmp_path, content, words):
+    photo(tmp_path / "set/images/train/a.png")
+    write(tmp_path / "set/labels/train/a.txt", "")
+    refused(write(tmp_path / "set/data.yaml", f"{content}\ntrain: images/train\n"), words)
+
+
+def test_yolo_labels_that_fit_no_image(tmp_path):
+    photo(tmp_path / "set/images/train/a.png")
+    source = write(tmp_path / "set/data.yaml", "names: [cat]\ntrain: images/train\n")
+    refused(source, "a.png: has no .*labels/train/a.txt, nor has any other image")
+    write(tmp_path / "set/labels/train/a.txt", "")
+    write(tmp_path / "set/labels/train/B.txt", "")
+    refused(source, "B.txt: has no image of its name")
+
+
+def test_yolo_images_outside(tmp_path):
+    photo(tmp_path / "in/elsewhere/images/a.png")
+    source = write(tmp_path / "in/set/data.yaml", "names: [cat]\ntrain: ../elsewhere/images\n")
+    refused(source, "its train is ../elsewhere/images, and .* lies outside the data set's folder")
+    write(tmp_path / "in/set/train.txt", "../elsewhere/images/a.png\n")
+    refused(write(source, "names: [cat]\ntrain: train.txt\n"), "lists ../elsewhere/images/a.png, which lies outside")
 
 
 def test_yolo_images_elsewhere(tmp_path):
@@ -279,6 +342,43 @@ def test_colours_without_partners(tmp_path):
     refused(source, "a table of colours is for the format colours", colours="x.txt", format="cvat_masks")
 
 
+def test_two_files_of_one_name(tmp_path):
+    source = colours(tmp_path / "in", BLACK)
+    Image.fromarray(BLACK).save(source / "masks/a.bmp")
+    refused(source, "a.png: has the same name as a.bmp but for the ending")
+
+
+def test_a_mask_of_16_bits(tmp_path):
+    source = colours(tmp_path / "in", BLACK)
+    Image.fromarray(np.full((20, 30), 300, np.uint16)).save(source / "masks/a.png")
+    refused(source, "a.png: is of mode I;16, and colours have 8 bits")
+
+
+def test_cvat_masks_that_no_list_names(tmp_path):
+    source = tmp_path / "in"
+    for name in ("a b", "c"):
+        photo(source / f"JPEGImages/{name}.png")
+        photo(source / f"SegmentationClass/{name}.png")
+    write(source / "labelmap.txt", "background:0,0,0::\ncat:9,9,9::\n")
+    write(source / "ImageSets/Segmentation/train.txt", "a b\n")
+    write(source / "ImageSets/Segmentation/val.txt", "\n")
+    refused(source, "c.png: is in no list of ImageSets/Segmentation")
+    write(source / "ImageSets/Segmentation/val.txt", "c\n")
+    assert convert(source, tmp_path / "out").images == 2
+
+
+def test_a_folder_without_an_image_among_masks_of_objects(tmp_path):
+    photo(tmp_path / "in/a/images/a.png")
+    (tmp_path / "in/a/masks").mkdir()
+    (tmp_path / "in/b/masks").mkdir(parents=True)
+    refused(tmp_path / "in", "b: has no folder images")
+    (tmp_path / "in/b/images").mkdir()
+    refused(tmp_path / "in", "images: holds no image")
+    photo(tmp_path / "in/b/images/b.png")
+    (tmp_path / "in/b/masks").rmdir()
+    refused(tmp_path / "in", "b: has no masks")
+
+
 def test_one_mask_an_object(tmp_path):
     photo(tmp_path / "in/a/images/a.png")
     (tmp_path / "in/a/masks").mkdir()
@@ -304,6 +404,7 @@ def test_a_folder_that_exists_stays(tmp_path):
 
 def test_splits_of_its_own_need_no_other(tmp_path):
     photo(tmp_path / "set/images/train/train.png")
+    write(tmp_path / "set/labels/train/train.txt", "")
     source = write(tmp_path / "set/data.yaml", "names: [cat, dog]\ntrain: images/train\n")
     refused(source, "has splits of its own, train", split="val")
 

@@ -282,3 +282,18 @@ def test_a_function_that_changes_the_size_is_told_of(tmp_path):
     batches = pairs(tmp_path).dataset(augmentation=augmentation, image_size=32, batch_size=2, training=True)
     with pytest.raises(tf.errors.InvalidArgumentError, match="`hook` must return an image and a mask of the shapes"):
         next(iter(batches))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image, mask: (image * np.nan, mask),
+        lambda image, mask: (image, mask + 0.5),
+        lambda image, mask: (image, mask.astype(int) - 300),
+    ],
+)
+def test_a_function_returns_numbers_and_class_ids(tmp_path, change):
+    augmentation = Augmentation(hook=change)
+    batches = pairs(tmp_path).dataset(augmentation=augmentation, image_size=32, batch_size=2, training=True)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`hook` must return an image of finite numbers"):
+        next(iter(batches))

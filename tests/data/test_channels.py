@@ -250,3 +250,12 @@ def test_augmentation_of_a_range_is_that_of_bytes_to_their_scale(tmp_path):
     (expected, masks), (found, same_masks) = (next(iter(pairs.dataset(**options))) for pairs in (as_bytes, deep))
     np.testing.assert_array_equal(masks, same_masks)
     np.testing.assert_allclose((found - 100) / 2, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_a_network_does_not_hold_are_refused(tmp_path, value):
+    pixels = np.zeros((20, 30, 2))
+    pixels[3, 4] = value
+    np.save(tmp_path / "a.npy", pixels)
+    with pytest.raises(InputError, match="a.npy: holds values that are not numbers, not finite, or over 3.4e38"):
+        data.ImageKind(2, (0, 1)).read(tmp_path / "a.npy")
