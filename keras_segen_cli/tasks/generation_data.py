@@ -236,5 +236,8 @@ def arrays(name: str, split: str, size: int, data_dir: Path | str | None) -> tup
     """Return the images and labels of one of `IN_MEMORY`; `InputError` for a size that it does not have."""
     read, sizes = IN_MEMORY[name]
     if size not in sizes:
-        raise InputError(f"--image-size {size}: the images of {name} are of {' or '.join(map(str, sizes))} pixels")
+        listed = " or ".join(map(str, sizes))
+        raise InputError(
+            f"--image-size {size}: the images of {name} are of {listed} pixels: give --image-size {listed}"
+        )
     return read(split, data_dir, image_size=size)

@@ -212,7 +212,7 @@ def with_statistics(new_folder, published):
 def evaluated_by_statistics(with_statistics, published):
     """What is printed, and the file of scores."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "inception_features", lambda weights: published)
+        patch.setattr(features, "inception_features", lambda weights, channels: published)
         printed = answer(with_statistics, "evaluate", "run", *BY_STATISTICS, "--samples", 20).out
     (file,) = (with_statistics / "run").glob("metrics-*.json")
     return printed, file
@@ -222,7 +222,7 @@ def evaluated_by_statistics(with_statistics, published):
 def compared_by_statistics(with_statistics, published):
     """The scores of the folder of images."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "inception_features", lambda weights: published)
+        patch.setattr(features, "inception_features", lambda weights, channels: published)
         answer(with_statistics, "compare", "--fake", "colours", *BY_STATISTICS, "--out", "scores.json")
     return read_json(with_statistics / "scores.json")
 
